@@ -1,0 +1,42 @@
+"""The command line: one file per command, heavy imports only inside the commands."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from harness import __version__
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Evaluate and load-test Sigma chat agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a `HarnessError` becomes its message and its exit code."""
+    try:
+        app()
+    except HarnessError as error:
+        typer.echo(f"{error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""Driving load: the stamped transport, one trial, the pool."""

@@ -1,0 +1,1 @@
+"""Checks: plain functions of (result, expectation) that return a Grade."""

@@ -1,0 +1,1 @@
+"""Results on disk: tables, histograms, manifest, and where a run lives."""

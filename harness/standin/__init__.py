@@ -1,0 +1,1 @@
+"""A Sigma to run against, in a process of its own."""

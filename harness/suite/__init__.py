@@ -1,0 +1,1 @@
+"""What people write: the YAML of a suite, read and checked."""
