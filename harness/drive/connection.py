@@ -1,0 +1,378 @@
+"""One socket, and the reply being read from it.
+
+The loop calls `Connection.on_readable`, which reads once, takes the kernel's stamp and feeds
+httptools, which puts the bytes on the request's `Tape`. No task switch, no decoding and no
+logging lie between the socket and the tape; the task that waits for the reply is woken at its
+head and at its end.
+
+Why not `asyncio.Protocol`, which is some µs cheaper: its transports call `recv`, which drops the kernel's
+stamp. This is the one module that speaks to the event loop by name: `add_reader` has no
+counterpart in anyio without a task switch.
+"""
+
+import asyncio  # noqa: TID251 - see above
+import contextlib
+import math
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+import httptools
+import httpx
+
+from harness.drive.clock import ANCILLARY, KernelClock
+from harness.drive.tape import Tape
+
+Origin = tuple[str, int]
+"""Host and port."""
+
+_READ_SIZE = 65_536
+_HOLD = 1_048_576  # so many bytes may wait for their reader before we stop taking more
+
+
+async def connect(
+    origin: Origin,
+    *,
+    clock: KernelClock,
+    within: float | None,
+    forget: Callable[["Connection"], None],
+) -> "Connection":
+    """A new connection to *origin*, at most *within* seconds later; *forget* is told when it closes.
+
+    Every address of the name is tried in turn, as the resolver orders them. Raises `httpx.ConnectError`,
+    `httpx.ConnectTimeout`, and RuntimeError where the event loop is not asyncio's.
+    """
+    loop = _running_loop()
+    host, port = origin
+    try:
+        async with asyncio.timeout(within):
+            sock = await _first_to_answer(loop, host, port, clock)
+    except TimeoutError:
+        raise httpx.ConnectTimeout(f"no connection to {host} port {port} in the time allowed") from None
+    except OSError as exc:
+        raise httpx.ConnectError(f"no connection to {host} port {port}: {exc}") from exc
+    return Connection(loop, sock, clock=clock, origin=origin, forget=forget)
+
+
+class Connection:
+    """One socket, and the exchange that is going on over it.
+
+    The loop calls `on_readable`, and httptools the other `on_` methods from within it. One task
+    at a time waits in `send`, `head`, `piece` or `end`, and is woken when what it waits for may have
+    come. Between exchanges the socket stays with the loop, so that a server's close is
+    seen when it comes.
+    """
+
+    __slots__ = (
+        "_arrived", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop", "_open_ended",
+        "_parser", "_paused", "_pieces", "_receive", "_received", "_seen", "_silence", "_sock", "_stamped",
+        "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers", "keep_alive",
+        "origin", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        *,
+        clock: KernelClock,
+        origin: Origin,
+        forget: Callable[["Connection"], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._receive = sock.recvmsg
+        self._clock = clock
+        self._forget = forget
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.origin = origin
+        self.closed = False
+        self.expect(None, bodiless=False)
+        self.done = True
+        loop.add_reader(sock.fileno(), self.on_readable)
+
+    def expect(self, tape: Tape | None, *, bodiless: bool) -> None:
+        """Get ready for one response; *bodiless* if it has no body whatever its head says (HEAD)."""
+        self._tape = tape
+        self._bodiless = bodiless
+        self._parser = httptools.HttpResponseParser(self)
+        self._error: Exception | None = None
+        self._silence = math.inf
+        self._stamped = self._clock.stamped
+        self._arrived = self._seen = time.perf_counter_ns()
+        self._pieces: deque[bytes] = deque()
+        self._held = 0  # bytes in _pieces
+        self._received = 0
+        self._paused = False
+        self._length: bytes | None = None
+        self._open_ended = False  # the body ends where the connection does
+        self._whole = False  # the request is out
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.status = 0  # until the head of the final response is complete
+        self.answered = False  # at least one byte came back
+        self.keep_alive = False
+        self.done = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may go out on this connection."""
+        return self.done and self.keep_alive and not (self.closed or self._paused)
+
+    @property
+    def http_version(self) -> bytes:
+        """As the extensions of an httpx response have it."""
+        return b"HTTP/" + self._parser.get_http_version().encode()
+
+    async def send(self, outgoing: bytes, timeout: float | None) -> None:  # noqa: ASYNC109 - per wait, not in all
+        """Put *outgoing* on the wire, up to its end or to an answer that comes before it."""
+        unsent = memoryview(outgoing)
+        while unsent and not (self.status or self.done):
+            before = time.perf_counter_ns()
+            try:
+                unsent = unsent[self._sock.send(unsent) :]
+            except (BlockingIOError, InterruptedError):
+                await self._writable(timeout)
+            except OSError as exc:
+                self.on_readable()  # a server that refuses a long body answers first, then closes
+                if not self.status:
+                    self.fail(httpx.WriteError(f"the request could not be sent: {exc}"))
+                return
+        self._whole = not unsent
+        if self._whole and self._tape is not None:
+            self._tape.sent_ns = before
+
+    async def head(self, silence: float | None) -> None:
+        """Wait for the head of the response; from here on, *silence* seconds of it are an error."""
+        if silence is not None and not self.done:
+            self._silence = silence
+            self._seen = time.perf_counter_ns()
+            self._timer = self._loop.call_later(silence, self._watch)
+        while not (self.status or self.done):
+            await self._woken()
+        if not self.status and self._error is not None:
+            raise self._error
+
+    async def piece(self) -> bytes | None:
+        """The next bytes of the body, or None at its end."""
+        while not (self._pieces or self.done):
+            await self._woken()
+        if not self._pieces:
+            await self.end()
+            return None
+        piece = self._pieces.popleft()
+        self._held -= len(piece)
+        if self._paused and self._held < _HOLD // 2 and not self.closed:
+            self._paused = False
+            self._loop.add_reader(self._sock.fileno(), self.on_readable)
+        return piece
+
+    async def end(self) -> None:
+        """Wait until the whole reply is here; raises if it never will be."""
+        while not self.done:
+            await self._woken()
+        if self._error is not None:
+            raise self._error
+
+    def fail(self, error: Exception) -> None:
+        """Close, and raise *error* in the task that waits for the reply; if none does, just close."""
+        if not self.done:
+            self._error = error
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the socket. What came is on the tape, and its end is marked."""
+        if self.closed:
+            return
+        self.closed = True
+        if not self.done:
+            self._end(time.perf_counter_ns())
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+        del self._parser  # it refers to us
+        self._forget(self)
+
+    def on_readable(self) -> None:
+        """Read once, stamp, and pass on: the path every byte takes."""
+        try:
+            data, ancillary, _, _ = self._receive(_READ_SIZE, ANCILLARY)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._lost(exc)
+            return
+        if not data or self.done:  # bytes that nobody asked for are no better than a close
+            self._lost(None)
+            return
+        self._seen = seen = time.perf_counter_ns()
+        if ancillary:
+            self._arrived = self._clock.monotonic(ancillary[0][2], seen)
+        else:
+            self._arrived = seen
+            self._stamped = False
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._misread(exc)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a response head; there may be heads of 1xx responses before the final one."""
+        if self.done:
+            self.keep_alive = False  # a second answer to one request
+        elif self._tape is not None:
+            self._tape.headers_ns = self._arrived
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head, or of the trailer after a chunked body, which is passed over."""
+        if not self.status:  # neither trailers nor a second answer
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: the waiting task can go on, unless it was a 1xx."""
+        status = self._parser.get_status_code()
+        if self.done:
+            return
+        if status < 200:
+            self.headers.clear()
+            return
+        self.status = status
+        fields = {name.lower(): value for name, value in self.headers}
+        self._length = fields.get(b"content-length")
+        self._open_ended = (
+            self._length is None and b"chunked" not in fields.get(b"transfer-encoding", b"").lower()
+        )
+        if self._bodiless:  # and not to be used again: httptools goes on to look for the body
+            self._end(self._arrived)
+        self._wake()
+
+    def on_body(self, chunk: bytes) -> None:
+        """Bytes of the body, free of their framing."""
+        if self._tape is not None:
+            self._tape.keep(chunk, self._arrived, self._seen)
+        elif not self.done:
+            self._hold(chunk)
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        if self.status and not self.done:
+            self.keep_alive = self._whole and self._parser.should_keep_alive()
+            self._end(self._arrived)
+
+    def _hold(self, chunk: bytes) -> None:
+        self._pieces.append(chunk)
+        self._received += len(chunk)
+        self._held += len(chunk)
+        if self._held > _HOLD and not self._paused:
+            self._paused = True
+            self._loop.remove_reader(self._sock.fileno())
+        self._wake()
+
+    def _lost(self, exc: OSError | None) -> None:
+        if exc is not None:
+            self.fail(httpx.ReadError(f"{exc.strerror or exc} {self._so_far()}"))
+        elif self.status and self._open_ended and not self.done:
+            self._end(time.perf_counter_ns())
+            self.close()
+        else:
+            self.fail(httpx.RemoteProtocolError(f"the server closed the connection {self._so_far()}"))
+
+    def _misread(self, exc: Exception) -> None:
+        if isinstance(exc, httptools.HttpParserCallbackError):
+            self.fail(exc)  # a fault of ours
+        elif self.done:
+            self.keep_alive = False
+        else:
+            self.fail(httpx.RemoteProtocolError(f"this is not HTTP/1.1 ({exc}), {self._so_far()}"))
+
+    def _so_far(self) -> str:
+        if not self.answered:
+            return "before any answer"
+        if not self.status:
+            return "within the response head"
+        received = self._received if self._tape is None else len(self._tape.body)
+        return f"after {received} bytes of the body" + (f" of {int(self._length)}" if self._length else "")
+
+    def _watch(self) -> None:
+        """Look whether the server has been silent for too long; come back when it next could have been.
+
+        One timer for a whole reply: a packet costs it nothing. Bytes that lie in the socket because our
+        loop was blocked are no silence of the server's, so it looks there first.
+        """
+        if self._left() <= 0 and not self._paused:
+            self.on_readable()
+        if self.done:
+            return
+        left = self._silence if self._paused else self._left()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._watch)
+        else:
+            self.fail(httpx.ReadTimeout(f"nothing came for {self._silence:g} s, {self._so_far()}"))
+
+    def _left(self) -> float:
+        return self._silence - (time.perf_counter_ns() - self._seen) / 1e9
+
+    def _end(self, at: int) -> None:
+        self.done = True
+        if self._tape is not None:
+            self._tape.ended_ns = at
+            self._tape.stamps = "kernel" if self._stamped else "user"
+            self._tape = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
+
+    async def _writable(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see send
+        self._loop.add_writer(self._sock.fileno(), self._wake)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._woken()
+        except TimeoutError:
+            raise httpx.WriteTimeout(f"the server took no byte of the request for {timeout:g} s") from None
+        finally:
+            if not self.closed:
+                self._loop.remove_writer(self._sock.fileno())
+
+    async def _woken(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "StampedTransport needs anyio's asyncio backend, with or without uvloop; this is another (trio?)"
+        ) from None
+
+
+async def _first_to_answer(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, clock: KernelClock
+) -> socket.socket:
+    """A connected socket: every address of *host* is tried in turn, as the resolver orders them."""
+    failures: list[OSError] = []
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with contextlib.ExitStack() as undo:
+            try:
+                sock = undo.enter_context(socket.socket(family, kind, protocol))
+                sock.settimeout(0)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                clock.stamp(sock)
+                await loop.sock_connect(sock, address)
+            except OSError as exc:
+                failures.append(exc)
+            else:
+                undo.pop_all()
+                return sock
+    raise OSError("; ".join(str(failure) for failure in failures))
