@@ -11,7 +11,9 @@ Faults of Sigma or of the network are data (`harness.result.Failure`), never one
 of these. A bug of ours is a traceback, never one of these either.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import IntEnum
 
 
@@ -75,3 +77,12 @@ class RunDirectoryError(HarnessError):
     """The folder of a run cannot be written or read."""
 
     exit_code = Exit.ENVIRONMENT
+
+
+def did_you_mean(word: object, words: Iterable[str]) -> str:
+    """'; did you mean x?' where one of *words* is close to *word*, else nothing."""
+    match get_close_matches(str(word), list(words), n=1):
+        case [near]:
+            return f"; did you mean {near}?"
+        case _:
+            return ""

@@ -1,0 +1,30 @@
+"""The options by which `run` and `plan` choose what of a suite to take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SuitePath = Annotated[
+    Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.", show_default=False)
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of a Sigma, or [bold]standin[/], in place of the suite's target; its key in SIGMA_API_KEY."
+    ),
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", help="Only this variant; may be given again.", show_default=False),
+]
+Prompts = Annotated[
+    list[str] | None, typer.Option("--prompt", help="Only the prompt with this id; may be given again.")
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="TAG", help="Only prompts with this tag; may be given again."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many trials.")]
+Repeat = Annotated[int | None, typer.Option(min=1, help="Repeats of every trial, whatever the suite says.")]
+Seed = Annotated[int, typer.Option(help="Seed of the order of trials.")]

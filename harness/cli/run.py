@@ -1,0 +1,81 @@
+"""`harness run SUITE`: the main job."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.pipeline import Run
+
+
+def run(
+    suite: SuitePath,
+    target: Target = None,
+    variant: Variants = None,
+    prompt: Prompts = None,
+    only: Tags = None,
+    limit: Limit = None,
+    repeat: Repeat = None,
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Conversations at once, in every phase.")] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Run a suite: send every trial, record, grade, and print a summary per variant.
+
+    Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
+    3 some trials ended in an error, were invalid or were not run · 4 no Sigma answers, or the
+    results cannot be written.
+    """
+    from rich.console import Console
+
+    from harness.pipeline import Options
+    from harness.pipeline import run as run_suite
+    from harness.plan import Choice
+
+    talk = Console(stderr=True)
+    done = run_suite(
+        suite,
+        Options(
+            choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
+            seed=seed,
+            target=target,
+            workers=workers,
+            fail_fast=fail_fast,
+            results=results,
+            console=None if quiet else talk,
+            interruptible=True,
+        ),
+    )
+    _show(done, as_json=as_json, talk=talk)
+    raise typer.Exit(done.exit_code)
+
+
+def _show(done: "Run", *, as_json: bool, talk: "Console") -> None:
+    """The figures go to standard output, the talk about them to standard error."""
+    import msgspec
+    from rich.console import Console
+
+    from harness.report.terminal import first_reasons, summary_table
+
+    for warning in done.manifest.warnings:
+        talk.print(f"warning: {warning}", style="yellow")
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(done.summary), indent=2).decode())
+    else:
+        Console(width=None if talk.is_terminal else 160).print(summary_table(done.summary))
+    reasons = done.not_passed()
+    if reasons:
+        talk.print(first_reasons(reasons))
+    talk.print(f"results: {done.folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,127 @@
+"""The pool: so many slots, each taking up the next trial when it is free.
+
+A closed load caps what is in flight; overload shows as lower throughput. The
+first starts are spread over a moment, since a wave of equal starts measures
+only itself (perf.md 4).
+
+Every trial leaves one result, whatever ends the run: those that are never sent
+say why.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.lowlevel
+
+from harness.drive.attempt import Clock, Running, attempt
+from harness.errors import HarnessError
+from harness.plan import Trial
+from harness.result import Result, Skip
+from harness.sigma.client import Client
+
+Sink = Callable[[Result], None]
+OpenClient = Callable[[], AbstractAsyncContextManager[Client]]
+
+SPREAD_S = 0.02
+LONGEST_SPREAD_S = 2.0
+
+
+@dataclass(slots=True)
+class Reins:
+    """What can end a run early, and what it may spend.
+
+    *deep_research* is how many such runs are left, None for any number.
+    *fail_fast* stops the run at the first failure of Sigma or the network.
+    """
+
+    deep_research: int | None = None
+    fail_fast: bool = False
+    stopped: Skip | None = None
+    _running: list[Running] = field(default_factory=list)
+
+    @property
+    def in_flight(self) -> int:
+        """How many trials are under way."""
+        return len(self._running)
+
+    def stop(self, why: Skip) -> None:
+        """Send no further trial; those under way finish."""
+        self.stopped = self.stopped or why
+
+    def cut(self, why: Skip) -> None:
+        """Send no further trial, and end those under way where they stand."""
+        self.stop(why)
+        for running in list(self._running):
+            running.cut(why)
+
+    def refuses(self, trial: Trial) -> Skip | None:
+        """Why *trial* may not be sent, None where it may; a deep-research run is spent by asking."""
+        if self.stopped is None and self.deep_research is not None and trial.deep_research:
+            if trial.deep_research > self.deep_research:
+                return Skip.BUDGET
+            self.deep_research -= trial.deep_research
+        return self.stopped
+
+    @contextmanager
+    def hold(self, running: Running) -> Iterator[None]:
+        """Count *running* among what is in flight, where `cut` can reach it."""
+        self._running.append(running)
+        try:
+            yield
+        finally:
+            self._running.remove(running)
+
+
+async def drive_closed(
+    trials: Iterable[Trial], open_client: OpenClient, sink: Sink, *, workers: int, reins: Reins, now: Clock
+) -> None:
+    """Send *trials* in order over *workers* slots; *sink* gets one result for each of them.
+
+    Every slot has a client of its own, opened by *open_client* (one that shares
+    a transport costs nothing). An error that *sink* raises ends the run.
+    """
+    waiting = iter(trials)
+
+    async def slot(number: int) -> None:
+        await anyio.sleep(min(number * SPREAD_S, number * LONGEST_SPREAD_S / workers))
+        async with open_client() as client:
+            for trial in waiting:
+                running = Running(trial)
+                running.skip = reins.refuses(trial)
+                if running.skip is not None:
+                    sink(running.result(None))
+                    # A long tail of refusals must not hold up the streams that are still being read.
+                    await anyio.lowlevel.checkpoint()
+                    continue
+                with reins.hold(running):
+                    result = await attempt(running, client, now)
+                sink(result)
+                if reins.fail_fast and result.failure is not None:
+                    reins.stop(Skip.FAIL_FAST)
+
+    with _first_of_ours():
+        async with anyio.create_task_group() as tasks:
+            for number in range(workers):
+                tasks.start_soon(slot, number)
+
+
+async def cut_at(deadline_ns: int, reins: Reins, *, now: Clock) -> None:
+    """Cut the run when *deadline_ns* is reached: the hard stop of `budget.minutes`."""
+    await anyio.sleep(max(0, deadline_ns - now()) / 1e9)
+    reins.cut(Skip.BUDGET)
+
+
+@contextmanager
+def _first_of_ours() -> Iterator[None]:
+    """Let a `HarnessError` out of the group that tasks wrap it in: it is a message, not a traceback."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours: BaseException | None = group.subgroup(HarnessError)
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]
+        if ours is None:
+            raise
+        raise ours from None

@@ -1,0 +1,78 @@
+"""Results as they happen: an append-only file of JSON lines, one result a line.
+
+The journal and the manifest are the run; every table and report can be made
+again from the two. A line is written whole and flushed before the next trial
+is told of it, so a kill loses at most the line that was being written, and a
+torn last line is recognised by its missing newline.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from msgspec import structs
+
+from harness.errors import RunDirectoryError
+from harness.result import Exchange, Result, with_transcript
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Result).decode
+
+
+class Journal:
+    """An open journal: append results to it, close it by leaving the block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path}: cannot be written: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, result: Result) -> None:
+        """Write *result* as one line; it is with the operating system when this returns."""
+        line = _encode(_bare(result)) + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+
+def read(path: Path) -> Iterator[Result]:
+    """The results in a journal, in the order in which they happened, with their transcripts.
+
+    A torn last line, left by a kill, is passed over. A broken line before the
+    last one is an error: a file that was edited is not evidence.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                result = _decode(line)
+            except msgspec.DecodeError as error:
+                raise RunDirectoryError(f"{path}:{number}: not a result of this version: {error}") from error
+            yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def _bare(result: Result) -> Result:
+    return structs.replace(result, exchanges=tuple(map(_without_transcript, result.exchanges)))
+
+
+def _without_transcript(exchange: Exchange) -> Exchange:
+    return structs.replace(exchange, transcript=None)

@@ -1,0 +1,315 @@
+"""`run(suite)`: suite -> plan -> drive -> record -> grade -> summarise; the only place that knows all stages.
+
+What has to hold before anything is sent is checked first, in the order in which
+it is cheapest: the suite, the plan, the target, the names. Only then is a
+folder made, and from then on every trial leaves a line in it.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
+from os import environ
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import polars as pl
+from msgspec import structs
+from rich.console import Console
+from sniffio import AsyncLibraryNotFoundError, current_async_library
+
+from harness import journal
+from harness.audit import audit
+from harness.drive.local import local_sigma
+from harness.drive.pool import Reins, cut_at, drive_closed
+from harness.drive.transport import transports
+from harness.errors import Exit, UsageError
+from harness.grade.checks import grade
+from harness.grade.states import State, standing
+from harness.plan import Choice, Plan, Trial, make_plan
+from harness.record import store
+from harness.record.histograms import Histograms
+from harness.record.tables import Judged, Tables, write
+from harness.record.tokens import count_tokens
+from harness.report.live import Tally, live
+from harness.result import Result, Skip
+from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
+from harness.sigma.client import Address, Client
+from harness.suite.model import Settings, Suite
+from harness.suite.read import load_suite
+from harness.summarise import Summary, summarise
+
+GRACE_S = 30.0
+"""How long trials under way may go on after the first Ctrl-C."""
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: where it is and what it found.
+
+    *tables* are the Parquet tables as polars frames; results/README.md has their
+    columns. *exit_code* is what `harness run` ends with.
+    """
+
+    folder: Path
+    manifest: store.Manifest
+    summary: Summary
+    tables: Mapping[str, pl.DataFrame]
+    exit_code: Exit
+
+    def not_passed(self) -> list[tuple[str, str, str, str]]:
+        """(state, case, variant, reason) of every trial that did not pass, in the order of the journal."""
+        trials = self.tables["trials"].filter(pl.col("state") != State.PASSED)
+        return trials.select("state", "case_id", "variant", pl.col("reason").fill_null("")).rows()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a suite is run, beside what it says itself.
+
+    *target* is a URL or ``standin``. *workers* takes the place of the `workers`
+    of every phase. *console* shows the progress; None shows nothing.
+    *interruptible*: the first Ctrl-C lets trials under way finish (for at most
+    30 s), the second cuts them off; both leave a whole record.
+    """
+
+    choice: Choice = field(default_factory=Choice)
+    seed: int = 0
+    target: str | None = None
+    workers: int | None = None
+    fail_fast: bool = False
+    results: Path = Path("results")
+    console: Console | None = None
+    interruptible: bool = False
+
+
+def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
+    """Run *suite* (or the suite in a file) and leave its results in a folder of its own.
+
+    Works in a notebook too: where an event loop is running already, the run gets
+    a thread of its own. Raises `harness.errors.HarnessError`: `SuiteError` and
+    `UsageError` before anything is sent, `TargetError` and `StandinError` where
+    no Sigma answers, `RunDirectoryError` where the results cannot be written.
+    """
+    options = options or Options()
+    suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    return _in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
+
+
+def look(plan: Plan, options: Options | None = None) -> tuple[Plan, Catalogue]:
+    """*plan* with every name resolved at its target, and what was looked up for it; no trial is sent.
+
+    Raises as `run` does.
+    """
+    return _in_a_loop(partial(_look, plan, options or Options()))
+
+
+async def _look(plan: Plan, options: Options) -> tuple[Plan, Catalogue]:
+    async with _target(plan.suite, options) as address:
+        return await _resolved(plan, address)
+
+
+async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
+    if not plan.trials:
+        raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
+    async with _target(suite, options) as address:
+        plan, catalogue = await _resolved(plan, address)
+        started_at = datetime.now(UTC)
+        folder = store.new_run(options.results, suite.name, started_at)
+        manifest = _manifest(plan, catalogue, address, run_id=folder.name, started_at=started_at)
+        store.write_manifest(manifest, folder)
+        reins = await _drive(plan, address, options, folder)
+    interrupted = reins.stopped is Skip.INTERRUPTED
+    manifest = structs.replace(manifest, ended_ns=time.perf_counter_ns(), interrupted=interrupted)
+    return _finish(plan, manifest, folder)
+
+
+async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -> Reins:
+    """Send every trial; each leaves a line in the journal, and a value in the histograms."""
+    budget = plan.suite.budget
+    now = time.perf_counter_ns
+    reins = Reins(deep_research=budget.deep_research, fail_fast=options.fail_fast)
+    histograms = Histograms()
+    tally = Tally(len(plan.trials), histograms, lambda: reins.in_flight, now, began_ns=now())
+    transport = transports(address.base_url)
+    with journal.Journal(folder / store.JOURNAL) as book, _shown(tally, options.console) as show:
+
+        def sink(result: Result) -> None:
+            book.append(result)
+            histograms.add(result)
+            tally.add(result)
+            show()
+
+        async with anyio.create_task_group() as around:
+            if options.interruptible and threading.current_thread() is threading.main_thread():
+                around.start_soon(_rein_in, reins, options.console)
+            if budget.minutes is not None:
+                around.start_soon(partial(cut_at, now() + round(budget.minutes * 60e9), reins, now=now))
+            for phase, load in plan.suite.load.items():
+                await drive_closed(
+                    plan.phase(phase),
+                    lambda: Client(address, transport()),
+                    sink,
+                    workers=options.workers or load.workers,
+                    reins=reins,
+                    now=now,
+                )
+            around.cancel_scope.cancel()
+    histograms.write(folder)
+    return reins
+
+
+def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
+    """Everything that is made from the journal: grades, states, tables, summary."""
+    trials = {trial.trial_id: trial for trial in plan.trials}
+    tables = Tables(count_tokens)
+    for result in journal.read(folder / store.JOURNAL):
+        tables.add(judge(result, trials[result.trial_id], manifest.called))
+    frames = tables.frames()
+    summary = summarise(frames, plan.variants)
+    exit_code = exit_of(summary, interrupted=manifest.interrupted)
+    manifest = structs.replace(manifest, exit_code=int(exit_code))
+    write(frames, folder)
+    store.write_json(summary, folder / store.SUMMARY)
+    store.write_manifest(manifest, folder)
+    store.point_latest(folder)
+    return Run(folder, manifest, summary, frames, exit_code)
+
+
+def judge(result: Result, trial: Trial, called: Mapping[int, tuple[str, ...]]) -> Judged:
+    """*result* with its audit, its grades and its state."""
+    findings = {
+        exchange.exchange_id: audit(exchange.request, exchange.transcript, called)
+        for exchange in result.exchanges
+        if exchange.transcript is not None
+    }
+    grades = grade(result, trial)
+    last = [finding for exchange in result.turns for finding in findings.get(exchange.exchange_id, ())]
+    return Judged(result, grades, findings, standing(result, last, grades))
+
+
+def exit_of(summary: Summary, *, interrupted: bool) -> Exit:
+    """The exit code of a run without a gate, by the states of its trials (DESIGN section 4)."""
+    if interrupted or summary.count(State.INVALID):
+        return Exit.INCOMPLETE
+    if summary.count(State.FAILED):
+        return Exit.FAILED
+    if summary.count(State.ERROR) or summary.count(State.NOT_RUN):
+        return Exit.INCOMPLETE
+    return Exit.OK
+
+
+async def _resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue]:
+    """*plan* with ids for names, and what was looked up for it."""
+    async with Client(address, transports(address.base_url)()) as client:
+        await probe(client)
+        catalogue = await look_up(client, (one for trial in plan.trials for one in trial.settings))
+    ids: dict[int, Settings] = {}
+    problems: dict[str, list[str]] = {}
+    for trial in plan.trials:
+        for settings in trial.settings:
+            if id(settings) not in ids:
+                ids[id(settings)], wrong = resolve(settings, catalogue)
+                for problem in wrong:
+                    problems.setdefault(problem, []).append(f"{trial.case.case_id} [{trial.variant}]")
+    if problems:
+        raise UsageError("\n".join(map(_with_places, problems, problems.values())))
+    trials = (replace(trial, settings=tuple(ids[id(one)] for one in trial.settings)) for trial in plan.trials)
+    return replace(plan, trials=tuple(trials)), catalogue
+
+
+def _with_places(problem: str, places: list[str]) -> str:
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{problem} (in {places[0]}{more})"
+
+
+def _manifest(
+    plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started_at: datetime
+) -> store.Manifest:
+    suite = plan.suite
+    return store.Manifest(
+        run_id=run_id,
+        suite=suite.name,
+        suite_path=str(suite.path),
+        suite_text=suite.text,
+        target=address.base_url,
+        dialect=address.dialect,
+        seed=plan.seed,
+        choice=asdict(plan.choice),
+        called=catalogue.called,
+        planned=len(plan.trials),
+        started_at=started_at.isoformat(),
+        started_ns=time.perf_counter_ns(),
+        warnings=suite.warnings,
+        versions=store.versions(),
+    )
+
+
+@asynccontextmanager
+async def _target(suite: Suite, options: Options) -> AsyncIterator[Address]:
+    """Where the suite is to be run; our own stand-in is started, and ended, around the block."""
+    target = suite.target
+    key = target.api_key.get_secret_value() if target.api_key else environ.get("SIGMA_API_KEY")
+    if options.target not in {None, "standin"}:
+        yield Address(str(options.target), target.dialect, key)
+    elif options.target is None and target.base_url is not None:
+        yield Address(target.base_url, target.dialect, key)
+    else:
+        async with local_sigma(target.dialect) as url:
+            yield Address(url, target.dialect)
+
+
+async def _rein_in(reins: Reins, console: Console | None) -> None:
+    """First Ctrl-C: no new trials, those under way may finish. Second: cut them off."""
+
+    def say(words: str) -> None:
+        if console is not None:
+            console.print(words)
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as grace:
+            async for _ in signals:
+                if reins.stopped is not None:
+                    reins.cut(Skip.INTERRUPTED)
+                    continue
+                reins.stop(Skip.INTERRUPTED)
+                say(f"stopping: {reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off")
+                grace.start_soon(_cut_after_grace, reins)
+
+
+async def _cut_after_grace(reins: Reins) -> None:
+    await anyio.sleep(GRACE_S)
+    reins.cut(Skip.INTERRUPTED)
+
+
+@contextmanager
+def _shown(tally: Tally, console: Console | None) -> Iterator[Callable[[], None]]:
+    if console is None:
+        yield lambda: None
+    else:
+        with live(tally, console) as show:
+            yield show
+
+
+def _in_a_loop(main: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    """What *main* returns, in an event loop of its own: uvloop where there is one."""
+
+    def go() -> Outcome:
+        options = {"use_uvloop": find_spec("uvloop") is not None}
+        return anyio.run(main, backend="asyncio", backend_options=options)
+
+    try:
+        current_async_library()
+    except AsyncLibraryNotFoundError:
+        return go()
+    with ThreadPoolExecutor(1, "harness-run") as thread:
+        return thread.submit(go).result()

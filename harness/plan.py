@@ -1,0 +1,180 @@
+"""Suite -> trials with stable ids, in the order in which they will be sent.
+
+A trial is a case under a variant, for the n-th time, in a phase. Its id is a
+digest of exactly that: what is sent, under which variant, which repeat, which
+phase. So adding a case, or a comment, leaves the ids of the others alone, and
+a changed prompt is a new trial that no old result can stand in for.
+
+Within a phase, repeats are rounds; in a round the variants of one case follow
+each other in random order, so that a drift of the provider meets all of them
+alike (statistics.md 4.1). The order comes from the seed and nothing else.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from random import Random
+from typing import Any, TypeVar
+
+from harness.errors import UsageError, did_you_mean
+from harness.suite.model import Retry, Settings, Suite, Variant
+from harness.suite.resolve import (
+    Case,
+    effective,
+    repeats,
+    resolve_cases,
+    resolve_variants,
+    retries,
+    runs_on,
+)
+
+Named = TypeVar("Named")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One case under one variant, once.
+
+    ``settings[i]`` is what `case.turns[i]` is sent with; None in a field of it
+    means that the field is left out of the request.
+    """
+
+    trial_id: str
+    case: Case
+    variant: str
+    settings: tuple[Settings, ...]
+    retry: Retry
+    repeat: int
+    phase: str
+
+    @property
+    def deep_research(self) -> int:
+        """How many deep-research runs this trial spends."""
+        return sum(settings.deep_research is True for settings in self.settings)
+
+    def describe(self) -> dict[str, Any]:
+        """What would be sent, for people and machines: ids, and each turn's message and settings."""
+        sent = zip(self.case.turns, self.settings, strict=True)
+        return {
+            "trial_id": self.trial_id,
+            "case_id": self.case.case_id,
+            "variant": self.variant,
+            "repeat": self.repeat,
+            "phase": self.phase,
+            "turns": [
+                {
+                    "turn_id": turn.id,
+                    "message": turn.message,
+                    **settings.model_dump(exclude_none=True, mode="json"),
+                }
+                for turn, settings in sent
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a suite to run; empty means all of it.
+
+    *limit* keeps the first so many trials of the order. *repeat* takes the
+    place of every `repeat` in the suite.
+    """
+
+    variants: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    repeat: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The trials of a run, in order, and what they were made from."""
+
+    suite: Suite
+    choice: Choice
+    seed: int
+    variants: dict[str, Variant]
+    trials: tuple[Trial, ...]
+
+    @property
+    def deep_research(self) -> int:
+        """How many deep-research runs the plan would spend."""
+        return sum(trial.deep_research for trial in self.trials)
+
+    def phase(self, name: str) -> tuple[Trial, ...]:
+        """The trials of one phase, in order."""
+        return tuple(trial for trial in self.trials if trial.phase == name)
+
+
+def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> Plan:
+    """The trials of *suite*, or those of *choice*, ordered by *seed*.
+
+    Raises `UsageError` for a variant, a prompt or a tag that the suite does not have.
+    """
+    choice = choice or Choice()
+    variants = resolve_variants(suite)
+    cases = resolve_cases(suite)
+    variants = _chosen(variants, choice.variants, "variant")
+    kept = _chosen({case.case_id: case for case in cases}, choice.prompts, "prompt")
+    tags = {tag for case in cases for tag in case.tags}
+    _chosen(dict.fromkeys(sorted(tags)), choice.tags, "tag")
+    chosen = [case for case in kept.values() if not choice.tags or set(choice.tags) & set(case.tags)]
+    blocks = [_block(suite, case, variants, choice) for case in chosen]
+    trials = (trial for phase in suite.load for trial in _rounds(blocks, phase, seed))
+    return Plan(suite, choice, seed, variants=variants, trials=tuple(islice(trials, choice.limit)))
+
+
+def _chosen(have: dict[str, Named], wanted: Collection[str], what: str) -> dict[str, Named]:
+    list_of = ", ".join(have) or "none"
+    unknown = [
+        f"no {what} {name} in this suite; it has {list_of}{did_you_mean(name, have)}"
+        for name in wanted
+        if name not in have
+    ]
+    if unknown:
+        raise UsageError("\n".join(unknown))
+    return {name: value for name, value in have.items() if not wanted or name in wanted}
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """One case under one variant, before it is repeated. *content* is what is sent."""
+
+    case: Case
+    variant: str
+    settings: tuple[Settings, ...]
+    retry: Retry
+    content: bytes
+
+    def trial(self, repeat: int, phase: str) -> Trial:
+        digest = blake2b(f"{repeat}\0{phase}\0".encode() + self.content, digest_size=8).hexdigest()
+        return Trial(
+            digest, self.case, self.variant, self.settings, retry=self.retry, repeat=repeat, phase=phase
+        )
+
+
+def _rounds(blocks: list[list[tuple[_Arm, int]]], phase: str, seed: int) -> Iterator[Trial]:
+    random = Random(f"{seed}/{phase}")  # noqa: S311  an order, not a secret
+    for repeat in range(1, 1 + max((times for block in blocks for _, times in block), default=0)):
+        for block in blocks:
+            arms = [arm for arm, times in block if repeat <= times]
+            random.shuffle(arms)
+            yield from (arm.trial(repeat, phase) for arm in arms)
+
+
+def _block(suite: Suite, case: Case, variants: dict[str, Variant], choice: Choice) -> list[tuple[_Arm, int]]:
+    return [
+        (_arm(case, name, variant), choice.repeat or repeats(case, variant, suite))
+        for name, variant in variants.items()
+        if runs_on(variant, case)
+    ]
+
+
+def _arm(case: Case, name: str, variant: Variant) -> _Arm:
+    settings = tuple(effective(turn, variant) for turn in case.turns)
+    sent = [case.case_id, name]
+    for turn, with_settings in zip(case.turns, settings, strict=True):
+        sent += [turn.message or "", with_settings.model_dump_json(exclude_none=True)]
+    return _Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())

@@ -1,0 +1,103 @@
+"""Where a run lives: ``results/<suite>/<run-id>/`` and the link ``latest`` beside it.
+
+The manifest is written before the first trial is sent, so that a run that is
+killed can be read, and again when it has ended. It holds the suite as it was
+written: secrets come from the environment, so none is in it.
+"""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from harness import __version__
+from harness.errors import RunDirectoryError
+from harness.record.histograms import filename
+from harness.record.tables import SCHEMA_VERSION
+
+MANIFEST = "manifest.json"
+JOURNAL = "journal-0.jsonl"
+SUMMARY = "summary.json"
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a run was made from, and how it ended.
+
+    *started_at* is the wall clock, read once, at *started_ns* of the monotonic
+    clock that every stamp counts on. *called* are the names by which the model
+    calls each tool id. *exit_code* is None while the run goes on, and stays so
+    when it was killed.
+    """
+
+    run_id: str
+    suite: str
+    suite_path: str
+    suite_text: str
+    target: str
+    dialect: str
+    seed: int
+    choice: dict[str, Any]
+    planned: int
+    started_at: str
+    started_ns: int
+    ended_ns: int | None = None
+    interrupted: bool = False
+    exit_code: int | None = None
+    called: dict[int, tuple[str, ...]] = {}
+    warnings: tuple[str, ...] = ()
+    clock: str = "CLOCK_MONOTONIC (time.perf_counter_ns)"
+    schema_version: int = SCHEMA_VERSION
+    versions: dict[str, str] = {}
+
+
+def versions() -> dict[str, str]:
+    """What this run runs on."""
+    return {"harness": __version__, "python": sys.version.split()[0], "platform": platform.platform()}
+
+
+def new_run(results: Path, suite: str, started_at: datetime) -> Path:
+    """A new folder for a run, made; its name sorts by time.
+
+    Raises `RunDirectoryError` where it cannot be made.
+    """
+    run_id = f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+    folder = results / filename(suite) / run_id
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{folder}: cannot be made: {error.strerror}; choose another place with --results"
+        ) from error
+    return folder
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest, whole or not at all."""
+    write_json(manifest, folder / MANIFEST)
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write *value* as indented JSON, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        partial.replace(path)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def point_latest(folder: Path) -> None:
+    """Let ``latest`` beside *folder* point to it; skipped where the file system has no links."""
+    link = folder.parent / "latest"
+    partial = folder.parent / f".latest-{folder.name}"
+    try:
+        partial.symlink_to(folder.name)
+        os.replace(partial, link)  # noqa: PTH105  Path.replace follows the same call; this one says that it is atomic
+    except OSError:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""The summary of a run as a table in the terminal, and the plan as a list.
+
+Functions from figures to rich renderables; `harness.cli` prints them. A figure
+that is missing is a dash, and a line beneath says why.
+"""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.grade.states import State
+from harness.plan import Plan
+from harness.stats.quantiles import least_count
+from harness.summarise import Figure, Row, Summary
+
+DASH = "–"
+
+
+def summary_table(summary: Summary) -> RenderableType:
+    """A row per variant (and phase, where there are several), and what a reader must know beside it."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    phases = len({row.phase for row in summary.rows}) > 1
+    table.add_column("variant")
+    for title in ("trials", "passed", "failed", "errors", "invalid", "not run"):
+        table.add_column(title, justify="right")
+    table.add_column("TTFT p50", justify="right")
+    table.add_column("TTFT p95", justify="right")
+    table.add_column("answer tokens/s p50", justify="right")
+    table.add_column("tool calls", justify="right")
+    for row in summary.rows:
+        table.add_row(*_cells(row, phases=phases))
+    return Group(table, *(Text(note, style="dim") for note in notes(summary)))
+
+
+def notes(summary: Summary) -> Iterator[str]:
+    """The lines beneath the table: counts and definitions of what stands in it."""
+    values = sum(row.ttft_p50_ms.n for row in summary.rows)
+    yield (
+        f"TTFT: from the turn being sent to the first packet of answer text, ms; n = {values} exchanges. "
+        "Tokens: o200k estimate."
+    )
+    if any(row.ttft_p95_ms.value is None and row.ttft_p95_ms.n for row in summary.rows):
+        yield f"{DASH} p95 needs {least_count(950)} values; more of them with --repeat."
+    if summary.faults:
+        yield "faults: " + ", ".join(f"{fault} {count}" for fault, count in summary.faults.items())
+    retried = sum(row.retried for row in summary.rows)
+    if retried:
+        yield f"{retried} exchanges were sent again after a fault; they are in no latency figure."
+    if summary.stamps.get("user"):
+        yield f"{summary.stamps['user']} exchanges have our stamps, not the kernel's: our delay is in them."
+    if summary.unknown_kinds:
+        yield f"{summary.unknown_kinds} packets of unknown kinds were kept and passed over."
+
+
+def first_reasons(reasons: list[tuple[str, str, str, str]], limit: int = 10) -> RenderableType:
+    """(state, case, variant, reason) of trials that did not pass, the first few, grouped as they come."""
+    table = Table(box=None, pad_edge=False, show_header=False, show_edge=False)
+    for state, case, variant, reason in reasons[:limit]:
+        table.add_row(Text(state, style=STYLES[State(state)]), f"{case} [{variant}]", Text(reason))
+    more = len(reasons) - limit
+    return Group(table, Text(f"and {more} more, in trials.parquet", style="dim")) if more > 0 else table
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Every trial of *plan* as a line, in the order in which it would be sent.
+
+    Plain text, since a plan may have 10,000 of them and goes through `grep`.
+    """
+    columns = [("trial", "case", "variant", "repeat", "phase")]
+    columns += [
+        (trial.trial_id, trial.case.case_id, trial.variant, str(trial.repeat), trial.phase)
+        for trial in plan.trials
+    ]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for row in columns:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+STYLES = {
+    State.PASSED: "green",
+    State.FAILED: "red",
+    State.ERROR: "red",
+    State.INVALID: "magenta",
+    State.NOT_RUN: "yellow",
+}
+
+
+def _cells(row: Row, *, phases: bool) -> Iterator[RenderableType]:
+    yield f"{row.variant} ({row.phase})" if phases else row.variant
+    yield str(row.trials)
+    for state in State:
+        count = getattr(row, state)
+        yield Text(str(count), style=STYLES[state] if count else "dim")
+    yield _number(row.ttft_p50_ms, "ms")
+    yield _number(row.ttft_p95_ms, "ms")
+    yield _number(row.tokens_per_s_p50)
+    yield str(row.tool_calls) + (f" ({row.tool_errors} failed)" if row.tool_errors else "")
+
+
+def _number(figure: Figure, unit: str = "") -> str:
+    if figure.value is None:
+        return DASH
+    digits = 1 if figure.value < 100 else 0
+    return f"{figure.value:,.{digits}f} {unit}".rstrip()

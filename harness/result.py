@@ -1,0 +1,171 @@
+"""What happened: one trial, its exchanges, how they broke, or why we did not finish.
+
+Nothing here is derived. A result holds the bytes of each reply and integers
+that say when they came; a TTFT is a function of it (`harness.metrics`), so a
+corrected definition, or a corrected reading of the wire, can be applied to runs
+of last year.
+
+All stamps are nanoseconds of CLOCK_MONOTONIC (`time.perf_counter_ns`) of the
+machine that ran the trial. None means that it never came, never 0.
+"""
+
+from bisect import bisect_left
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from harness.sigma.transcript import Transcript, read_body
+
+
+class Fault(StrEnum):
+    """How Sigma, or the network before it, let one exchange down."""
+
+    CONNECT = "connect"
+    TIMED_OUT = "timed_out"
+    DISCONNECTED = "disconnected"
+    PROTOCOL = "protocol"
+    HTTP = "http"
+    ERROR_LINE = "error_line"
+    TRUNCATED = "truncated"
+
+
+class Step(StrEnum):
+    """The stretch of an exchange in which it broke."""
+
+    CONNECT = "connect"
+    SESSION = "session"
+    SEND = "send"
+    HEADERS = "headers"
+    BODY = "body"
+
+
+class Skip(StrEnum):
+    """Why *we* did not send or finish a trial. Never counted against Sigma."""
+
+    BUDGET = "budget"
+    INTERRUPTED = "interrupted"
+    FAIL_FAST = "fail_fast"
+
+
+class Failure(Struct, frozen=True, omit_defaults=True):
+    """How one exchange broke.
+
+    *detail* is what the server or the network said, in its own words. *code* is
+    the server's own error code where it gave one. *retry_after_s* is what it
+    asked for, in seconds.
+    """
+
+    fault: Fault
+    step: Step
+    detail: str
+    code: str | None = None
+    http_status: int | None = None
+    retry_after_s: float | None = None
+
+    def __str__(self) -> str:
+        of = f" {self.code or self.http_status or ''}".rstrip()
+        return f"{self.fault}{of} ({self.step}): {self.detail}"
+
+
+class Exchange(Struct, frozen=True, omit_defaults=True):
+    """One turn sent and the stream that came back.
+
+    The body is kept as *text*, or as *b64* where it is not UTF-8: exactly one
+    of the two. ``read_ends[i]`` is the offset in the body after the i-th read,
+    which the kernel stamped ``arrived_ns[i]`` and our code saw at ``seen_ns[i]``.
+
+    *transcript* is a function of the body. It is not journalled; `journal.read`
+    works it out again.
+    """
+
+    exchange_id: str
+    turn_id: str
+    attempt: int
+    request: dict[str, Any]
+    began_ns: int
+    due_ns: int | None = None
+    session_ns: int | None = None
+    connected_ns: int | None = None
+    sent_ns: int | None = None
+    headers_ns: int | None = None
+    ended_ns: int | None = None
+    http_status: int | None = None
+    content_type: str = ""
+    stamps: str = "user"
+    text: str = ""
+    b64: bytes | None = None
+    read_ends: tuple[int, ...] = ()
+    arrived_ns: tuple[int, ...] = ()
+    seen_ns: tuple[int, ...] = ()
+    failure: Failure | None = None
+    session_id: str | None = None
+    transcript: Transcript | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of the reply's body, as they came."""
+        return self.text.encode() if self.b64 is None else self.b64
+
+    def arrived_at(self, offset: int | None) -> int | None:
+        """When the byte before *offset* of the body arrived, or None where there is none.
+
+        A packet that shares its read with a later one arrived no later than
+        this; `merged` tells.
+        """
+        read = self._read_of(offset)
+        return None if read is None else self.arrived_ns[read]
+
+    def seen_at(self, offset: int | None) -> int | None:
+        """When our code saw the byte before *offset*."""
+        read = self._read_of(offset)
+        return None if read is None else self.seen_ns[read]
+
+    def _read_of(self, offset: int | None) -> int | None:
+        if offset is None:
+            return None
+        read = bisect_left(self.read_ends, offset)
+        # A body that was not stamped read by read (non-streamed, or synthetic) has no time to give.
+        return read if read < len(self.read_ends) else None
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """One trial, finished one way or another: the record that is journalled, graded and tabled."""
+
+    trial_id: str
+    case_id: str
+    variant: str
+    repeat: int
+    phase: str
+    due_ns: int | None = None
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    skip: Skip | None = None
+
+    @property
+    def turns(self) -> tuple[Exchange, ...]:
+        """The last attempt of each turn, in the order in which they were sent."""
+        return tuple({exchange.turn_id: exchange for exchange in self.exchanges}.values())
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure that ended the conversation: of the last attempt of its last turn."""
+        return self.exchanges[-1].failure if self.exchanges else None
+
+
+def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:
+    """*body* as the pair (text, b64) of an `Exchange`."""
+    try:
+        return body.decode(), None
+    except UnicodeDecodeError:
+        return "", bytes(body)
+
+
+def with_transcript(exchange: Exchange) -> Exchange:
+    """*exchange* with its transcript read, where a reply came at all."""
+    if exchange.http_status is None:
+        return exchange
+    transcript = read_body(exchange.body, status=exchange.http_status, content_type=exchange.content_type)
+    return msgspec.structs.replace(exchange, transcript=transcript)

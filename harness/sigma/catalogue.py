@@ -1,0 +1,228 @@
+"""Preflight: what this Sigma has, and names -> ids, before anything is spent.
+
+An `llm_override` that does not resolve is answered by the default model, an
+unknown tool id is ignored, both under HTTP 200 (wire 1.2, 1.3). So names are
+looked up first, and what does not exist is an error that says what does.
+
+Each list is fetched only where a plan needs it. A key may chat and yet be
+refused a list (wire 5.5): then ids pass as they are, and names are an error
+that says why they cannot be looked up.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import httpx
+
+from harness.errors import TargetError, did_you_mean
+from harness.sigma.client import Client
+from harness.suite.model import LlmOverride, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A row of `GET /tool`; *called* are the names under which the model calls it."""
+
+    tool_id: int
+    name: str
+    called: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A configured provider and its models; a model may be a pattern (``openai/*``), as LiteLLM has them."""
+
+    name: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a Sigma has. A list is None where it was not needed or not to be had; *refused* says why."""
+
+    tools: tuple[Tool, ...] | None = None
+    personas: Mapping[int, str] | None = None
+    providers: tuple[Provider, ...] | None = None
+    default_provider: str | None = None
+    refused: Mapping[str, str] | None = None
+
+    @property
+    def called(self) -> dict[int, tuple[str, ...]]:
+        """For each tool id, the names by which the model calls it."""
+        return {tool.tool_id: tool.called for tool in self.tools or ()}
+
+
+async def probe(client: Client) -> None:
+    """Raise `TargetError`, with the likely fix, unless a Sigma answers at the client's address."""
+    base = client.address.base_url
+    try:
+        response = await client.get("/health")
+        if response.is_success:
+            return
+        prefixed = await client.get("/api/health")
+    except httpx.TransportError as error:
+        raise TargetError(
+            f"{base}: no Sigma answers ({_reason(error)}); is it running, and is target.base_url right?"
+        ) from error
+    if prefixed.is_success:
+        raise TargetError(f"{base}: answers under /api; set target.base_url to {base.rstrip('/')}/api")
+    raise TargetError(
+        f"{base}: GET /health answered {response.status_code}, so this is not a Sigma that is well"
+    )
+
+
+async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
+    """The lists that *needed* refers to. Raises `TargetError` where the key is refused altogether."""
+    settings = list(needed)
+    refused: dict[str, str] = {}
+
+    async def rows(path: str, *, wanted: bool) -> Any:
+        if not wanted:
+            return None
+        try:
+            response = await client.get(path)
+        except httpx.TransportError as error:
+            raise TargetError(f"{client.address.base_url}{path}: {_reason(error)}") from error
+        if response.is_success:
+            return response.json()
+        refused[path] = f"GET {path} answered {response.status_code}"
+        return None
+
+    tools = await rows("/tool", wanted=any(_uses_tools(one) for one in settings))
+    personas = await rows("/persona", wanted=any(one.persona_id is not None for one in settings))
+    providers = await rows("/llm/provider", wanted=any(one.llm_override is not None for one in settings))
+    listed, default = _providers(providers)
+    return Catalogue(
+        tools=None if tools is None else tuple(map(_tool, tools)),
+        personas=None if personas is None else {row["id"]: row["name"] for row in personas},
+        providers=listed,
+        default_provider=default,
+        refused=refused,
+    )
+
+
+def resolve(settings: Settings, catalogue: Catalogue) -> tuple[Settings, list[str]]:
+    """*settings* with ids for names, and what of them does not exist, one sentence each."""
+    problems: list[str] = []
+    update: dict[str, Any] = {}
+    if settings.allowed_tool_ids is not None:
+        ids = (_tool_id(tool, catalogue, problems, "allowed_tool_ids") for tool in settings.allowed_tool_ids)
+        update["allowed_tool_ids"] = tuple(ids)
+    if settings.forced_tool_id is not None:
+        update["forced_tool_id"] = _tool_id(settings.forced_tool_id, catalogue, problems, "forced_tool_id")
+    if settings.persona_id is not None:
+        update["persona_id"] = _persona_id(settings.persona_id, catalogue, problems)
+    if isinstance(settings.project_id, str):
+        problems.append(f"project_id: a name ({settings.project_id}) is not yet supported; write the number")
+    if settings.llm_override is not None:
+        problems += _check_model(settings.llm_override, catalogue)
+    return settings.model_copy(update=update), problems
+
+
+def _tool_id(wanted: int | str, catalogue: Catalogue, problems: list[str], where: str) -> int | str:
+    if catalogue.tools is None:
+        problems += _unlisted(wanted, catalogue, "/tool", where)
+        return wanted
+    for tool in catalogue.tools:
+        if wanted == tool.tool_id or wanted in tool.aliases:
+            return tool.tool_id
+    have = {f"{tool.name} ({tool.tool_id})": tool.name for tool in catalogue.tools}
+    problems.append(
+        f"{where}: this Sigma has no tool {wanted}; it has {', '.join(have)}{did_you_mean(wanted, have.values())}"
+    )
+    return wanted
+
+
+def _persona_id(wanted: int | str, catalogue: Catalogue, problems: list[str]) -> int | str:
+    if catalogue.personas is None:
+        problems += _unlisted(wanted, catalogue, "/persona", "persona_id")
+        return wanted
+    named = [number for number, name in catalogue.personas.items() if wanted in {number, name}]
+    match named:
+        case [number]:
+            return number
+        case []:
+            have = ", ".join(f"{name} ({number})" for number, name in catalogue.personas.items())
+            near = did_you_mean(wanted, catalogue.personas.values())
+            problems.append(f"persona_id: this Sigma has no persona {wanted}; it has {have}{near}")
+        case _:
+            problems.append(f"persona_id: {wanted} names {len(named)} personas; write one of the ids {named}")
+    return wanted
+
+
+def _check_model(chosen: LlmOverride, catalogue: Catalogue) -> Iterator[str]:
+    if catalogue.providers is None:
+        # No name is translated here, so a key without this list may still run; only the check is lost.
+        return
+    if chosen.model_version is None and chosen.model_provider is None:
+        return
+    name = chosen.model_provider or catalogue.default_provider
+    provider = next((one for one in catalogue.providers if one.name == name), None)
+    if provider is None:
+        have = [one.name for one in catalogue.providers]
+        yield (
+            f"llm_override.model_provider: this Sigma has no provider {name}; it has "
+            f"{', '.join(have)}{did_you_mean(name or '', have)}"
+        )
+    elif chosen.model_version is None:
+        yield (
+            f"llm_override: model_provider {name} without model_version is answered by the default model; "
+            f"name one of {', '.join(provider.models)}"
+        )
+    elif not any(fnmatchcase(chosen.model_version, model) for model in provider.models):
+        others = [one.name for one in catalogue.providers if chosen.model_version in one.models]
+        elsewhere = f"; {others[0]} has it: set model_provider: {others[0]}" if others else ""
+        near = elsewhere or did_you_mean(chosen.model_version, provider.models)
+        yield (
+            f"llm_override.model_version: provider {name} has no model {chosen.model_version}; it has "
+            f"{', '.join(provider.models)}{near}"
+        )
+
+
+def _unlisted(wanted: int | str, catalogue: Catalogue, path: str, where: str) -> list[str]:
+    if isinstance(wanted, int):
+        return []
+    why = (catalogue.refused or {}).get(path, f"{path} was not looked up")
+    return [f"{where}: {wanted} cannot be looked up by name ({why}); write the id"]
+
+
+def _tool(row: dict[str, Any]) -> Tool:
+    called = tuple(_operations(row.get("definition"))) or (row["name"],)
+    aliases = {row["name"], row.get("display_name"), row.get("in_code_tool_id"), *called} - {None}
+    return Tool(row["id"], row["name"], called, tuple(aliases))
+
+
+def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
+    """The operation ids of an OpenAPI tool: the names by which the model calls it."""
+    for methods in ((definition or {}).get("paths") or {}).values():
+        for operation in methods.values():
+            if isinstance(operation, dict) and "operationId" in operation:
+                yield operation["operationId"]
+
+
+def _providers(listed: Any) -> tuple[tuple[Provider, ...] | None, str | None]:
+    """The providers and the default one's name; older servers answer with a bare list (wire 5.5)."""
+    if listed is None:
+        return None, None
+    rows, default = (
+        (listed, None) if isinstance(listed, list) else (listed["providers"], listed.get("default_text"))
+    )
+    providers = tuple(
+        Provider(
+            row["name"] or row["provider"], tuple(model["name"] for model in row["model_configurations"])
+        )
+        for row in rows
+    )
+    ids = {row["id"]: row["name"] or row["provider"] for row in rows}
+    return providers, ids.get(default["provider_id"]) if default else None
+
+
+def _uses_tools(settings: Settings) -> bool:
+    return bool(settings.allowed_tool_ids) or settings.forced_tool_id is not None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

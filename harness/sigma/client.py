@@ -1,0 +1,86 @@
+"""The endpoints of a Sigma, over httpx; the transport is handed in.
+
+A client speaks and listens. It does not judge: a status of 503 is an answer
+like any other here, and what it means for a trial is `harness.drive.attempt`'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from harness import __version__
+from harness.sigma.request import SEND
+
+CONNECT_S = 10.0
+SILENCE_S = 60.0
+"""Servers send a heartbeat every 15 s; four missed ones are silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a Sigma is, how it is spoken to and with whose key. The key is in no repr."""
+
+    base_url: str
+    dialect: str = "sigma"
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.base_url}, {self.dialect})"
+
+
+class Client:
+    """Connections to one Sigma; closed by leaving the block."""
+
+    def __init__(self, address: Address, transport: httpx.AsyncBaseTransport) -> None:
+        # identity: the bytes that are stamped are the bytes that are read.
+        headers = {"accept-encoding": "identity", "user-agent": f"sigma-harness/{__version__}"}
+        if address.api_key:
+            headers["authorization"] = f"Bearer {address.api_key}"
+        self.address = address
+        self._http = httpx.AsyncClient(
+            base_url=address.base_url.rstrip("/"),
+            transport=transport,
+            headers=headers,
+            timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def send(self, body: Mapping[str, Any], *, extensions: dict[str, Any]) -> httpx.Response:
+        """The response to one turn, once its head is there; the caller drains and closes it.
+
+        *extensions* go to the transport: a stamped one fills the tape it finds
+        under ``tape``. Raises `httpx.TransportError`.
+        """
+        request = self._http.build_request(
+            "POST",
+            SEND,
+            content=msgspec.json.encode(body),
+            headers={"content-type": "application/json"},
+            extensions={"timeout": self._http.timeout.as_dict(), **extensions},
+        )
+        return await self._http.send(request, stream=True)
+
+    async def create_session(self, info: Mapping[str, Any]) -> httpx.Response:
+        """The response to making a session ahead of its first turn (wire 5.3)."""
+        return await self._http.post("/chat/create-chat-session", json=dict(info))
+
+    async def stop(self, session_id: str) -> httpx.Response:
+        """Ask the server to end the run of a session; closing the connection does not (wire 4.4)."""
+        return await self._http.post(f"/chat/stop-chat-session/{session_id}")
+
+    async def get(self, path: str) -> httpx.Response:
+        """The response to a look-up."""
+        return await self._http.get(path)

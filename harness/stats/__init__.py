@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: estimators that know nothing of Sigma."""
