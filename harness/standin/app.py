@@ -1,0 +1,265 @@
+"""The routes of the stand-in, and who may use them.
+
+What is here is here: chat, sessions, the catalogue, health, and `/_standin/*`, our own window on what was
+received and sent. Administration, registration, tokens and billing are not, and answer 404 as any unknown
+route does.
+"""
+
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from harness.standin import catalogue
+from harness.standin.chat import Standin, send_chat_message, snapshot
+from harness.standin.models import provider_listing
+from harness.standin.request import complaint, read_session_info
+
+_OPEN = frozenset({"/health", "/auth/type", "/version"})
+
+
+def _standin(request: Request) -> Standin:
+    standin: Standin = request.app.state.standin
+    return standin
+
+
+def _session_id(request: Request) -> str:
+    """The session of the path in the usual spelling; what is no UUID is looked up as it is, and not found."""
+    text: str = request.path_params["session_id"]
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text
+
+
+async def create_chat_session(request: Request) -> Response:
+    """`POST /chat/create-chat-session`."""
+    try:
+        info = read_session_info(await request.body())
+    except ValidationError as error:
+        return JSONResponse(complaint(error, "POST /chat/create-chat-session"), 422)
+    if catalogue.persona(info.persona_id) is None:
+        return JSONResponse({"detail": "User does not have access to persona"}, 403)
+    if info.project_id is not None:
+        return JSONResponse({"detail": "User does not have access to project"}, 403)
+    session_id = _standin(request).sessions.create(info.persona_id, info.description)
+    return JSONResponse({"chat_session_id": session_id, "incognito": False})
+
+
+async def get_chat_session(request: Request) -> Response:
+    """`GET /chat/get-chat-session/{id}`."""
+    detail = snapshot(_standin(request), _session_id(request))
+    if detail is None or (detail["deleted"] and request.query_params.get("include_deleted") != "true"):
+        return JSONResponse({"detail": "Chat session not found"}, 404)
+    return JSONResponse(detail)
+
+
+async def list_chat_sessions(request: Request) -> Response:
+    """`GET /chat/get-user-chat-sessions`."""
+    wanted = request.query_params.get("page_size", "50")
+    limit = min(int(wanted), 100) if wanted.isdecimal() else 50
+    return JSONResponse(_standin(request).sessions.listing(limit))
+
+
+async def delete_chat_session(request: Request) -> Response:
+    """`DELETE /chat/delete-chat-session/{id}`."""
+    if _standin(request).sessions.delete(_session_id(request)):
+        return JSONResponse(None)
+    return JSONResponse({"detail": "Invalid Chat Session ID provided"}, 400)
+
+
+async def stop_chat_session(request: Request) -> Response:
+    """`POST /chat/stop-chat-session/{id}`: harmless for an idle session."""
+    standin, session_id = _standin(request), _session_id(request)
+    if standin.sessions.find(session_id) is None:
+        return JSONResponse({"error_code": "SESSION_NOT_FOUND", "detail": "Chat session not found"}, 404)
+    standin.stop(session_id)
+    return JSONResponse({"message": "Chat session stopped"})
+
+
+async def get_tool(request: Request) -> Response:
+    """`GET /tool/{id}`."""
+    wanted = request.path_params["tool_id"]
+    for tool in catalogue.TOOLS:
+        if tool.id == wanted:
+            return JSONResponse(catalogue.tool_snapshot(tool))
+    return JSONResponse({"detail": "Tool by specified id does not exist"}, 404)
+
+
+async def get_persona(request: Request) -> Response:
+    """`GET /persona/{id}`."""
+    known = catalogue.persona(request.path_params["persona_id"])
+    if known is None:
+        return JSONResponse({"error_code": "PERSONA_NOT_FOUND", "detail": "Persona not found"}, 404)
+    return JSONResponse(catalogue.persona_snapshot(known))
+
+
+async def ledger_entry(request: Request) -> Response:
+    """`GET /_standin/ledger/{assistant_message_id}`: when each line of that reply was written."""
+    entry = _standin(request).ledger.reply(request.path_params["message_id"])
+    return JSONResponse(entry.as_json()) if entry else JSONResponse({"detail": "no such reply"}, 404)
+
+
+async def stats(request: Request) -> Response:
+    """`GET /_standin/stats`."""
+    return JSONResponse(_standin(request).ledger.stats())
+
+
+async def requests(request: Request) -> Response:
+    """`GET /_standin/requests`: the last bodies received, as they came."""
+    return JSONResponse(_standin(request).ledger.requests())
+
+
+async def valid_tags(request: Request) -> Response:
+    """`GET /query/valid-tags`."""
+    return JSONResponse({"tags": _standin(request).library.tags()})
+
+
+def _constant(path: str, body: Any) -> Route:
+    """A GET whose answer never changes."""
+
+    async def answer(request: Request) -> Response:
+        return JSONResponse(body)
+
+    return Route(path, answer)
+
+
+def _me() -> dict[str, Any]:
+    return {
+        "id": "5a3c1e52-0d4b-4a8e-9f64-2f6d1f1d7c10",
+        "email": "standin@atlas.example",
+        "is_active": True,
+        "is_superuser": False,
+        "is_verified": True,
+        "personalization": {"use_memories": False, "enable_memory_tool": False, "memories": []},
+        "token_expires_at": None,
+        "is_anonymous_user": None,
+        "effective_permissions": [
+            "read:chat",
+            "write:chat",
+            "read:agents",
+            "read:search",
+            "read:document_sets",
+        ],
+    }
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "application_status": "active",
+        "anonymous_user_enabled": False,
+        "deep_research_enabled": True,
+        "multi_model_chat_enabled": True,
+        "auto_detect_search_filters": False,
+        "temperature_override_enabled": True,
+        "reasoning_override_enabled": False,
+        "vector_db_enabled": True,
+        "ee_features_enabled": False,
+        "tier": "community",
+        "version": "stand-in",
+    }
+
+
+def _auth_type() -> dict[str, Any]:
+    return {
+        "multi_tenant": False,
+        "requires_verification": False,
+        "anonymous_user_enabled": False,
+        "has_users": True,
+        "oauth_enabled": False,
+        "password_auth_enabled": False,
+        "sso_providers": [],
+    }
+
+
+def _routes() -> list[Route]:
+    tools = [catalogue.tool_snapshot(tool) for tool in catalogue.TOOLS]
+    personas = [catalogue.persona_listing(known) for known in catalogue.PERSONAS]
+    sets = [
+        catalogue.document_set_snapshot(number, name)
+        for number, name in enumerate(catalogue.DOCUMENT_SETS, 1)
+    ]
+    return [
+        Route("/chat/send-chat-message", send_chat_message, methods=["POST"]),
+        Route("/chat/create-chat-session", create_chat_session, methods=["POST"]),
+        Route("/chat/get-chat-session/{session_id}", get_chat_session),
+        Route("/chat/get-user-chat-sessions", list_chat_sessions),
+        Route("/chat/delete-chat-session/{session_id}", delete_chat_session, methods=["DELETE"]),
+        Route("/chat/stop-chat-session/{session_id}", stop_chat_session, methods=["POST"]),
+        _constant("/tool", tools),
+        _constant("/tool/openapi", [tool for tool in tools if tool["definition"]]),
+        Route("/tool/{tool_id:int}", get_tool),
+        _constant("/persona", personas),
+        Route("/persona/{persona_id:int}", get_persona),
+        _constant("/llm/provider", provider_listing()),
+        _constant("/llm/persona/{persona_id:int}/providers", provider_listing()),
+        _constant("/manage/document-set", sets),
+        Route("/query/valid-tags", valid_tags),
+        _constant("/health", {"success": True, "message": "ok", "data": None}),
+        _constant("/version", {"backend_version": "stand-in"}),
+        _constant("/auth/type", _auth_type()),
+        _constant("/me", _me()),
+        _constant("/settings", _settings()),
+        Route("/_standin/ledger/{message_id:int}", ledger_entry),
+        Route("/_standin/stats", stats),
+        Route("/_standin/requests", requests),
+    ]
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    detail = "404: Not Found" if error.status_code == 404 else error.detail
+    return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> bytes:
+    """The key of a request: `Authorization`, or the header for where a proxy uses that one."""
+    value = headers.get(b"x-onyx-authorization") or headers.get(b"authorization") or b""
+    return value.removeprefix(b"Bearer ").strip()
+
+
+class Guarded:
+    """The app behind an API key.
+
+    Health, version and our own `/_standin/*` stay open; a bad key is a 403, not a 401.
+    """
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._key = key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or refuse it as real servers do."""
+        if scope["type"] == "http" and not self._admits(scope):
+            refusal = JSONResponse({"detail": "Access denied. User is not authenticated."}, 403)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _admits(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if path in _OPEN or path.startswith("/_standin/"):
+            return True
+        return hmac.compare_digest(_bearer(dict(scope["headers"])), self._key)
+
+
+def create_app(standin: Standin, api_key: str | None = None) -> ASGIApp:
+    """The ASGI application; with *api_key*, requests without it are refused."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        standin.sessions.close()
+
+    app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers={HTTPException: _http_error})
+    app.state.standin = standin
+    return app if api_key is None else Guarded(app, api_key)

@@ -1,0 +1,472 @@
+"""`POST /chat/send-chat-message`: from a request body to a reply on the wire.
+
+The order of checks is that of real servers, since it decides what a failed request leaves behind (wire
+reference 1.6): validation and refusals that make no session, then the session line, then refusals that
+leave an empty session, then the ids, then errors of the run. After the head of a stream nothing is an HTTP
+status any more.
+
+The request's own task writes the reply. It goes on when the client hangs up (a write to a closed connection
+does nothing), so a reply that nobody reads is still finished and stored, as on a real server; only the stop
+endpoint ends it, by cancelling its scope.
+"""
+
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from harness.standin import agent, faults, research, scripted
+from harness.standin.catalogue import DOCUMENT_SETS, OPEN, WEB, Persona, Tool, persona
+from harness.standin.draft import Draft
+from harness.standin.ledger import Entry, Ledger
+from harness.standin.models import Choice, OverrideError, Pace, choose_leniently, choose_strictly
+from harness.standin.request import Ask, Dialect, complaint, read_ask
+from harness.standin.search import NO_FILTERS, Library
+from harness.standin.sessions import OffMainlineError, Question, Sessions
+from harness.standin.simulate import Fault, Script
+from harness.standin.wire import (
+    CUTS,
+    Beat,
+    error_line,
+    ids_line,
+    interleave,
+    session_line,
+    side_by_side_line,
+    stop,
+    with_heartbeats,
+)
+
+FRAMES: dict[Dialect, tuple[bytes, bytes]] = {"sigma": (b"data: ", b"\n\n"), "onyx": (b"", b"\n")}
+_SLEEP_NS = 300_000
+"""Less than this is not worth a sleep: the loop's timer has steps of a millisecond."""
+
+_HEAD = [(b"content-type", b"text/event-stream; charset=utf-8")]
+
+
+class RefusedError(Exception):
+    """A turn that ends before any model runs; the line or the body that says so."""
+
+    def __init__(self, message: str, code: str | None, *, retryable: bool = True) -> None:
+        self.message = message
+        self.code = code
+        self.retryable = retryable
+        super().__init__(message)
+
+    def beat(self) -> Beat:
+        """The refusal as the last line of a stream."""
+        if self.code is None:
+            return Beat(0, "bare", f'{{"error": "{self.message}"}}'.encode("ascii"))
+        return error_line(self.message, self.code, retryable=self.retryable)
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """A reply in flight; cancelling its scope is what stops it."""
+
+    id: str
+    scope: anyio.CancelScope
+
+
+@dataclass(slots=True)
+class Standin:
+    """Everything the server knows."""
+
+    dialect: Dialect
+    sessions: Sessions
+    library: Library
+    ledger: Ledger = field(default_factory=Ledger)
+    runs: defaultdict[str, set[Run]] = field(default_factory=lambda: defaultdict(set))
+    attempts: Counter[str] = field(default_factory=Counter)
+
+    def stop(self, session_id: str) -> None:
+        """Stop every reply of a session that is in flight."""
+        for run in self.runs.get(session_id, ()):
+            run.scope.cancel()
+
+
+@dataclass(slots=True)
+class Voice:
+    """One model's part in a reply: where it is stored, what it answers, and why it cannot, if it cannot."""
+
+    message_id: int
+    turn: agent.Turn
+    draft: Draft
+    obstacle: str | None = None
+    settled: bool = False
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A turn as far as it got before any model runs."""
+
+    session_id: str | None = None
+    opening: list[Beat] = field(default_factory=list)
+    voices: list[Voice] = field(default_factory=list)
+    refusal: RefusedError | None = None
+
+
+def _before_session(ask: Ask) -> None:
+    """Refusals that leave nothing behind."""
+    if ask.mock_llm_response is not None:
+        raise RefusedError("mock_llm_response can only be used when INTEGRATION_TESTS_MODE=true", None)
+    models = len(ask.overrides())
+    if models > 3:
+        raise RefusedError(
+            f"Multi-model requires 2-3 overrides, got {models}", "VALIDATION_ERROR", retryable=False
+        )
+    if models > 1 and ask.deep_research:
+        raise RefusedError(
+            "Multi-model is not supported with deep research", "VALIDATION_ERROR", retryable=False
+        )
+    unknown = [name for name in ask.filters().sets if name not in DOCUMENT_SETS]
+    if unknown:
+        message = f"User does not have access to document sets: {unknown}"
+        raise RefusedError(message, "INSUFFICIENT_PERMISSIONS", retryable=False)
+    info = ask.chat_session_info
+    if info is not None and info.incognito:
+        message = "Incognito chat is not supported on this deployment."
+        raise RefusedError(message, "DEPLOYMENT_UNSUPPORTED", retryable=False)
+
+
+def _session(ask: Ask, sessions: Sessions, prepared: Prepared) -> Persona:
+    """The session of the turn, made if need be, and the persona it talks to."""
+    if ask.chat_session_id is not None:
+        session = sessions.find(str(ask.chat_session_id))
+        if session is None:
+            raise RefusedError("Invalid Chat Session ID provided", "VALIDATION_ERROR")
+        if session.deleted:
+            raise RefusedError("Chat session has been deleted", "VALIDATION_ERROR")
+        prepared.session_id, persona_id = session.id, session.persona
+    else:
+        info = ask.chat_session_info
+        persona_id = info.persona_id if info else 0
+        if info and info.project_id is not None:
+            raise RefusedError("User does not have access to project", "VALIDATION_ERROR")
+    known = persona(persona_id)
+    if known is None:
+        raise RefusedError("User does not have access to persona", "VALIDATION_ERROR")
+    if prepared.session_id is None:
+        description = ask.chat_session_info.description if ask.chat_session_info else None
+        prepared.session_id = sessions.create(persona_id, description)
+        prepared.opening.append(session_line(prepared.session_id))
+    return known
+
+
+def _after_session(ask: Ask) -> None:
+    """Refusals that leave an empty session behind."""
+    if any(file.user_file_id is None for file in ask.file_descriptors):
+        message = "Project files provided but no project_id specified for verification"
+        raise RefusedError(message, "VALIDATION_ERROR")
+    if "\x00" in ask.message:
+        raise RefusedError("A string literal cannot contain NUL (0x00) characters.", "VALIDATION_ERROR")
+
+
+def _allowed(ask: Ask, known: Persona, script: Script | None) -> tuple[Tool, ...]:
+    """The persona's tools, narrowed by the request; opening pages goes with web search."""
+    if ask.allowed_tool_ids is None or (script and "allowed" in script.ignores):
+        return known.tools
+    chosen = tuple(tool for tool in known.tools if tool.id in ask.allowed_tool_ids)
+    return chosen if WEB in chosen else tuple(tool for tool in chosen if tool is not OPEN)
+
+
+def _turn(ask: Ask, known: Persona, question: Question, script: Script | None) -> agent.Turn:
+    """The question with all that bears on it; what a script ignores is left out."""
+    ignores = script.ignores if script else frozenset()
+    tools = _allowed(ask, known, script)
+    forced = next((tool for tool in tools if tool.id == ask.forced_tool_id), None)
+    before = question.before
+    return agent.Turn(
+        message=question.text,
+        persona=known,
+        tools=tools,
+        before=tuple(message.message for message in before if message.type == "user"),
+        forced=None if "forced" in ignores or ask.deep_research else forced,
+        filters=NO_FILTERS if "filters" in ignores else ask.filters(),
+        deep_research=ask.deep_research and "research" not in ignores,
+        clarified=bool(before) and before[-1].message == research.CLARIFY,
+        seed=f"{question.id}",
+    )
+
+
+def _voices(standin: Standin, ask: Ask, known: Persona, prepared: Prepared, choices: list[Choice]) -> None:
+    """Hang the question into the tree and reserve an answer for every model."""
+    session_id = prepared.session_id or ""
+    try:
+        question = standin.sessions.ask(session_id, ask.parent_message_id, ask.message)
+    except OffMainlineError as error:
+        raise RefusedError(str(error), "VALIDATION_ERROR") from error
+    for index, choice in enumerate(choices):
+        message_id = standin.sessions.reserve(session_id, question.id, choice.label)
+        turn = _turn(ask, known, question, choice.model.script)
+        pace = Pace(choice.model, f"{choice.model.name} {session_id} {ask.message}")
+        draft = Draft(choice, pace, index=index, cite=ask.include_citations)
+        absent = ask.forced_tool_id is not None and all(tool.id != ask.forced_tool_id for tool in turn.tools)
+        obstacle = f"Forced tool {ask.forced_tool_id} not found in tools" if absent else None
+        prepared.voices.append(Voice(message_id, turn, draft, obstacle))
+    if len(choices) == 1:
+        prepared.opening.append(ids_line(question.id, prepared.voices[0].message_id))
+    else:
+        labels = [(voice.message_id, voice.draft.choice.label) for voice in prepared.voices]
+        prepared.opening.append(side_by_side_line(question.id, labels))
+
+
+def prepare(standin: Standin, ask: Ask, choices: list[Choice]) -> Prepared:
+    """Everything up to the ids, or up to the refusal that ends the turn."""
+    prepared = Prepared()
+    try:
+        _before_session(ask)
+        known = _session(ask, standin.sessions, prepared)
+        _after_session(ask)
+        _voices(standin, ask, known, prepared, choices)
+    except RefusedError as refusal:
+        prepared.refusal = refusal
+    return prepared
+
+
+def _speech(standin: Standin, voice: Voice) -> Iterator[Beat]:
+    draft, turn, choice = voice.draft, voice.turn, voice.draft.choice
+    if voice.obstacle is not None:
+        yield draft.fail(voice.obstacle, "UNKNOWN_ERROR", retryable=True)
+    elif choice.missing:
+        message = f"Resource not found: The model `{choice.model.name}` does not exist or you do not have access to it."
+        yield draft.fail(message, "NOT_FOUND", retryable=False, wait=draft.pace.first())
+    elif turn.deep_research:
+        yield from research.research(turn, standin.library, draft)
+    elif choice.model.script is not None:
+        yield from scripted.perform(choice.model.script, turn, standin.library, draft)
+    else:
+        yield from agent.answer(turn, standin.library, draft)
+
+
+def _settling(standin: Standin, voice: Voice) -> Iterator[Beat]:
+    """One model's beats to its end.
+
+    The answer is stored before its stop goes out: who sees the stop may read it.
+    """
+    yield from _speech(standin, voice)
+    settle(standin, voice)
+    if voice.draft.error is None:
+        yield voice.draft.stop()
+
+
+def settle(standin: Standin, voice: Voice, *, stopped: bool = False) -> None:
+    """Store an answer, once."""
+    if not voice.settled:
+        voice.settled = True
+        standin.sessions.finish(voice.message_id, voice.draft, stopped=stopped)
+
+
+def _beats(standin: Standin, prepared: Prepared) -> Iterator[Beat]:
+    """The whole reply."""
+    yield from prepared.opening
+    if prepared.refusal is not None:
+        yield prepared.refusal.beat()
+        return
+    streams = []
+    for voice in prepared.voices:
+        beats = _settling(standin, voice)
+        if (script := voice.draft.choice.model.script) is not None:
+            script = faults.struck(script, str(voice.message_id))
+            beats = faults.afflicted(beats, script, voice.draft)
+        streams.append(beats)
+    yield from with_heartbeats(streams[0] if len(streams) == 1 else interleave(*streams))
+
+
+Write = Callable[[Beat], Awaitable[None]]
+
+
+async def play(beats: Iterator[Beat], write: Write, entry: Entry, began_ns: int) -> str | None:
+    """Write each beat when it is due, counted from *began_ns*; returns the cut that ended it, or None.
+
+    The schedule is absolute: what is late does not push back what follows. Stamps are taken before the write.
+    """
+    due = began_ns
+    unbroken = 0
+    for beat in beats:
+        if beat.kind in CUTS:
+            return beat.kind
+        due += beat.wait
+        delay = due - time.perf_counter_ns()
+        unbroken += 1
+        if delay > _SLEEP_NS:
+            await anyio.sleep(delay / 1e9)
+            unbroken = 0
+        elif unbroken >= 16:  # a burst must not keep the others waiting
+            await anyio.lowlevel.checkpoint()
+            unbroken = 0
+        entry.note(beat.kind, time.perf_counter_ns())
+        await write(beat)
+    return None
+
+
+async def sever(scope: Scope, how: str) -> None:
+    """Close the connection in mid-body: `drop` in order, `reset` with a TCP reset."""
+    await anyio.sleep(0.002)  # what was written goes out first
+    extension = scope["extensions"]["standin"]
+    extension["reset" if how == "reset" else "drop"]()
+
+
+class Reply(Response):
+    """The ASGI side of one turn.
+
+    Plays the beats as a stream, or waits for them and answers with one document.
+    """
+
+    def __init__(self, standin: Standin, ask: Ask, prepared: Prepared, began_ns: int) -> None:
+        self._standin = standin
+        self._ask = ask
+        self._prepared = prepared
+        self._began_ns = began_ns
+        self._entry = Entry(began_ns)
+        self.status_code = 200
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Play the reply. Never reads: a client that hangs up changes nothing."""
+        standin, prepared = self._standin, self._prepared
+        standin.ledger.keep([voice.message_id for voice in prepared.voices], self._entry)
+        if self._ask.stream:
+            await self._stream(scope, send)
+        else:
+            await self._document(scope, receive, send)
+
+    async def _run(self, write: Write) -> str | None:
+        """Play all beats in a scope that the stop endpoint can cancel, and store what came of them."""
+        standin, prepared = self._standin, self._prepared
+        runs = standin.runs[prepared.session_id] if prepared.session_id else set[Run]()
+        with anyio.CancelScope() as scope:
+            run = Run(str(uuid.uuid4()), scope)
+            runs.add(run)
+            try:
+                return await play(_beats(standin, prepared), write, self._entry, self._began_ns)
+            finally:
+                runs.discard(run)
+                for voice in prepared.voices:
+                    settle(standin, voice, stopped=scope.cancel_called)
+        self._entry.note("stop", time.perf_counter_ns())
+        await write(stop(None, "user_cancelled"))
+        return None
+
+    async def _stream(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
+        voices = self._prepared.voices
+        script = voices[0].draft.choice.model.script if voices else None
+        shape = faults.Shape(script, FRAMES[self._standin.dialect])
+
+        async def write(beat: Beat) -> None:
+            for number, piece in enumerate(shape.writes(beat)):
+                if number:
+                    await anyio.lowlevel.checkpoint()
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        cut = await self._run(write)
+        for piece in shape.rest():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if cut in {"drop", "reset"}:
+            await sever(scope, cut)
+        else:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def write(beat: Beat) -> None:
+            pass
+
+        cut = await self._run(write)
+        if cut is not None:
+            await sever(scope, cut)
+            return
+        prepared = self._prepared
+        if prepared.refusal is not None:
+            message = prepared.refusal.message if prepared.refusal.code is None else "Message ID is required"
+            self.status_code = 400
+            await JSONResponse({"message": message}, 400)(scope, receive, send)
+            return
+        (voice,) = prepared.voices
+        body = voice.draft.as_json() | {
+            "message_id": voice.message_id,
+            "chat_session_id": prepared.session_id,
+            "incognito": False,
+            "error_msg": voice.draft.error,
+        }
+        await JSONResponse(body)(scope, receive, send)
+
+
+def _invalid(error: ValidationError) -> JSONResponse:
+    return JSONResponse(complaint(error, "POST /chat/send-chat-message"), 422)
+
+
+def _refusal_of(standin: Standin, choice: Choice, ask: Ask, number: int) -> Fault | None:
+    """The HTTP error that a script answers with instead of a reply, if any."""
+    if choice.model.script is None:
+        return None
+    script = faults.struck(choice.model.script, f"request {number}")
+    if flaky := script.fault("flaky"):
+        key = f"{choice.model.name} {ask.message}"
+        standin.attempts[key] += 1
+        if standin.attempts[key] < int(flaky.argument):
+            return replace(flaky, name="http", argument="503")
+    return script.fault("http")
+
+
+async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -> Response:
+    """The response to one request body."""
+    try:
+        ask = read_ask(body, standin.dialect)
+    except ValidationError as error:
+        return _invalid(error)
+    choose = choose_strictly if standin.dialect == "sigma" else choose_leniently
+    try:
+        choices = [choose(override) for override in ask.overrides()]
+    except OverrideError as error:
+        return JSONResponse({"error_code": "INVALID_INPUT", "detail": str(error)}, 400)
+    if len(choices) > 1 and not ask.stream:
+        detail = "Multi-model mode (llm_overrides with >1 entry) requires stream=True."
+        return JSONResponse({"error_code": "INVALID_INPUT", "detail": detail}, 400)
+    if (fault := _refusal_of(standin, choices[0], ask, number)) is not None:
+        status, headers, text = faults.http_reply(fault)
+        return Response(text, status, headers)
+    pre_ns = choices[0].model.script.pre_ns if choices[0].model.script else 0
+    if pre_ns:
+        await anyio.sleep((began_ns + pre_ns - time.perf_counter_ns()) / 1e9)
+    return Reply(standin, ask, prepare(standin, ask, choices), began_ns + pre_ns)
+
+
+class Counted(Response):
+    """A response whose status is booked in the ledger once it is over, however it ends."""
+
+    def __init__(self, response: Response, ledger: Ledger) -> None:
+        self._response = response
+        self._ledger = ledger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on the response, then book it."""
+        try:
+            await self._response(scope, receive, send)
+        finally:
+            self._ledger.ended(self._response.status_code)
+
+
+async def send_chat_message(request: Request) -> Response:
+    """The endpoint."""
+    began_ns = time.perf_counter_ns()
+    standin: Standin = request.app.state.standin
+    body = await request.body()
+    number = standin.ledger.received(began_ns, request.url.path, body)
+    standin.ledger.began()
+    response = await _answered(standin, body, began_ns, number)
+    return Counted(response, standin.ledger)
+
+
+def snapshot(standin: Standin, session_id: str) -> dict[str, Any] | None:
+    """Session detail, with the reply that is in flight."""
+    run = next(iter(standin.runs.get(session_id, ())), None)
+    return standin.sessions.detail(session_id, run.id if run else None)

@@ -1,0 +1,100 @@
+"""What a `sim:` model does: as much reasoning, narration, tool use and text as its script says, of whatever is
+asked.
+
+Its tools are the real ones. Its words are filler, the same for the same question.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from random import Random
+
+from harness.standin.agent import Call, Turn, call_of, execute
+from harness.standin.catalogue import CONVERT, SEARCH, WEB
+from harness.standin.draft import Draft
+from harness.standin.search import Library
+from harness.standin.simulate import Script, ToolUse
+from harness.standin.wire import Beat, interleave
+
+_WORDS = [
+    "amber",
+    "basin",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "islet",
+    "juniper",
+    "kelp",
+    "lagoon",
+    "meadow",
+    "north",
+    "ochre",
+    "pine",
+]
+_BEYOND_ASCII = ("naïve", "smörgås", "東京", "🙂", "façade", "Ærø", "a\u2028b", "žluť")
+_TOOLS = {"search": SEARCH, "web": WEB, "convert": CONVERT}
+
+
+def filler(count: int, seed: str, *, unicode: bool = False) -> str:
+    """*count* words with single spaces between them; the same for the same *seed*."""
+    draw = Random(seed)  # noqa: S311 - filler
+    known = _BEYOND_ASCII if unicode else _WORDS
+    return " ".join(draw.choice(known) for _ in range(count))
+
+
+def _taking(beats: Iterator[Beat], takes_ns: int) -> Iterator[Beat]:
+    """A tool's packets with its one wait replaced."""
+    return (beat._replace(wait=takes_ns) if beat.wait else beat for beat in beats)
+
+
+def _use(use: ToolUse, turn: Turn, library: Library, draft: Draft, tab: int) -> Iterator[Beat]:
+    if use.name == "fail":
+        yield draft.packet({"type": "section_end"}, tab=tab, wait=use.takes_ns)
+        return
+    call = call_of(_TOOLS[use.name], turn)
+    if use.name == "convert" and not call.arguments:
+        call = Call(CONVERT, CONVERT.name, {"value": 5.0, "from": "km", "to": "mi"})
+    _, beats = execute(call, turn, library, draft, tab=tab)
+    yield from _taking(beats, use.takes_ns)
+
+
+def _big(draft: Draft, library: Library, size: int) -> Iterator[Beat]:
+    """A search whose only document makes a line of more than *size* bytes."""
+    document = library.search(["atlas"])[0].as_json() | {"blurb": "x" * size}
+    yield draft.packet({"type": "search_tool_start", "is_internet_search": False})
+    yield draft.packet({"type": "search_tool_documents_delta", "documents": [document]})
+    yield draft.packet({"type": "section_end"})
+    draft.turn += 1
+
+
+def _uses(script: Script, turn: Turn) -> Sequence[ToolUse]:
+    """The script's tools, less those that are not allowed; a forced tool comes first."""
+    return [use for use in script.tools if use.name == "fail" or _TOOLS[use.name] in turn.tools]
+
+
+def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
+    """The beats of one scripted reply, up to but without its stop."""
+    words = partial(filler, seed=turn.message, unicode=script.fault("utf8") is not None)
+    if script.reasoning:
+        yield from draft.think(words(script.reasoning))
+        draft.turn += script.skip
+    if script.narration:
+        yield from draft.say([words(script.narration)])
+    tab = 1 if script.narration else 0
+    streams = []
+    if turn.forced is not None:
+        streams.append(execute(call_of(turn.forced, turn), turn, library, draft, tab=tab)[1])
+    for use in _uses(script, turn):
+        streams.append(_use(use, turn, library, draft, tab + len(streams)))
+    if len(streams) > 1:
+        yield draft.packet({"type": "top_level_branching", "num_parallel_branches": len(streams)})
+    yield from interleave(*streams)
+    if streams or script.narration:
+        draft.turn += 1 + script.skip
+        draft.answer = ""
+    if big := script.fault("big"):
+        yield from _big(draft, library, int(big.argument))
+    if script.tokens and script.fault("empty") is None:
+        yield from draft.say([words(script.tokens)])

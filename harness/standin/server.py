@@ -1,0 +1,122 @@
+"""The stand-in as a process: socket, signals, ready line.
+
+uvicorn serves it, with two things added: connections that can be reset on purpose, and an end that does not
+wait for open streams. The socket listens before the ready line is given, so whoever reads the line can
+connect.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from harness.errors import StandinError
+from harness.standin.app import create_app
+from harness.standin.chat import Standin
+from harness.standin.request import Dialect
+from harness.standin.search import Library, shipped_corpus
+from harness.standin.sessions import Sessions
+
+_PR_SET_PDEATHSIG = 1
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve. Port 0 takes a free one; *db* is a file, or `:memory:`."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    dialect: Dialect = "sigma"
+    db: str = ":memory:"
+    api_key: str | None = None
+    access_log: bool = False
+    with_parent: bool = False
+
+
+class BreakableProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with two ways to end a connection in the middle of a reply.
+
+    They reach the application as the ASGI extension `standin`: `drop()` closes in order, `reset()` with a
+    TCP reset (lingering off makes the kernel send one instead of a FIN).
+    """
+
+    def on_message_begin(self) -> None:
+        """Add the extension to the scope of each request."""
+        super().on_message_begin()
+        ends: dict[object, object] = {"drop": self.transport.close, "reset": self._reset}
+        self.scope["extensions"] = {"standin": ends}
+
+    def _reset(self) -> None:
+        raw = self.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise StandinError(f"cannot serve on {host}:{port}: {reason}; --port 0 takes a free one") from error
+    return listener
+
+
+def _die_with_parent(config: uvicorn.Config) -> None:
+    """End this process when the one that started it ends, however that happens."""
+    parent = os.getppid()
+
+    async def look() -> None:
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    config.callback_notify = look
+    config.timeout_notify = 1
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def serve(options: Options, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; *ready* is called with the URL once connections are accepted.
+
+    Both signals end it in order and at once: open streams are cut, the database is closed, the exit code is
+    0. A port that is taken is a `StandinError`.
+    """
+    listener = _listen(options.host, options.port)
+    standin = Standin(options.dialect, Sessions(options.db), Library(shipped_corpus()))
+    config = uvicorn.Config(
+        create_app(standin, options.api_key),
+        http=BreakableProtocol,
+        ws="none",
+        lifespan="on",
+        log_level="info" if options.access_log else "critical",
+        access_log=options.access_log,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=0,
+        backlog=2048,
+    )
+    if options.with_parent:
+        _die_with_parent(config)
+    # uvicorn raises the signal again when it has shut down, for these handlers.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    host, port = listener.getsockname()[:2]
+    ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    uvicorn.Server(config).run(sockets=[listener])

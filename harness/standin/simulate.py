@@ -1,0 +1,203 @@
+"""The little language of simulated models: `sim:key=value,...` is a model name.
+
+    sim:ttft=50ms,gap=5ms,tokens=40                        forty words, exactly timed
+    sim:reasoning=12,tool=search:80ms,tokens=20            twelve words of reasoning, a real search, an answer
+    sim:tokens=40,fault=stall@10:2s,fault=reset@30         a stall after 10 words, a reset after 30
+
+| key | value | meaning |
+|---|---|---|
+| `ttft` | duration | from the start of each model call to its first word (20ms) |
+| `gap` | duration | from word to word (5ms) |
+| `tokens` | count | text packets of the answer, one word each (20) |
+| `reasoning` | count | reasoning packets before everything else (0) |
+| `narration` | count | words of text before the tools (0) |
+| `tool` | name[:duration] | a tool call before the answer: `search`, `web`, `convert`, `fail` (a call that fails before it starts); repeat the key for parallel calls |
+| `pre` | duration | wait before the response head: a server that queues (0) |
+| `jitter` | share | lognormal spread of `ttft` and `gap`, such as `20%` (0: exact) |
+| `skip` | count | numbers left out between two turn indices (0) |
+| `ignore` | setting | `override`, `filters`, `forced`, `allowed`, `research`: accept it and do nothing; repeatable |
+| `share` | share | how many replies the faults strike, chosen by message id (100%) |
+| `envelope` | form | `placement`, or the older `turn_index`, `ind` |
+| `fault` | see below | repeatable |
+
+Faults count text packets: `@10` strikes after the tenth word of the answer (`@0`, the default: before the
+first).
+
+| fault | what happens |
+|---|---|
+| `reset@10`, `drop@10`, `cut@10` | the connection is reset; closed without the last chunk; the body ends in form, without a stop |
+| `stall@10:2s` | silence |
+| `error@10:RATE_LIMIT` | an error line of that code ends the run |
+| `bare@10` | `{"error": "..."}` without a newline ends the run |
+| `badline@3`, `unknown@3`, `heartbeat@3`, `section_end@3`, `packet_error@3` | one line that is no JSON, of an unknown type, a heartbeat, a lone section end, an error packet |
+| `empty` | a stop without any text |
+| `http:503`, `http:429`, `http:403`, `http:502-html`, `http:500-html`, ... | that status instead of a stream, in the body's own shape |
+| `flaky:3` | 503 to the first two attempts of the same message, then an answer |
+| `split`, `bytes` | every line in two writes; every byte in one of its own |
+| `batch:8` | eight lines in one write |
+| `utf8` | text beyond ASCII, not escaped, cut inside a character |
+| `nonewline` | the last line without its newline |
+| `big:3000000` | a line with that many bytes of documents before the text |
+
+A duration is a number with `us`, `ms` or `s`; a bare number is milliseconds. Exact timings follow an absolute
+schedule: a late write does not push the next one back.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+MARK = "sim:"
+IGNORABLE = frozenset({"override", "filters", "forced", "allowed", "research"})
+TOOLS = frozenset({"search", "web", "convert", "fail"})
+ENVELOPES = frozenset({"placement", "turn_index", "ind"})
+FAULTS = frozenset(
+    [
+        "reset",
+        "drop",
+        "cut",
+        "stall",
+        "error",
+        "bare",
+        "badline",
+        "unknown",
+        "heartbeat",
+        "section_end",
+        "packet_error",
+        "empty",
+        "http",
+        "flaky",
+        "split",
+        "bytes",
+        "batch",
+        "utf8",
+        "nonewline",
+        "big",
+    ]
+)
+_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000}
+
+
+class ScriptError(ValueError):
+    """A model name that begins with `sim:` and cannot be read; the message says which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong: its name, after how many words, and with what argument."""
+
+    name: str
+    after: int = 0
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool that a script calls, and how long it takes."""
+
+    name: str
+    takes_ns: int = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a simulated model does, whatever it is asked."""
+
+    ttft_ns: int = 20_000_000
+    gap_ns: int = 5_000_000
+    tokens: int = 20
+    reasoning: int = 0
+    narration: int = 0
+    tools: tuple[ToolUse, ...] = ()
+    pre_ns: int = 0
+    jitter: float = 0.0
+    skip: int = 0
+    ignores: frozenset[str] = field(default_factory=frozenset)
+    share: float = 1.0
+    envelope: str = "placement"
+    faults: tuple[Fault, ...] = ()
+
+    def fault(self, name: str) -> Fault | None:
+        """The first fault of that name."""
+        return next((fault for fault in self.faults if fault.name == name), None)
+
+    def without_faults(self) -> "Script":
+        """The same behaviour with nothing going wrong."""
+        return replace(self, faults=())
+
+
+def duration(text: str) -> int:
+    """Nanoseconds of `50ms`, `2s`, `300us` or a bare number of milliseconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(us|ms|s|)", text)
+    if match is None:
+        raise ScriptError(f"{text!r} is no duration: a number with us, ms or s, such as 50ms")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ScriptError(f"{text!r} is no count: a whole number, such as 40")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if match is None:
+        raise ScriptError(f"{text!r} is no share: a percentage, such as 20%")
+    return float(match[1]) / 100
+
+
+def _one_of(text: str, allowed: frozenset[str]) -> str:
+    if text not in allowed:
+        raise ScriptError(f"{text!r} is not known here: {', '.join(sorted(allowed))}")
+    return text
+
+
+def _fault(text: str) -> Fault:
+    match = re.fullmatch(r"([a-z_0-9]+)(?:@(\d+))?(?::(.+))?", text)
+    if match is None:
+        raise ScriptError(f"{text!r} is no fault: name@words:argument, such as stall@10:2s")
+    fault = Fault(_one_of(match[1], FAULTS), int(match[2] or 0), match[3] or "")
+    if fault.name == "stall":
+        duration(fault.argument)
+    if fault.name in {"flaky", "batch", "big"}:
+        _count(fault.argument)
+    if fault.name == "http" and not re.fullmatch(r"[45]\d\d(-html)?", fault.argument):
+        raise ScriptError(f"{text!r}: http takes a status, such as http:503 or http:502-html")
+    return fault
+
+
+def _tool(text: str) -> ToolUse:
+    name, _, takes = text.partition(":")
+    known = ToolUse(_one_of(name, TOOLS))
+    return replace(known, takes_ns=duration(takes)) if takes else known
+
+
+def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PLR0911 - one row for each key
+    match key:
+        case "ttft" | "gap" | "pre":
+            return {f"{key}_ns": duration(value)}
+        case "tokens" | "reasoning" | "narration" | "skip":
+            return {key: _count(value)}
+        case "jitter" | "share":
+            return {key: _share(value)}
+        case "tool":
+            return {"tools": (*script.tools, _tool(value))}
+        case "ignore":
+            return {"ignores": script.ignores | {_one_of(value, IGNORABLE)}}
+        case "envelope":
+            return {key: _one_of(value, ENVELOPES)}
+        case "fault":
+            return {"faults": (*script.faults, _fault(value))}
+    raise ScriptError(f"{key!r} is no key of a sim: model")
+
+
+def parse(name: str) -> Script:
+    """The script that a model name spells out; `ScriptError` if it does not."""
+    script = Script()
+    for part in filter(None, name.removeprefix(MARK).split(",")):
+        key, separator, value = part.strip().partition("=")
+        if not separator:
+            raise ScriptError(f"{part!r}: expected key=value")
+        script = replace(script, **_change(script, key, value))
+    return script
