@@ -68,9 +68,10 @@ class KernelClock:
         return arrived
 
     def close(self) -> None:
-        """Let the kernel stop stamping."""
+        """Let the kernel stop stamping; sockets that ask from now on get none."""
         if self._witness is not None:
             self._witness.close()
+            self._witness = None
 
     def _sample(self) -> None:
         offset, width = _difference()

@@ -67,8 +67,8 @@ class Connection:
     __slots__ = (
         "_arrived", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop", "_open_ended",
         "_parser", "_paused", "_pieces", "_receive", "_received", "_seen", "_silence", "_sock", "_stamped",
-        "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers", "keep_alive",
-        "origin", "status",
+        "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers", "http_version",
+        "keep_alive", "origin", "status",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +110,7 @@ class Connection:
         self._open_ended = False  # the body ends where the connection does
         self._whole = False  # the request is out
         self.headers: list[tuple[bytes, bytes]] = []
+        self.http_version = b"HTTP/1.1"
         self.status = 0  # until the head of the final response is complete
         self.answered = False  # at least one byte came back
         self.keep_alive = False
@@ -119,11 +120,6 @@ class Connection:
     def reusable(self) -> bool:
         """Whether another request may go out on this connection."""
         return self.done and self.keep_alive and not (self.closed or self._paused)
-
-    @property
-    def http_version(self) -> bytes:
-        """As the extensions of an httpx response have it."""
-        return b"HTTP/" + self._parser.get_http_version().encode()
 
     async def send(self, outgoing: bytes, timeout: float | None) -> None:  # noqa: ASYNC109 - per wait, not in all
         """Put *outgoing* on the wire, up to its end or to an answer that comes before it."""
@@ -239,6 +235,7 @@ class Connection:
             self.headers.clear()
             return
         self.status = status
+        self.http_version = f"HTTP/{self._parser.get_http_version()}".encode()
         fields = {name.lower(): value for name, value in self.headers}
         self._length = fields.get(b"content-length")
         self._open_ended = (
