@@ -1,0 +1,356 @@
+"""What is wrong with a suite although each of its values is right by itself.
+
+Two ids alike, a variable nobody defined, a variant that sets what a prompt
+sets too: everything that takes two places of a file to see. Each check is a
+function that tells of what it finds and goes on, and none of them relies on
+another having passed. What is validated and not built is told here as well.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.errors import did_you_mean
+from harness.suite.expect import check_type
+from harness.suite.model import UNBUILT, Expect, Prompt, Settings, Suite, Turn, Variant
+from harness.suite.places import Finding, Path, Place, Tell, name_of
+from harness.suite.resolve import (
+    SETTINGS,
+    Case,
+    effective,
+    numbered_cases,
+    repeats,
+    resolve_variants,
+    runs_on,
+)
+from harness.suite.templates import is_template
+
+_OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id")
+
+
+def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[str, ...]:
+    """Tell of everything wrong; the answer is what a person should know although nothing is.
+
+    *data* is what the suite was made from, *root* its places.
+    """
+    _unbuilt(suite, (), tell)
+    _texts(data, root, tell)
+    _target(suite, root, tell)
+    for path, expect in _all_checks(suite):
+        check_type(expect, path, tell)
+    for index, prompt in enumerate(suite.prompts):
+        _prompt(prompt, ("prompts", index), root, tell)
+    cases = dict(numbered_cases(suite, tell))
+    variants = resolve_variants(suite, tell=tell)
+    _case_ids(cases, suite, tell)
+    if _all_names_known(data, root):
+        _only(suite, cases, tell)
+    _conflicts(suite, variants, cases, tell)
+    if "deep_research" not in _written(root, "budget"):
+        _deep_research(suite, variants, cases, tell)
+    _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)
+    return tuple(_warnings(cases))
+
+
+# Everywhere
+
+
+def _unbuilt(value: object, path: Path, tell: Tell) -> None:
+    for part, below, is_built in _parts(value):
+        if is_built:
+            _unbuilt(below, (*path, part), tell)
+        elif below is not None:
+            tell(Finding((*path, part), UNBUILT, at_key=True))
+
+
+def _parts(value: object) -> Iterator[tuple[str | int, object, bool]]:
+    """What *value* holds: under which key or index, and whether that field is built."""
+    match value:
+        case BaseModel() if not isinstance(value, Expect):
+            for name in value.model_fields_set:
+                field = type(value).model_fields[name]
+                yield field.alias or name, getattr(value, name), UNBUILT not in field.metadata
+        case tuple():
+            yield from ((index, below, True) for index, below in enumerate(value))
+        case dict():
+            yield from ((key, below, True) for key, below in value.items())
+
+
+def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _leaves(each, (*path, index))
+    else:
+        yield path, value
+
+
+def _texts(data: dict[str, Any], root: Place, tell: Tell) -> None:
+    """Templates where nothing is filled in, and numbers that would be filled in otherwise than written."""
+    for path, value in _leaves(data):
+        if isinstance(value, str):
+            if is_template(value) and not _is_filled_in(path):
+                tell(
+                    Finding(
+                        path, "{{ }} is filled in only in message, assert, and id and cluster of a prompt"
+                    )
+                )
+        elif "vars" in path and isinstance(value, float | int) and not isinstance(value, bool):
+            written = root.walk(path)[0][-1].text
+            if written != str(value):
+                tell(
+                    Finding(
+                        path, f'{written} is the number {value}; to keep it as written, quote it: "{written}"'
+                    )
+                )
+
+
+def _is_filled_in(path: Path) -> bool:
+    match path:
+        case ("description",) | ("prompts", _, "id" | "message" | "cluster"):
+            return True
+        case ("prompts", _, "turns", _, "message"):
+            return True
+        case ("prompts", _, "turns", _, "assert", *_) | ("prompts" | "defaults", *_):
+            return "assert" in path and "vars" not in path
+        case _:
+            return False
+
+
+def _target(suite: Suite, root: Place, tell: Tell) -> None:
+    target = suite.target
+    keys = _written(root, "target")
+    if (target.standin is None) == (target.base_url is None) and not (
+        target.standin is None and "base_url" in keys
+    ):
+        tell(Finding(("target",), "either standin or base_url is wanted, and one of them"))
+    if target.dialect == "auto":
+        tell(Finding(("target", "dialect"), f"auto: {UNBUILT}; write sigma or onyx"))
+    if target.standin and target.standin.dialect and target.standin.dialect != target.dialect:
+        tell(
+            Finding(("target", "dialect"), f"the stand-in is to speak {target.standin.dialect}: say it once")
+        )
+
+
+def _all_checks(suite: Suite) -> Iterator[tuple[Path, Expect]]:
+    owners: list[tuple[Path, Any]] = [(("defaults",), suite.defaults)]
+    for index, prompt in enumerate(suite.prompts):
+        owners.append((("prompts", index), prompt))
+        owners += [
+            (("prompts", index, "turns", number), turn) for number, turn in enumerate(prompt.turns or ())
+        ]
+    for path, owner in owners:
+        for index, expect in enumerate(owner.assert_):
+            yield (*path, "assert", index), expect
+
+
+def _written(root: Place, *path: str) -> set[str]:
+    """The keys that the file has at *path*, right or wrong."""
+    places, reached = root.walk(path)
+    return set(places[-1].keys) if reached else set()
+
+
+# Prompts
+
+
+def _prompt(prompt: Prompt, at: Path, root: Place, tell: Tell) -> None:
+    written = root.walk(at)[0][-1].keys
+    if "message" in written and "turns" in written:
+        tell(Finding((*at, "turns"), "a prompt has a message or turns, not both", at_key=True))
+    elif "message" not in written and "turns" not in written:
+        tell(Finding(at, "a prompt needs a message, or turns"))
+    earlier: dict[str, int] = {}
+    for number, turn in enumerate(prompt.turns or ()):
+        there = (*at, "turns", number)
+        _turn(turn, there, root, tell)
+        for key in ("after", "regenerate"):
+            wanted = getattr(turn, key)
+            if wanted is not None and wanted not in earlier:
+                known = f"; before it come {', '.join(earlier)}" if earlier else "; nothing comes before it"
+                tell(Finding((*there, key), f'no earlier turn is called "{wanted}"{known}'))
+        name = turn.id or str(number + 1)
+        if name in earlier:
+            first = name_of((*at, "turns", earlier[name]))
+            tell(
+                Finding(
+                    (*there, "id"), f'"{name}" is the id of {first} already: turn ids are unique in a prompt'
+                )
+            )
+        earlier.setdefault(name, number)
+
+
+def _turn(turn: Turn, at: Path, root: Place, tell: Tell) -> None:
+    written = root.walk(at)[0][-1].keys
+    if "message" in written and "regenerate" in written:
+        tell(
+            Finding(
+                (*at, "message"), "an answer is regenerated to the message it had: take this out", at_key=True
+            )
+        )
+    elif "message" not in written and "regenerate" not in written:
+        tell(Finding(at, "a turn needs a message"))
+    for key in _OF_THE_CONVERSATION:
+        if key in turn.model_fields_set:
+            tell(
+                Finding((*at, key), "this holds for a whole conversation: set it on the prompt", at_key=True)
+            )
+
+
+def _case_ids(cases: dict[int, Case], suite: Suite, tell: Tell) -> None:
+    first: dict[str, int] = {}
+    for index, case in cases.items():
+        other = first.setdefault(case.case_id, index)
+        if other == index:
+            continue
+        places = f"{name_of(('prompts', other))} ({{also}})"
+        if suite.prompts[index].id is None and any(turn.message for turn in case.turns):
+            tell(
+                Finding(
+                    ("prompts", index),
+                    f"the same messages as {places}: give one an id",
+                    also=("prompts", other),
+                )
+            )
+        elif suite.prompts[index].id is not None and case.case_id:
+            message = f'"{case.case_id}" is the id of {places} already: ids are unique'
+            tell(Finding(("prompts", index, "id"), message, also=("prompts", other, "id")))
+
+
+# Variants
+
+
+def _all_names_known(data: dict[str, Any], root: Place) -> bool:
+    """Whether no prompt, id or tag was lost to a mistake that has been told of."""
+    prompts = root.walk(("prompts",))[0][-1]
+    pairs = zip(prompts.items, data["prompts"], strict=False)
+    return not prompts.lost and all(
+        {"id", "tags"} & set(place.keys) <= set(prompt) for place, prompt in pairs
+    )
+
+
+def _only(suite: Suite, cases: dict[int, Case], tell: Tell) -> None:
+    tags = {f"tag:{tag}" for prompt in suite.prompts for tag in prompt.tags}
+    ids = {case.case_id for case in cases.values()}
+    for name, variant in suite.variants.items():
+        at: Path = ("variants", name, "only")
+        if variant.only == ():
+            tell(Finding(at, "this names no prompt: take it out, or the variant"))
+        for index, wanted in enumerate(variant.only or ()):
+            if (
+                wanted in tags
+                or wanted in ids
+                or (len(cases) < len(suite.prompts) and not wanted.startswith("tag:"))
+            ):
+                continue
+            close = did_you_mean(wanted, ids | tags)
+            tell(Finding((*at, index), f'"{wanted}" is no id of a prompt and no tag of one (tag:...){close}'))
+
+
+def _conflicts(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case], tell: Tell) -> None:
+    """Tell where variant and prompt set the same: which one was meant cannot be known."""
+    told: set[Path] = set()
+    for name, variant in variants.items():
+        if variant.overrides:
+            continue
+        asked = [(index, suite.prompts[index]) for index, case in cases.items() if runs_on(variant, case)]
+        for key in sorted(variant.model_fields_set & SETTINGS):
+            at = _place_of_setting(suite, name, key)
+            both = [path for index, prompt in asked for path in _sets(prompt, key, ("prompts", index))]
+            if both and at not in told:
+                told.add(at)
+                more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+                message = (
+                    f"{name_of(both[0])} ({{also}}){more} sets {key} too, and the variant runs on it: "
+                    f"keep one of them, or add overrides: true to {name_of(at[:2])}"
+                )
+                tell(Finding(at, message, also=(*both[0], key)))
+
+
+def _place_of_setting(suite: Suite, variant: str, key: str) -> Path:
+    written = variant if variant in suite.variants else variant.rpartition("/")[0]
+    axes = suite.variants[written].matrix if written in suite.variants else None
+    return ("variants", written, "matrix", key) if key in (axes or {}) else ("variants", written, key)
+
+
+def _sets(prompt: Prompt, key: str, at: Path) -> Iterator[Path]:
+    if key in prompt.model_fields_set:
+        yield at
+    for number, turn in enumerate(prompt.turns or ()):
+        if key in turn.model_fields_set:
+            yield (*at, "turns", number)
+
+
+# Budget, load and gates
+
+
+def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case], tell: Tell) -> None:
+    """Tell of deep research without a budget for it, with the line that allows it."""
+    where = next(_deep_settings(suite), None)
+    if where is None:
+        return
+    runs = sum(
+        repeats(case, variant, suite)
+        * sum(effective(turn, variant).deep_research is True for turn in case.turns)
+        for variant in variants.values()
+        for case in cases.values()
+        if runs_on(variant, case)
+    )
+    message = (
+        "such runs are long and dear, so the budget says how many there may be; "
+        f"for all of this suite add budget: {{deep_research: {runs}}}"
+    )
+    tell(Finding(where, message))
+
+
+def _deep_settings(suite: Suite) -> Iterator[Path]:
+    owners: list[tuple[Path, Settings]] = [(("defaults",), suite.defaults)]
+    for name, variant in suite.variants.items():
+        owners.append((("variants", name), variant))
+        for axis, cells in (variant.matrix or {}).items():
+            owners += [(("variants", name, "matrix", axis, cell), value) for cell, value in cells.items()]
+    for index, prompt in enumerate(suite.prompts):
+        owners.append((("prompts", index), prompt))
+        owners += [
+            (("prompts", index, "turns", number), turn) for number, turn in enumerate(prompt.turns or ())
+        ]
+    return ((*path, "deep_research") for path, settings in owners if settings.deep_research)
+
+
+def _names_in_load_and_gates(suite: Suite, variants: set[str], root: Place, tell: Tell) -> None:
+    phases = {*suite.load, *_written(root, "load")}
+    tags = {tag for prompt in suite.prompts for tag in prompt.tags}
+    named: list[tuple[Path, str | None, str, set[str]]] = [
+        (("load", name, "mix", variant), variant, "variant", variants)
+        for name, phase in suite.load.items()
+        for variant in phase.mix or ()
+    ]
+    for index, rule in enumerate(suite.gates.rules if suite.gates else ()):
+        at: Path = ("gates", "rules", index)
+        named.append(((*at, "variant"), rule.variant, "variant", variants))
+        named.append(((*at, "load"), rule.load, "phase of load", phases))
+        named.append(((*at, "tag"), rule.tag, "tag of a prompt", tags))
+    for path, name, kind, known in named:
+        if name is not None and name not in known:
+            close = did_you_mean(name, known)
+            tell(
+                Finding(
+                    path,
+                    f'"{name}" is no {kind}{close or ";"} there are {", ".join(sorted(known)) or "none"}',
+                )
+            )
+
+
+def _warnings(cases: dict[int, Case]) -> Iterator[str]:
+    bare = [
+        case
+        for case in cases.values()
+        if not case.conversation_asserts and not any(t.assert_ for t in case.turns)
+    ]
+    if bare:
+        yield (
+            f"{len(bare)} of {len(cases)} prompts have no assert (the first is {bare[0].case_id}): "
+            "they pass when the reply is complete"
+        )

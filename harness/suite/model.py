@@ -1,0 +1,465 @@
+"""What a suite says: the types that people write, and nothing that is worked out from them.
+
+Request fields keep the API's own names. Absent means "leave the field out of
+the body"; so does null, which moreover takes away what a lower layer set
+(`model_fields_set` tells the two apart). Checks that need one value are here;
+what needs two places of the file is in `harness.suite.check`, since a validator
+that looks at a whole model runs only when each of its fields is right, and a
+person wants to hear everything at once. A field marked `UNBUILT` is validated
+and then refused as "not yet supported": nothing is accepted and ignored.
+"""
+
+import keyword
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    Strict,
+    model_validator,
+)
+
+from harness.suite import literals
+from harness.suite.scalars import Filled
+
+UNBUILT = "not yet supported"
+
+
+class HiddenValueError(ValueError):
+    """What is wrong with a value that no message may show."""
+
+
+def _unfilled(value: object) -> object:
+    return value.value if isinstance(value, Filled) else value
+
+
+def _id_or_name(value: object) -> object:
+    value = _unfilled(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise ValueError("an id (a whole number) or a name (text) is wanted")
+    return value
+
+
+def _list_of_one(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _zoned(value: str) -> str:
+    wanted = 'ISO 8601 with its zone is wanted: "2024-01-01T00:00:00Z"'
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(wanted) from None
+    if moment.tzinfo is None:
+        raise ValueError(wanted)
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_right = False
+    if not port_is_right or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("the address of a server is wanted: https://sigma.example.com/api")
+    if parts.username is not None or parts.password is not None:
+        raise HiddenValueError("an address holds no user or password: secrets go into api_key")
+    if parts.query or parts.fragment:
+        raise ValueError("an address ends before ? and #")
+    return value
+
+
+def _secret(value: object) -> object:
+    if isinstance(value, str) and (not isinstance(value, Filled) or value.default_used):
+        raise HiddenValueError("secrets come only from the environment: write ${SIGMA_API_KEY}")
+    if value == "":
+        raise HiddenValueError("the variable is set, but empty")
+    return value
+
+
+def _file_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", value):
+        raise ValueError("results are kept under this name: letters, digits, _ - and . only")
+    return value
+
+
+def _variables(value: dict[str, Any]) -> dict[str, Any]:
+    for name in value:
+        if not name.isidentifier() or keyword.iskeyword(name) or name in _TEMPLATE_WORDS:
+            raise ValueError(
+                f'a variable is named with letters, digits and _; "{name}" cannot stand in {{{{ }}}}'
+            )
+    return value
+
+
+_TEMPLATE_WORDS = {"true", "false", "none", "not", "and", "or", "in", "is", "if", "else"}
+
+
+def _cell_name(value: str) -> str:
+    if not value or "+" in value or "/" in value:
+        raise ValueError("a value of a matrix has a name without + and /, which join names")
+    return value
+
+
+def _retry_reason(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+def _limit(value: object) -> object:
+    """A number, or an amount with any unit; which one is right depends on the metric."""
+    value = _unfilled(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    for read in (literals.share, literals.duration, literals.count, literals.rate):
+        try:
+            read(value)
+        except ValueError:
+            continue
+        return value
+    raise ValueError("a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M")
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(_unfilled)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_unfilled)]
+Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
+Id = Annotated[int | str, BeforeValidator(_id_or_name)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)]
+Duration = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
+Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(value)))]
+Rate = Annotated[float, BeforeValidator(literals.rate)]
+Limit = Annotated[float | str, BeforeValidator(_limit)]
+AtLeastOne = Annotated[Whole, Field(ge=1)]
+Variables = Annotated[dict[str, Any], AfterValidator(_variables)]
+Address = Annotated[str, AfterValidator(_address)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+
+
+class Written(BaseModel):
+    """Something a person wrote: frozen, unknown keys refused, values kept out of messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class LlmOverride(Written):
+    """The model asked for, in the API's own names."""
+
+    model_provider: Text | None = None
+    model_version: Text | None = None
+    temperature: Number | None = None
+    model_configuration_id: Whole | None = None
+    display_name: Text | None = None
+
+
+class SearchFilters(Written):
+    """What internal search may return. *time_cutoff* is UTC, as ``2024-01-01T00:00:00Z``."""
+
+    source_type: Texts | None = None
+    document_set: Texts | None = None
+    time_cutoff: Annotated[str, AfterValidator(_zoned)] | None = None
+    tags: dict[str, Text] | None = None
+
+
+class Settings(Written):
+    """Everything a request can be asked to do. *time_limit* is in nanoseconds."""
+
+    llm_override: LlmOverride | None = None
+    allowed_tool_ids: tuple[Id, ...] | None = None
+    forced_tool_id: Id | None = None
+    search_filters: SearchFilters | None = None
+    deep_research: Flag | None = None
+    persona_id: Id | None = None
+    project_id: Id | None = None
+    stream: Flag | None = None
+    time_limit: Duration | None = None
+    chat_session_id: Annotated[Text | None, UNBUILT] = None
+    files: Annotated[Texts | None, UNBUILT] = None
+    include_citations: Annotated[Flag | None, UNBUILT] = None
+    additional_context: Annotated[Text | None, UNBUILT] = None
+    mcp_headers: Annotated[dict[str, SecretStr] | None, UNBUILT] = None
+    llm_overrides: Annotated[tuple[LlmOverride, ...] | None, UNBUILT] = None
+    origin: Annotated[Text | None, UNBUILT] = None
+
+
+class Expect(Written):
+    """One check, written as a type alone or as a mapping.
+
+    *type* is without its ``not-``, which is *negated*. Keys that belong to one
+    type only (``min``, ``document_set``) are in *options*.
+    """
+
+    type: Text
+    negated: bool = False
+    value: Any = None
+    threshold: Any = None
+    weight: Annotated[Number, Field(ge=0)] = 1.0
+    metric: Text | None = None
+    options: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The type as it was written, with its ``not-``."""
+        return f"not-{self.type}" if self.negated else self.type
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        if isinstance(written, str):
+            written = {"type": written}
+        if not isinstance(written, dict) or not isinstance(kind := written.get("type"), str):
+            return written
+        own = {key: written[key] for key in ("value", "threshold", "weight", "metric") if key in written}
+        options = {key: value for key, value in written.items() if key != "type" and key not in own}
+        return own | {
+            "type": kind.removeprefix("not-"),
+            "negated": kind.startswith("not-"),
+            "options": options,
+        }
+
+
+Asserts = Annotated[tuple[Expect, ...], Field(alias="assert")]
+
+
+class Retry(Written):
+    """How often one trial is tried in all, the first included, and after what; never after a wrong answer."""
+
+    attempts: AtLeastOne = 2
+    for_: Annotated[
+        tuple[
+            Annotated[
+                Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"],
+                BeforeValidator(_retry_reason),
+            ],
+            ...,
+        ],
+        Field(alias="for"),
+    ] = ("connect", "429", "503")
+
+
+class Turn(Settings):
+    """One message of a conversation, or an answer asked for once more."""
+
+    id: Text | None = None
+    message: str | None = None
+    vars: Variables = {}
+    assert_: Asserts = ()
+    after: Annotated[Text | None, UNBUILT] = None
+    regenerate: Annotated[Text | None, UNBUILT] = None
+    repeat: Annotated[AtLeastOne | None, UNBUILT] = None
+
+
+class Each(Written):
+    """Rows of a data set; the columns of a row are variables."""
+
+    path: Text
+    sample: AtLeastOne | None = None
+    seed: Whole | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        return {"path": written} if isinstance(written, str) else written
+
+
+class Prompt(Settings):
+    """A question, or a conversation, with its checks.
+
+    The checks of a prompt with *turns* are of the conversation as a whole; each
+    turn has its own. *cluster* names what stands or falls together.
+    """
+
+    id: Text | None = None
+    message: str | None = None
+    turns: Annotated[tuple[Turn, ...], Field(min_length=1)] | None = None
+    vars: Variables = {}
+    tags: Texts = ()
+    assert_: Asserts = ()
+    repeat: AtLeastOne | None = None
+    retry: Retry | None = None
+    each: Annotated[Each | None, UNBUILT] = None
+    cluster: Text | None = None
+
+
+class Variant(Settings):
+    """One way to ask. *matrix* makes one variant of each combination of its named values."""
+
+    extends: Text | None = None
+    matrix: dict[str, dict[Annotated[str, AfterValidator(_cell_name)], Settings]] | None = None
+    exclude: Texts = ()
+    only: Texts | None = None
+    overrides: Flag = False
+    repeat: AtLeastOne | None = None
+    retry: Retry | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cells_become_settings(cls, written: Any) -> Any:
+        """``{forced_tool_id: {free: null}}`` becomes ``{forced_tool_id: {free: {forced_tool_id: null}}}``.
+
+        So each value is checked as what it is. An axis that is no setting is left
+        for `harness.suite.check`, which knows where its key stands.
+        """
+        if not isinstance(written, dict) or not isinstance(axes := written.get("matrix"), dict):
+            return written
+        settings = {
+            axis: {cell: {axis: value} for cell, value in cells.items()}
+            if axis in Settings.model_fields
+            else {}
+            for axis, cells in axes.items()
+            if isinstance(cells, dict)
+        }
+        return written | {"matrix": {**axes, **settings}}
+
+
+class Defaults(Settings):
+    """What holds for every prompt that does not say otherwise."""
+
+    vars: Variables = {}
+    assert_: Asserts = ()
+    repeat: AtLeastOne | None = None
+    retry: Retry | None = None
+    token_limit: Annotated[Count | None, UNBUILT] = None
+    cost_limit: Annotated[Number | None, UNBUILT] = None
+    turn_limit: Annotated[AtLeastOne | None, UNBUILT] = None
+
+
+class Standin(Written):
+    """Our own Sigma on loopback, started for the run and ended with it."""
+
+    dialect: Literal["sigma", "onyx"] | None = None
+
+
+class Target(Written):
+    """The Sigma under test: the stand-in, or a server at *base_url*."""
+
+    standin: Standin | None = None
+    base_url: Address | None = None
+    api_key: Secret | None = None
+    dialect: Literal["sigma", "onyx", "auto"] = "sigma"
+    persona_id: Id | None = None
+    project_id: Id | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        if written == "standin":
+            return {"standin": {}}
+        if isinstance(written, dict) and isinstance(standin := written.get("standin"), dict):
+            return {"dialect": standin.get("dialect") or "sigma"} | written
+        return written
+
+
+class Judge(Written):
+    """Who grades what cannot be checked by rule."""
+
+    target: Literal["self"] | None = None
+    base_url: Address | None = None
+    api_key: Secret | None = None
+    model: Text | None = None
+    llm_override: LlmOverride | None = None
+    labels: Text | None = None
+
+
+class Stage(Written):
+    """One stretch of an open load."""
+
+    rate: Rate
+    for_: Annotated[Duration, Field(alias="for")]
+
+
+class Phase(Written):
+    """One entry of ``load:``. Closed: so many *workers*, each with one conversation at a time."""
+
+    workers: AtLeastOne = 8
+    rate: Annotated[Rate | None, UNBUILT] = None
+    arrivals: Annotated[Literal["constant", "poisson", "gamma"] | None, UNBUILT] = None
+    ramp: Annotated[Duration | None, UNBUILT] = None
+    stages: Annotated[tuple[Stage, ...] | None, UNBUILT] = None
+    for_: Annotated[Duration | None, UNBUILT, Field(alias="for")] = None
+    max_in_flight: Annotated[AtLeastOne | None, UNBUILT] = None
+    mix: Annotated[dict[str, Annotated[Number, Field(ge=0)]] | None, UNBUILT] = None
+
+
+class Budget(Written):
+    """What a run may spend. *minutes* of wall time; *deep_research*: so many such runs."""
+
+    minutes: Annotated[Number, Field(gt=0)] | None = None
+    deep_research: Annotated[Whole, Field(ge=0)] | None = None
+    tokens: Annotated[Count | None, UNBUILT] = None
+    usd: Annotated[Number | None, Field(ge=0), UNBUILT] = None
+
+
+class GateRule(Written):
+    """One limit on one metric."""
+
+    metric: Text
+    variant: Text | None = None
+    tag: Text | None = None
+    load: Text | None = None
+    min: Limit | None = None
+    max: Limit | None = None
+    max_drop: Limit | None = None
+    max_ratio: Limit | None = None
+
+
+class Gates(Written):
+    """When a run is good enough."""
+
+    baseline: Text | None = None
+    plan: Literal["sequential", "fixed"] = "fixed"
+    alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    on_inconclusive: Literal["warn", "fail", "extend"] = "warn"
+    rules: tuple[GateRule, ...] = ()
+
+
+class SuiteFile(Written):
+    """The keys of a suite, as its file has them."""
+
+    name: Annotated[str, AfterValidator(_file_name), Field(alias="suite")] = ""
+    description: str | None = None
+    target: Target
+    judge: Annotated[Judge | None, UNBUILT] = None
+    defaults: Defaults = Defaults()
+    variants: dict[Text, Variant] = {}
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
+    load: Annotated[dict[Text, Phase], Field(min_length=1)] = {"main": Phase()}
+    budget: Budget = Budget()
+    gates: Annotated[Gates | None, UNBUILT] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_phase_is_main(cls, written: Any) -> Any:
+        if not isinstance(written, dict) or not isinstance(load := written.get("load"), dict) or not load:
+            return written
+        keys = {field.alias or name for name, field in Phase.model_fields.items()}
+        phases = any(isinstance(value, dict) for value in load.values())
+        bare = any(key in keys and not isinstance(value, dict) for key, value in load.items())
+        return written if phases and not bare else written | {"load": {"main": load}}
+
+
+class Suite(SuiteFile):
+    """A suite that was read and found right.
+
+    *text* is the file as written, without what came from the environment;
+    *warnings* are what a person should know before running it.
+    """
+
+    path: Path = Path()
+    text: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, file: SuiteFile, path: Path, text: str, warnings: tuple[str, ...] = ()) -> Self:
+        """The suite of a file whose keys were validated; its name is the file's unless it has one."""
+        keys = {name: getattr(file, name) for name in SuiteFile.model_fields}
+        keys["name"] = file.name or re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "suite"
+        return cls.model_construct(file.model_fields_set, **keys, path=path, text=text, warnings=warnings)

@@ -1,0 +1,272 @@
+"""From what is written to what is asked: cases with their settings, variants with their parents.
+
+Pure. The same functions serve the reader, which collects what is wrong, and
+the plan, which works on suites that were read and so meets nothing wrong.
+Settings are laid over each other in one order, target < defaults < prompt <
+turn < variant, and by one rule (`layered`). Nothing is validated again on the
+way: a thousand prompts and ten variants are ten thousand trials.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from harness.errors import Problem, SuiteError, did_you_mean
+from harness.suite.expect import ready
+from harness.suite.model import Expect, LlmOverride, Prompt, Retry, Settings, Suite, Turn, Variant
+from harness.suite.places import Finding, Path, Tell, name_of
+from harness.suite.templates import render
+
+SETTINGS = frozenset(Settings.model_fields)
+_NOT_INHERITED = {"extends", "matrix", "exclude"}
+_MOST_CELLS = 1_000
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One prompt, ready to be asked.
+
+    The *turns* have an id, their message filled in, the settings of target,
+    defaults, prompt and turn laid over each other, and the checks that are theirs:
+    those of defaults, then their own. *conversation_asserts* are graded once, over
+    all turns; only a prompt written with ``turns:`` has them.
+    """
+
+    case_id: str
+    tags: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    conversation_asserts: tuple[Expect, ...]
+    repeat: int | None
+    retry: Retry
+    cluster: str | None
+
+
+def _refuse(finding: Finding) -> None:
+    raise SuiteError([Problem("suite", 0, 0, f"{name_of(finding.path)}: {finding.message}")])
+
+
+def layered(lower: Settings, upper: Settings) -> dict[str, Any]:
+    """The settings that are set in either; *upper* wins.
+
+    ``llm_override`` is merged one level deep, everything else is replaced whole.
+    A null in *upper* takes away what *lower* had and stays, as null, in the answer.
+    """
+    values = {name: getattr(lower, name) for name in lower.model_fields_set & SETTINGS}
+    for name in upper.model_fields_set & SETTINGS:
+        above, below = getattr(upper, name), values.get(name)
+        if isinstance(above, LlmOverride) and isinstance(below, LlmOverride):
+            above = below.model_copy(update={key: getattr(above, key) for key in above.model_fields_set})
+        values[name] = above
+    return values
+
+
+def _over(lower: Settings, upper: S) -> S:
+    return upper.model_copy(update=layered(lower, upper))
+
+
+# Variants
+
+
+def resolve_variants(suite: Suite, *, tell: Tell = _refuse) -> dict[str, Variant]:
+    """The variants to run, in the order of the file: ``extends`` and ``matrix`` worked out.
+
+    A variant with a matrix is replaced by its cells, named ``candidate/claude+free``
+    with the last axis changing fastest; ``exclude`` leaves cells out. A suite
+    without variants has one, ``default``, that asks for nothing special.
+    """
+    resolved: dict[str, Variant] = {}
+    for name in suite.variants:
+        variant = _with_parents(suite, name, (), tell)
+        if variant is None:
+            continue
+        for cell, made in _cells(name, variant, tell):
+            if cell in resolved:
+                tell(Finding(("variants", name), f'this makes a second variant called "{cell}"'))
+            resolved[cell] = made
+    return resolved or {"default": Variant()}
+
+
+def _with_parents(suite: Suite, name: str, children: tuple[str, ...], tell: Tell) -> Variant | None:
+    """The variant with what it inherits; None, and told once, where that cannot be known."""
+    variant = suite.variants[name]
+    if variant.extends is None:
+        return variant
+    family = (*children, name)
+    if wrong := _wrong_parent(suite, variant.extends, family):
+        circle = variant.extends == family[0] == min(family)
+        if circle or not children:  # once, not again for each variant that inherits it
+            tell(Finding(("variants", name, "extends"), wrong))
+        return None
+    above = _with_parents(suite, variant.extends, family, tell)
+    if above is None:
+        return None
+    inherited = above.model_fields_set - SETTINGS - _NOT_INHERITED - variant.model_fields_set
+    return _over(above, variant).model_copy(update={key: getattr(above, key) for key in inherited})
+
+
+def _wrong_parent(suite: Suite, parent: str, family: tuple[str, ...]) -> str | None:
+    if parent in family:
+        return f"circular: {' extends '.join((*family, parent))}"
+    if parent not in suite.variants:
+        others = [other for other in suite.variants if other != family[-1]]
+        known = f"there are {', '.join(others)}" if others else "there is no other"
+        return f'no variant is called "{parent}"{did_you_mean(parent, others) or ";"} {known}'
+    if suite.variants[parent].matrix is not None:
+        return f'"{parent}" has a matrix and stands for several variants: extend what it extends'
+    return None
+
+
+def _cells(name: str, variant: Variant, tell: Tell) -> Iterator[tuple[str, Variant]]:
+    wrong = list(_wrong_matrix(("variants", name), variant))
+    for finding in wrong:
+        tell(finding)
+    if variant.matrix is None:
+        yield name, variant
+    elif not wrong:
+        bare = variant.model_copy(update={"matrix": None, "exclude": ()})
+        for cell, values in _combinations(variant.matrix):
+            if cell not in variant.exclude:
+                yield f"{name}/{cell}", reduce(_with, values, bare)
+
+
+def _with(variant: Variant, value: Settings) -> Variant:
+    return variant.model_copy(update=layered(variant, value))
+
+
+def _combinations(matrix: Mapping[str, Mapping[str, Settings]]) -> Iterator[tuple[str, tuple[Settings, ...]]]:
+    for names in itertools.product(*matrix.values()):
+        values = tuple(axis[value] for axis, value in zip(matrix.values(), names, strict=True))
+        yield "+".join(names), values
+
+
+def _wrong_matrix(at: Path, variant: Variant) -> Iterator[Finding]:
+    if variant.matrix is None:
+        if variant.exclude:
+            yield Finding((*at, "exclude"), "there is no matrix to leave a cell out of", at_key=True)
+        return
+    for axis in variant.matrix.keys() - SETTINGS:
+        allowed = f"{did_you_mean(axis, SETTINGS) or ';'} allowed here: {', '.join(Settings.model_fields)}"
+        yield Finding((*at, "matrix", axis), f"no such setting{allowed}", at_key=True)
+    size = math.prod(map(len, variant.matrix.values())) if variant.matrix else 0
+    if size > _MOST_CELLS or (size == 0 and variant.matrix.keys() <= SETTINGS):
+        yield Finding(
+            (*at, "matrix"), f"this makes {size} variants; 1 to {_MOST_CELLS} are allowed", at_key=True
+        )
+    elif size:
+        yield from _wrong_exclude(
+            (*at, "exclude"), variant.exclude, [cell for cell, _ in _combinations(variant.matrix)]
+        )
+
+
+def _wrong_exclude(at: Path, excluded: tuple[str, ...], cells: list[str]) -> Iterator[Finding]:
+    for index, cell in enumerate(excluded):
+        if cell not in cells:
+            known = f"{did_you_mean(cell, cells) or ';'} there are {', '.join(cells[:8])}"
+            yield Finding((*at, index), f'no cell is called "{cell}"{known}')
+    if set(cells) <= set(excluded):
+        yield Finding(at, "this leaves out every cell", at_key=True)
+
+
+def runs_on(variant: Variant, case: Case) -> bool:
+    """Whether the variant asks this case: its ``only`` is absent, or names the case or one of its tags."""
+    if variant.only is None:
+        return True
+    return case.case_id in variant.only or any(f"tag:{tag}" in variant.only for tag in case.tags)
+
+
+def effective(turn: Turn, variant: Variant) -> Settings:
+    """What the turn asks for under the variant. None and absent are both left out of the request."""
+    values = layered(turn, variant)
+    return Settings.model_construct(set(values), **values)
+
+
+def repeats(case: Case, variant: Variant, suite: Suite) -> int:
+    """How often the case runs: the variant says, else the prompt, else defaults, else once."""
+    return variant.repeat or case.repeat or suite.defaults.repeat or 1
+
+
+def retries(case: Case, variant: Variant) -> Retry:
+    """What is tried again: the variant says, else the prompt, else defaults."""
+    return variant.retry or case.retry
+
+
+# Cases
+
+
+def resolve_cases(suite: Suite, *, tell: Tell = _refuse) -> tuple[Case, ...]:
+    """The prompts of the suite, in its order, ready to be asked.
+
+    A prompt without an id is called after a digest of its messages, so the name
+    stays when other prompts come and go. Prompts over a data set (``each:``) are
+    not here.
+    """
+    return tuple(case for _, case in numbered_cases(suite, tell))
+
+
+def numbered_cases(suite: Suite, tell: Tell) -> Iterator[tuple[int, Case]]:
+    """The cases with the index of their prompt; one that has lost its message has a turn without."""
+    target = Settings.model_construct(
+        **{
+            name: getattr(suite.target, name)
+            for name in suite.target.model_fields_set & {"persona_id", "project_id"}
+        }
+    )
+    base = _over(target, suite.defaults)
+    for index, prompt in enumerate(suite.prompts):
+        if prompt.each is None:
+            yield index, _case(suite, _over(base, prompt), ("prompts", index), tell)
+
+
+def _case(suite: Suite, prompt: Prompt, at: Path, tell: Tell) -> Case:
+    common = {**suite.defaults.vars, **prompt.vars}
+    turns = prompt.turns or (Turn.model_construct(message=prompt.message),)
+    own = () if prompt.turns else prompt.assert_
+    made = []
+    for number, turn in enumerate(turns):
+        there = (*at, "turns", number) if prompt.turns else at
+        variables = common | turn.vars
+        checks = (
+            *_ready(suite.defaults.assert_, variables, ("defaults",), _asked_by(at, tell)),
+            *_ready(own, variables, at, tell),
+            *_ready(turn.assert_, variables, there, tell),
+        )
+        message = (
+            None if turn.message is None else _render(turn.message, variables, (*there, "message"), tell)
+        )
+        update = {"id": turn.id or str(number + 1), "message": message, "assert_": checks}
+        made.append(_over(prompt, turn).model_copy(update=update))
+    return Case(
+        case_id=_digest(made) if prompt.id is None else _render(prompt.id, common, (*at, "id"), tell),
+        tags=prompt.tags,
+        turns=tuple(made),
+        conversation_asserts=_ready(prompt.assert_, common, at, tell) if prompt.turns else (),
+        repeat=prompt.repeat,
+        retry=prompt.retry or suite.defaults.retry or Retry(),
+        cluster=None if prompt.cluster is None else _render(prompt.cluster, common, (*at, "cluster"), tell),
+    )
+
+
+def _render(source: str, variables: Mapping[str, Any], at: Path, tell: Tell) -> str:
+    return render(source, variables, lambda message, near: tell(Finding(at, message, near)))
+
+
+def _ready(
+    checks: tuple[Expect, ...], variables: Mapping[str, Any], at: Path, tell: Tell
+) -> tuple[Expect, ...]:
+    return tuple(ready(each, variables, (*at, "assert", index), tell) for index, each in enumerate(checks))
+
+
+def _asked_by(at: Path, tell: Tell) -> Tell:
+    return lambda finding: tell(replace(finding, message=f"{finding.message} (met at {name_of(at)})"))
+
+
+def _digest(turns: list[Turn]) -> str:
+    said = json.dumps([[turn.message, turn.after, turn.regenerate] for turn in turns])
+    return sha256(said.encode()).hexdigest()[:10]
