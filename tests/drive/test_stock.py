@@ -60,7 +60,12 @@ async def client(certificate: Path, port: int) -> AsyncIterator[httpx.AsyncClien
 
 async def send(client: httpx.AsyncClient, tape: Tape, *steps: list[Any]) -> None:
     request = client.build_request(
-        "POST", "/", params={"script": json.dumps(steps)}, json={}, extensions={"tape": tape}, timeout=0.2
+        "POST",
+        "/",
+        params={"script": json.dumps(steps)},
+        json={},
+        extensions={"tape": tape},
+        timeout=httpx.Timeout(5, read=0.3),
     )
     response = await client.send(request, stream=True)
     try:
