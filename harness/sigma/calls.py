@@ -32,8 +32,8 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     *call_id* is made from the placement, since the wire has no ids: `t{turn}.{tab}[.{sub}]`, with `#2` for
     the second call there and `m1/` before it for model 1; `c1`, `c2` in answers that were not streamed.
     *result* is what the tool's packets brought, null when none came. *began* and *ended* are offsets in the
-    body: of its first packet, and of its `section_end`, or else of the first packet of a later turn, or of the
-    end of its model; *ended* is null when the body was over before any of them came.
+    body: of its first packet, and of its `section_end`, or else of the first packet of a later turn, or of
+    the end of its model; *ended* is null when the body was over before any of them came.
     """
 
     call_id: str

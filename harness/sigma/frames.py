@@ -10,7 +10,7 @@ that nobody reads is never decoded.
 Nothing here knows the time. A frame carries an offset; whoever did the reads knows when that byte came.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 LIMIT = 64 * 2**20
 """Bytes in one line. `final_documents` with attached files makes lines of megabytes, but not of this many."""
@@ -20,7 +20,7 @@ _DONE = b"[DONE]"
 _IGNORED = (b":", b"event:", b"id:", b"retry:")
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     """The text of one JSON document, without what framed it.
 
     *end* is the offset in the body just after the last byte of the line that completed it, newline included.

@@ -32,7 +32,7 @@ class Unknown(NamedTuple):
 Known: TypeAlias = AnyChatPacket | AnyToolPacket
 
 
-class Packet(NamedTuple):
+class Packet(Struct, frozen=True, gc=False):
     """A line with `obj`. *at* is None for a heartbeat, *model* None where the wire names none."""
 
     obj: Known | Unknown
@@ -184,15 +184,13 @@ def _row(seq: int, packet: Packet, frame: Frame) -> PacketRow:
 
 
 def _placed(obj: Known | Unknown, line: _Where) -> Packet:
-    place = line.placement
-    if place is not None:
-        at: At = (place.turn_index or 0, place.tab_index or 0, place.sub_turn_index)
-        return Packet(obj, None if isinstance(obj, Heartbeat) else at, place.model_index)
-    if line.turn_index is None and line.ind is not None:
-        at = (line.ind, 0, None)
-    else:
-        at = (line.turn_index or 0, line.tab_index or 0, line.sub_turn_index)
-    return Packet(obj, None if isinstance(obj, Heartbeat) else at, line.model_index)
+    """*obj* where its *line* says (R3). A heartbeat is nowhere, whatever the line says."""
+    place: _Where | _Placement = line.placement or line
+    if isinstance(obj, Heartbeat):
+        return Packet(obj, None, place.model_index)
+    if place is line and line.turn_index is None and line.ind is not None:
+        return Packet(obj, (line.ind, 0, None), line.model_index)
+    return Packet(obj, (place.turn_index or 0, place.tab_index or 0, place.sub_turn_index), place.model_index)
 
 
 def _read_slowly(data: bytes) -> Line:
@@ -210,7 +208,7 @@ def _read_slowly(data: bytes) -> Line:
 def _tolerant_packet(fields: dict[str, Any], data: bytes) -> Packet:
     obj = fields["obj"] if isinstance(fields["obj"], dict) else {}
     kind = obj.get("type")
-    name = kind if isinstance(kind, str) else "(no type)"
+    name = whole_text(kind) if isinstance(kind, str) else "(no type)"
     known = _KINDS.get(name)
     return _placed(Unknown(name, data) if known is None else fitting(known, obj), fitting(_Where, fields))
 

@@ -122,18 +122,18 @@ class Trace:
 
     def _packet(self, packet: Packet, end: int) -> None:
         self._packets += 1
-        obj, at, model = packet
+        obj, at, model = packet.obj, packet.at, packet.model
         if at is None:
             self._heartbeats += 1
             return
-        if isinstance(obj, Unknown):
-            self._unknown[obj.kind] += 1
-        if isinstance(obj, Stop) and model is None:
+        if model is None and isinstance(obj, Stop):
             for share in self._models.values():
                 share.feed(obj, at, end)
             self._ended_all = self._ended_all or stopped(obj, end)
-        else:
-            self._model(model or 0).feed(obj, at, end)
+            return
+        if isinstance(obj, Unknown):
+            self._unknown[obj.kind] += 1
+        self._model(model or 0).feed(obj, at, end)
 
     def _outer(self, line: SessionLine | IdsLine | ErrorLine | UnknownLine | BadLine, end: int) -> None:
         match line:
