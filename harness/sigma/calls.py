@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 
 from harness.sigma.chat_packets import ArgumentDelta, CallDebug
 from harness.sigma.packets import At
+from harness.sigma.tolerant import shallow
 from harness.sigma.tool_packets import Part, Tool
 
 _INCREMENTAL = (Tool.PYTHON, Tool.BASH)
@@ -228,10 +229,10 @@ def tool_calls(calls: list[Call], model: int) -> tuple[ToolCall, ...]:
             ToolCall(
                 call_id=_call_id(call.at, model, seen[call.at]),
                 name=name,
-                arguments=arguments,
+                arguments=shallow(arguments),
                 placement=call.at,
                 status=call.status(),
-                result=None if call.result is UNSET else call.result,
+                result=None if call.result is UNSET else shallow(call.result),
                 began=call.began,
                 ended=call.passed if call.ended is None else call.ended,
             )

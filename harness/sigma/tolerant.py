@@ -7,6 +7,7 @@ and the second is mended when the pieces of a text have been joined.
 
 import json
 import math
+from collections.abc import Iterable
 from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -45,7 +46,7 @@ def as_text(value: Any) -> str:
     """A message for people from whatever stands in its place: a string as it is, "" for null, else JSON."""
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(shallow(value), ensure_ascii=False)
 
 
 def fitting(kind: type[S], fields: dict[str, Any]) -> S:
@@ -73,18 +74,20 @@ def _fit(value: Any, kind: Any) -> Any:
         return fit_each(value, get_args(kind)[0])
     if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
         return fitting(kind, value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     return msgspec.convert(value, kind)
 
 
 def fit_each(values: list[Any], kind: Any) -> list[Any]:
     """Those of *values* that fit, as *kind*."""
-    fitting = []
+    kept = []
     for value in values:
         try:
-            fitting.append(_fit(value, kind))
+            kept.append(_fit(value, kind))
         except REFUSED:
             continue
-    return fitting
+    return kept
 
 
 def _finite(text: str) -> float | None:
@@ -101,16 +104,25 @@ def encodable(value: S) -> S:
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.convert(_mended(msgspec.to_builtins(value)), type(value))
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return msgspec.json.decode(whole_text(text), type=type(value))
     return value
 
 
-def _mended(value: Any) -> Any:
+def shallow(value: Any, levels: int = 100) -> Any:
+    """*value*, or null where it is nested deeper than that: it could be read, and not be written again."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+        if not layer:
+            return value
+    return None
+
+
+def _inside(value: Any) -> Iterable[Any]:
     match value:
-        case str():
-            return whole_text(value)
         case dict():
-            return {whole_text(key): _mended(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_mended(each) for each in value]
-    return value
+            return value.values()
+        case list():
+            return value
+    return ()

@@ -11,7 +11,7 @@ from msgspec import Struct
 from harness.sigma.calls import Status, ToolCall
 from harness.sigma.chat_packets import CitationInfo
 from harness.sigma.reply import Citation, Outcome, Transcript, WireError
-from harness.sigma.tolerant import as_text, fitting, loads
+from harness.sigma.tolerant import as_text, fitting, loads, shallow
 from harness.sigma.tool_packets import Documents, document_ids
 
 _LINE_KEYS = frozenset({"obj", "error", "responses", "reserved_assistant_message_id", "chat_session_id"})
@@ -116,10 +116,10 @@ def _tool_call(nth: int, call: _Call) -> ToolCall:
     return ToolCall(
         call_id=f"c{nth}",
         name=call.tool_name,
-        arguments=call.tool_arguments,
+        arguments=shallow(call.tool_arguments),
         placement=None,
         status=Status.ERROR if _says_error(call.tool_result) else Status.UNKNOWN,
-        result=call.tool_result,
+        result=shallow(call.tool_result),
     )
 
 

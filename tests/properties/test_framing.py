@@ -102,6 +102,7 @@ def test_what_is_framed_comes_out_as_it_went_in(texts: list[str]) -> None:
     assert [frame.data for frame in plain] == [frame.data for frame in events] == documents
 
 
+@pytest.mark.slow
 @QUICK
 @given(LINES)
 def test_both_framings_of_the_same_lines_read_the_same(lines: list[Any]) -> None:
@@ -114,6 +115,7 @@ def test_both_framings_of_the_same_lines_read_the_same(lines: list[Any]) -> None
     assert reading(read_body(events)) == reading(read_body(plain))
 
 
+@pytest.mark.slow
 @QUICK
 @given(LINES)
 def test_no_packets_however_odd_are_lost_or_break_the_reader(lines: list[Any]) -> None:
@@ -136,6 +138,7 @@ def test_no_bytes_break_the_reader(body: bytes, status: int, content_type: str) 
     json.dumps(reading(read_body(body, status=status, content_type=content_type))).encode()
 
 
+@pytest.mark.slow
 @QUICK
 @given(LINES, st.integers(0, 2000))
 def test_a_cut_changes_nothing_that_came_before_it(lines: list[Any], cut: int) -> None:

@@ -108,6 +108,16 @@ def test_the_lines_of_an_event_that_is_no_json_are_read_one_by_one() -> None:
     assert got.marks.first_text == len(first) + len(second) + 14
 
 
+@pytest.mark.parametrize("letter", ["x", "\\ud83d"])
+@pytest.mark.parametrize("depth", [50, 500])
+def test_arguments_nested_beyond_reason_do_not_break_the_reader(depth: int, letter: str) -> None:
+    deep = "[" * depth + f'"{letter}"' + "]" * depth
+    line = json.dumps(packet("custom_tool_args", tool_args="?")).replace('"?"', deep).encode()
+    (only,) = trace(line, packet("stop")).tool_calls
+    assert (only.arguments is None) == (depth > 100)
+    assert read(f'{{"error": {deep}}}'.encode())["outcome"] == "error"
+
+
 # R2
 
 
