@@ -39,6 +39,7 @@ from harness.record.histograms import Histograms
 from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
 from harness.report.live import Tally, live
+from harness.report.terminal import NotPassed
 from harness.result import Result, Skip
 from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
 from harness.sigma.client import Address, Client
@@ -66,7 +67,7 @@ class Run:
     tables: Mapping[str, pl.DataFrame]
     exit_code: Exit
 
-    def not_passed(self) -> list[tuple[str, str, str, str]]:
+    def not_passed(self) -> list[NotPassed]:
         """(state, case, variant, reason) of every trial that did not pass, in the order of the journal."""
         trials = self.tables["trials"].filter(pl.col("state") != State.PASSED)
         return trials.select("state", "case_id", "variant", pl.col("reason").fill_null("")).rows()

@@ -13,9 +13,9 @@ from bisect import bisect_left
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from harness.sigma.frames import LineTooLong
 from harness.sigma.transcript import Transcript, read_body
 
 
@@ -164,8 +164,15 @@ def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:
 
 
 def with_transcript(exchange: Exchange) -> Exchange:
-    """*exchange* with its transcript read, where a reply came at all."""
+    """*exchange* with its transcript read, where a reply came at all.
+
+    A body that cannot be read at all (a line beyond every limit) is a failure.
+    """
     if exchange.http_status is None:
         return exchange
-    transcript = read_body(exchange.body, status=exchange.http_status, content_type=exchange.content_type)
-    return msgspec.structs.replace(exchange, transcript=transcript)
+    try:
+        transcript = read_body(exchange.body, status=exchange.http_status, content_type=exchange.content_type)
+    except LineTooLong as error:
+        failure = exchange.failure or Failure(Fault.PROTOCOL, Step.BODY, str(error))
+        return structs.replace(exchange, failure=failure)
+    return structs.replace(exchange, transcript=transcript)

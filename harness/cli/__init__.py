@@ -6,6 +6,10 @@ from typing import Annotated
 import typer
 
 from harness import __version__
+from harness.cli.plan import plan
+from harness.cli.read import read
+from harness.cli.run import run
+from harness.cli.serve import serve
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -31,6 +35,10 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+for command in (run, plan, serve, read):
+    app.command()(command)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def _show(done: "Run", *, as_json: bool, talk: "Console") -> None:
     import msgspec
     from rich.console import Console
 
-    from harness.report.terminal import first_reasons, summary_table
+    from harness.report.terminal import reasons, summary_table
 
     for warning in done.manifest.warnings:
         talk.print(f"warning: {warning}", style="yellow")
@@ -75,7 +75,6 @@ def _show(done: "Run", *, as_json: bool, talk: "Console") -> None:
         typer.echo(msgspec.json.format(msgspec.json.encode(done.summary), indent=2).decode())
     else:
         Console(width=None if talk.is_terminal else 160).print(summary_table(done.summary))
-    reasons = done.not_passed()
-    if reasons:
-        talk.print(first_reasons(reasons))
+    for line in reasons(done.not_passed()):
+        talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, soft_wrap=True)

@@ -156,22 +156,28 @@ def _ttft(exchanges: Sequence[Exchange], threshold_ns: int) -> Opinion:
 def _tool_used(calls: list[ToolCall], wanted: Any) -> Opinion:
     names = [call.name for call in calls if call.name is not None]
     seen = ", ".join(names) or "no tool"
-    bounds: dict[str, Any]
     match wanted:
-        case {"name": name, **bounds}:
-            count = names.count(name)
-        case {"pattern": name, **bounds}:
-            count = sum(re.search(name, called) is not None for called in names)
+        case dict():
+            return _times_used(names, wanted)
         case str():
             return Opinion(wanted in names, f"called: {seen}; asked for {wanted}")
         case _:
             missing = [name for name in wanted if name not in names]
             return Opinion(not missing, f"called: {seen}; asked for {', '.join(wanted)}")
-    most: int | None = bounds.get("max")
-    least: int = bounds.get("min", 1 if most is None else 0)
+
+
+def _times_used(names: list[str], wanted: dict[str, Any]) -> Opinion:
+    """{name | pattern, min, max}: without bounds at least once; with `max` alone, also not at all."""
+    if "name" in wanted:
+        what, count = wanted["name"], names.count(wanted["name"])
+    else:
+        what = f"a tool like {wanted['pattern']}"
+        count = sum(re.search(wanted["pattern"], name) is not None for name in names)
+    most: int | None = wanted.get("max")
+    least: int = wanted.get("min", 1 if most is None else 0)
     asked = f"at least {least}" if most is None else f"{least} to {most}"
     within = least <= count and (most is None or count <= most)
-    return Opinion(within, f"{name} was called {count} times; asked for {asked}")
+    return Opinion(within, f"{what} was called {count} times; asked for {asked}")
 
 
 def _calls(exchanges: Sequence[Exchange]) -> Iterator[ToolCall]:

@@ -58,7 +58,7 @@ class Histograms:
             path = folder / f"latency-{filename(variant)}-{metric}.hgrm"
             try:
                 with path.open("wb") as file:
-                    histogram.output_percentile_distribution(file, US_PER_MS)
+                    histogram.output_percentile_distribution(file, 1.0)
             except OSError as error:
                 raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
             paths.append(path)

@@ -1,13 +1,14 @@
 """Progress while a run goes on: a few lines that are redrawn, or plain lines where nobody watches.
 
 Drawing happens between results, never on the path of a packet. In a terminal
-the display is redrawn ten times a second at the most; elsewhere (a CI log) a
-line is written when a twentieth of the trials is done, or every ten seconds.
+the display changes four times a second at the most; elsewhere (a CI log) a
+line is written every two seconds at the most, and one at the end.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,10 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from harness.drive.attempt import Clock
 from harness.record.histograms import Histograms
 from harness.result import Result
+from harness.stats.quantiles import least_count
 
 SECOND = 1e9
-LINE_EVERY_S = 10.0
-LINES = 20
+LINE_EVERY_S = 2.0
+REDRAW_EVERY_S = 0.25
 
 
 @dataclass(slots=True)
@@ -67,49 +69,51 @@ class Tally:
             f"{self.rate:.1f}/s" if self.rate else "–/s",
             f"{self.errors} errors",
         ]
-        ttft = [self.histograms.percentile_ms("ttft", percentile) for percentile in (50, 95)]
-        if ttft[0] is not None:
-            parts.append(f"TTFT p50 {ttft[0]:.0f} p95 {ttft[1]:.0f} ms (n={self.histograms.count('ttft')})")
+        shown = [f"p{per_mille // 10} {value:.0f} ms" for per_mille, value in self._ttft()]
+        if shown:
+            parts.append(f"TTFT {' '.join(shown)} (n={self.histograms.count('ttft')})")
         if self.eta_s is not None:
             parts.append(f"ETA {duration(self.eta_s)}")
         return " · ".join(parts)
 
+    def _ttft(self) -> Iterator[tuple[int, float]]:
+        for per_mille in (500, 950):
+            value = self.histograms.percentile_ms("ttft", per_mille / 10)
+            if value is not None and self.histograms.count("ttft") >= least_count(per_mille):
+                yield per_mille, value
+
 
 @dataclass(slots=True)
-class _Lines:
-    """Plain lines, not too many of them."""
+class _Throttled:
+    """Calls *show* no more often than every so many seconds, and for the last result."""
 
     tally: Tally
-    say: Callable[[str], None]
-    _next_done: int = 0
-    _next_s: float = field(default=LINE_EVERY_S)
+    show: Callable[[], None]
+    every_s: float
+    _next_s: float = 0.0
 
-    def show(self) -> None:
-        tally = self.tally
-        due = tally.done >= self._next_done or tally.elapsed_s >= self._next_s or tally.done == tally.total
-        if due:
-            self.say(f"[{duration(tally.elapsed_s)}] {tally.line()}")
-            self._next_done = tally.done + max(1, tally.total // LINES)
-            self._next_s = tally.elapsed_s + LINE_EVERY_S
+    def __call__(self) -> None:
+        elapsed_s = self.tally.elapsed_s
+        if elapsed_s >= self._next_s or self.tally.done == self.tally.total:
+            self._next_s = elapsed_s + self.every_s
+            self.show()
 
 
 @contextmanager
 def live(tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
     """Show *tally* on *console*; call what is yielded after each result."""
     if not console.is_terminal:
-        yield _Lines(tally, lambda line: console.print(line, highlight=False, soft_wrap=True)).show
+        say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
+        yield _Throttled(tally, lambda: say(f"[{duration(tally.elapsed_s)}] {tally.line()}"), LINE_EVERY_S)
         return
-    progress = Progress(
-        BarColumn(bar_width=24),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=console,
-        refresh_per_second=10,
-        transient=True,
-    )
-    with progress:
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, refresh_per_second=10, transient=True) as progress:
         task = progress.add_task(tally.line(), total=tally.total)
-        yield lambda: progress.update(task, completed=tally.done, description=tally.line())
+
+        def redraw() -> None:
+            progress.update(task, completed=tally.done, description=tally.line())
+
+        yield _Throttled(tally, redraw, REDRAW_EVERY_S)
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,8 @@ Functions from figures to rich renderables; `harness.cli` prints them. A figure
 that is missing is a dash, and a line beneath says why.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,6 +17,9 @@ from harness.stats.quantiles import least_count
 from harness.summarise import Figure, Row, Summary
 
 DASH = "–"
+
+NotPassed = tuple[str, str, str, str]
+"""State, case, variant and reason of one trial."""
 
 
 def summary_table(summary: Summary) -> RenderableType:
@@ -54,13 +58,23 @@ def notes(summary: Summary) -> Iterator[str]:
         yield f"{summary.unknown_kinds} packets of unknown kinds were kept and passed over."
 
 
-def first_reasons(reasons: list[tuple[str, str, str, str]], limit: int = 10) -> RenderableType:
-    """(state, case, variant, reason) of trials that did not pass, the first few, grouped as they come."""
-    table = Table(box=None, pad_edge=False, show_header=False, show_edge=False)
-    for state, case, variant, reason in reasons[:limit]:
-        table.add_row(Text(state, style=STYLES[State(state)]), f"{case} [{variant}]", Text(reason))
-    more = len(reasons) - limit
-    return Group(table, Text(f"and {more} more, in trials.parquet", style="dim")) if more > 0 else table
+def reasons(not_passed: Iterable[NotPassed], limit: int = 12) -> Iterator[Text]:
+    """A line for each case and variant that did not pass, with the first reason; repeats are counted together."""
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for state, case, variant, reason in not_passed:
+        grouped.setdefault((state, case, variant), []).append(reason)
+    for (state, case, variant), why in islice(grouped.items(), limit):
+        times = f" ×{len(why)}" if len(why) > 1 else ""
+        line = Text(f"{state:<8}", style=STYLES[State(state)])
+        yield line.append(f"{case} [{variant}]{times}: {shortened(why[0], 240)}", style="none")
+    if len(grouped) > limit:
+        yield Text(f"and {len(grouped) - limit} more, in trials.parquet", style="dim")
+
+
+def shortened(text: str, longest: int) -> str:
+    """*text* in one line of at most *longest* characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

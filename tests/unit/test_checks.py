@@ -1,0 +1,96 @@
+from typing import Any
+
+import pytest
+
+from harness.grade.checks import check, grade
+from harness.plan import Trial, make_plan
+from harness.result import Exchange, Failure, Fault, Step
+from harness.suite.model import Expect
+from harness.suite.read import parse_suite
+from tests.replies import IDS, SESSION, START, STOP, answer, delta, exchange, packet, result, searched
+
+PARIS = exchange(answer("The capital is ", "Paris."))
+SEARCHED = exchange([SESSION, IDS, *searched(), packet("message_start", 1), delta("30 days", 1), STOP])
+RESET = exchange(answer("The cap")[:-1], failure=Failure(Fault.DISCONNECTED, Step.BODY, "reset by peer"))
+SILENT = exchange([SESSION, IDS, START, STOP])
+
+
+def verdict(expect: dict[str, Any] | str, *exchanges: Exchange) -> bool | None:
+    return check(Expect.model_validate(expect), exchanges).passed
+
+
+@pytest.mark.parametrize(
+    ("expect", "one", "passed"),
+    [
+        ({"type": "contains", "value": "Paris"}, PARIS, True),
+        ({"type": "contains", "value": "paris"}, PARIS, False),
+        ({"type": "icontains", "value": "PARIS"}, PARIS, True),
+        ({"type": "icontains", "value": "Rome"}, PARIS, False),
+        ({"type": "equals", "value": "The capital is Paris."}, PARIS, True),
+        ({"type": "equals", "value": "The capital is Paris"}, PARIS, False),
+        ({"type": "regex", "value": r"\bParis\b"}, PARIS, True),
+        ({"type": "regex", "value": r"^Paris"}, PARIS, False),
+        ("stream-complete", PARIS, True),
+        ("stream-complete", RESET, False),
+        ("stream-complete", SILENT, False),
+        ({"type": "ttft", "threshold": 40_000_000}, PARIS, True),
+        ({"type": "ttft", "threshold": 39_999_999}, PARIS, False),
+        ({"type": "trajectory:tool-used", "value": "internal_search"}, SEARCHED, True),
+        ({"type": "trajectory:tool-used", "value": "internal_search"}, PARIS, False),
+        ({"type": "trajectory:tool-used", "value": ["internal_search", "open_url"]}, SEARCHED, False),
+        ({"type": "trajectory:tool-used", "value": {"pattern": "search$"}}, SEARCHED, True),
+        ({"type": "trajectory:tool-used", "value": {"name": "internal_search", "min": 2}}, SEARCHED, False),
+        ({"type": "trajectory:tool-used", "value": {"name": "internal_search", "max": 1}}, SEARCHED, True),
+        ({"type": "trajectory:tool-used", "value": {"name": "internal_search", "max": 0}}, SEARCHED, False),
+        ({"type": "trajectory:tool-used", "value": {"name": "open_url", "max": 1}}, SEARCHED, True),
+    ],
+)
+def test_a_check_finds_what_it_says(expect: Any, one: Exchange, passed: bool) -> None:
+    assert verdict(expect, one) is passed
+
+
+@pytest.mark.parametrize("kind", ["contains", "equals", "regex", "icontains"])
+def test_an_answer_that_broke_neither_contains_a_text_nor_lacks_it(kind: str) -> None:
+    assert verdict({"type": kind, "value": "cap"}, RESET) is None
+
+
+def test_a_reply_that_was_not_streamed_has_no_ttft_to_grade() -> None:
+    whole = exchange(
+        ['{"answer": "Paris", "message_id": 2, "error_msg": null, "tool_calls": [], "top_documents": []}'],
+        content_type="application/json",
+    )
+    assert verdict({"type": "contains", "value": "Paris"}, whole) is True
+    assert verdict({"type": "ttft", "threshold": 10**12}, whole) is None
+
+
+def test_of_a_conversation_text_is_the_last_answer_and_tool_calls_are_all_of_them() -> None:
+    assert verdict({"type": "contains", "value": "Paris"}, SEARCHED, PARIS) is True
+    assert verdict({"type": "contains", "value": "30 days"}, SEARCHED, PARIS) is False
+    assert verdict({"type": "trajectory:tool-used", "value": "internal_search"}, SEARCHED, PARIS) is True
+
+
+def trial(asserts: str) -> Trial:
+    text = f"suite: s\ntarget: standin\nprompts:\n  - id: p\n    message: hi\n    assert: {asserts}\n"
+    (only,) = make_plan(parse_suite(text, path="s.yaml", environ={})).trials
+    return only
+
+
+def test_not_turns_a_grade_round_and_leaves_what_could_not_be_graded() -> None:
+    asserted = trial("[{type: not-contains, value: Rome}, {type: not-contains, value: Paris}]")
+    assert [one.passed for one in grade(result(PARIS), asserted)] == [True, False]
+    assert [one.passed for one in grade(result(RESET), asserted)] == [None, None]
+    assert [one.type for one in grade(result(PARIS), asserted)] == ["not-contains", "not-contains"]
+
+
+def test_a_prompt_without_checks_is_checked_for_a_whole_stream() -> None:
+    (only,) = grade(result(RESET), trial("[]"))
+    assert (only.type, only.passed, only.score) == ("stream-complete", False, 0.0)
+
+
+def test_weight_and_metric_are_carried_along() -> None:
+    (only,) = grade(result(PARIS), trial("[{type: contains, value: Paris, weight: 2, metric: facts}]"))
+    assert (only.weight, only.metric, only.score) == (2.0, "facts", 1.0)
+
+
+def test_a_turn_that_was_never_sent_is_not_graded() -> None:
+    assert grade(result(), trial("[{type: contains, value: Paris}]")) == []

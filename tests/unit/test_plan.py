@@ -1,0 +1,130 @@
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.plan import Choice, make_plan
+from harness.suite.model import Suite
+from harness.suite.read import parse_suite
+
+SUITE = """
+suite: s
+target: standin
+defaults: {repeat: 2}
+variants:
+  base: {}
+  fast: {llm_override: {model_provider: Simulated, model_version: swift}}
+  deep: {deep_research: true, only: [tag:research], repeat: 1}
+prompts:
+  - {id: one, message: First}
+  - {id: two, message: Second, tags: [research]}
+budget: {deep_research: 5}
+"""
+
+
+def suite(text: str = SUITE) -> Suite:
+    return parse_suite(text, Path("s.yaml"), {})
+
+
+def ids(text: str = SUITE) -> dict[tuple[str, str, int], str]:
+    return {
+        (trial.case.case_id, trial.variant, trial.repeat): trial.trial_id
+        for trial in make_plan(suite(text)).trials
+    }
+
+
+def test_a_plan_is_cases_times_variants_times_repeats() -> None:
+    planned = ids()
+    assert len(planned) == 2 * 2 * 2 + 1
+    assert len(set(planned.values())) == len(planned)
+    assert make_plan(suite()).deep_research == 1
+
+
+def test_planning_twice_gives_the_same_trials_in_the_same_order() -> None:
+    assert make_plan(suite()).trials == make_plan(suite()).trials
+
+
+def test_another_seed_gives_another_order_of_the_same_trials() -> None:
+    orders = {tuple(trial.trial_id for trial in make_plan(suite(), seed=seed).trials) for seed in range(8)}
+    assert len(orders) > 1
+    assert len({frozenset(order) for order in orders}) == 1
+
+
+def test_rounds_come_one_after_the_other_and_arms_of_a_case_side_by_side() -> None:
+    trials = make_plan(suite()).trials
+    assert [trial.repeat for trial in trials] == sorted(trial.repeat for trial in trials)
+    first_round = [trial.case.case_id for trial in trials if trial.repeat == 1]
+    assert first_round == ["one", "one", "two", "two", "two"]
+
+
+@given(st.integers(0, 2), st.text("abc xyz", min_size=1, max_size=9))
+def test_adding_a_case_leaves_the_ids_of_the_others_alone(place: int, message: str) -> None:
+    lines = SUITE.splitlines()
+    at = lines.index("prompts:") + 1 + place
+    lines.insert(at, f'  - {{id: added, message: "{message}"}}')
+    grown = ids("\n".join(lines))
+    assert {key: value for key, value in grown.items() if key[0] != "added"} == ids()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("message: First", "message: Furst"),
+        ("model_version: swift", "model_version: steady"),
+        ("  fast:", "  fest:"),
+    ],
+)
+def test_what_is_sent_differently_has_another_id(old: str, new: str) -> None:
+    changed = ids(SUITE.replace(old, new))
+    kept = set(ids().values()) & set(changed.values())
+    assert 0 < len(kept) < len(ids())
+
+
+def test_a_changed_check_is_the_same_trial() -> None:
+    checked = SUITE.replace("message: First}", "message: First, assert: [{type: contains, value: x}]}")
+    assert ids(checked) == ids()
+
+
+def test_a_choice_takes_variants_prompts_tags_and_a_number_of_trials() -> None:
+    def chosen(choice: Choice) -> set[tuple[str, str]]:
+        return {(trial.case.case_id, trial.variant) for trial in make_plan(suite(), choice).trials}
+
+    assert chosen(Choice(variants=("fast",))) == {("one", "fast"), ("two", "fast")}
+    assert chosen(Choice(prompts=("one",))) == {("one", "base"), ("one", "fast")}
+    assert chosen(Choice(tags=("research",))) == {("two", "base"), ("two", "fast"), ("two", "deep")}
+    assert len(make_plan(suite(), Choice(limit=3)).trials) == 3
+    assert len(make_plan(suite(), Choice(repeat=4)).trials) == 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            Choice(variants=("fats",)),
+            r"no variant fats in this suite; it has base, fast, deep; did you mean fast\?",
+        ),
+        (Choice(prompts=("three",)), r"no prompt three in this suite; it has one, two"),
+        (
+            Choice(tags=("reserch",)),
+            r"no tag reserch in this suite; it has research; did you mean research\?",
+        ),
+    ],
+)
+def test_choosing_what_is_not_there_says_what_is(choice: Choice, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_plan(suite(), choice)
+
+
+def test_ten_thousand_trials_are_planned_in_well_under_two_seconds_of_cpu() -> None:
+    prompts = "".join(f"  - {{id: p{n}, message: 'Question {n}'}}\n" for n in range(1000))
+    variants = "".join(
+        f"  v{n}: {{llm_override: {{model_provider: P, model_version: m{n}}}}}\n" for n in range(10)
+    )
+    text = f"suite: big\ntarget: standin\nvariants:\n{variants}prompts:\n{prompts}"
+    began = time.process_time()
+    planned = make_plan(suite(text))
+    assert len(planned.trials) == 10_000
+    assert time.process_time() - began < 5  # CPU, and generous: the figure itself is printed by the benchmark

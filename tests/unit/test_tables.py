@@ -1,0 +1,169 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from harness.audit import audit
+from harness.grade.checks import Grade
+from harness.grade.states import standing
+from harness.record.histograms import Histograms
+from harness.record.store import new_run, point_latest
+from harness.record.tables import SCHEMAS, Judged, Tables, write
+from harness.record.tokens import count_tokens
+from harness.result import Exchange, Result, Skip
+from harness.stats.quantiles import quantile
+from harness.summarise import summarise
+from tests.replies import IDS, MS, SESSION, STOP, answer, delta, exchange, packet, result, searched
+
+RESULTS_README = Path(__file__).parents[2] / "results" / "README.md"
+
+
+def tabled(*results: Result, grades: tuple[Grade, ...] = ()) -> dict[str, pl.DataFrame]:
+    tables = Tables(count_tokens)
+    for one in results:
+        findings = {
+            each.exchange_id: audit(each.request, each.transcript, {})
+            for each in one.exchanges
+            if each.transcript
+        }
+        tables.add(Judged(one, grades, findings, standing(one, [], grades)))
+    return tables.frames()
+
+
+def timed(ttft_ms: int, *, variant: str = "base", trial_id: str = "t") -> Result:
+    lines = [SESSION, delta("Paris"), delta(" it is"), STOP]
+    return result(exchange(lines, every_ns=ttft_ms * MS // 2), variant=variant, trial_id=trial_id)
+
+
+def test_every_column_has_its_type_even_where_every_value_is_missing() -> None:
+    frames = tabled(result(skip=Skip.BUDGET))
+    assert {name: dict(frame.schema) for name, frame in frames.items()} == {
+        name: dict(schema) for name, schema in SCHEMAS.items()
+    }
+
+
+def test_a_reply_becomes_rows_in_every_table() -> None:
+    lines = [SESSION, IDS, *searched(), packet("message_start", 1), delta("30", 1), delta(" days", 1), STOP]
+    grade = Grade("1", "contains", None, True, 1.0, 1.0, "there")
+    frames = tabled(result(exchange(lines, request={"message": "hi", "forced_tool_id": 1})), grades=(grade,))
+    (row,) = frames["exchanges"].to_dicts()
+    assert (row["ttft_ms"], row["answer_ms"], row["total_ms"]) == (70.0, 70.0, 90.0)
+    assert (row["answer"], row["packets"], row["reads"], row["merged_reads"]) == ("30 days", 7, 9, 0)
+    assert row["answer_tokens"] == count_tokens("30 days") > 1
+    assert row["tokens_per_s"] == pytest.approx((row["answer_tokens"] - 1) / 0.010)
+    assert row["audit"] == "not shown"
+    assert row["stop_ns"] - row["sent_ns"] == 90 * MS
+    (call,) = frames["tool_calls"].to_dicts()
+    assert (call["name"], call["arguments"], call["duration_ms"]) == (
+        "internal_search",
+        '{"queries":["q"]}',
+        20.0,
+    )
+    assert frames["packets"]["kind"].to_list()[:2] == ["search_tool_start", "search_tool_queries_delta"]
+    assert frames["packets"]["text"].to_list()[-3:] == ["30", " days", None]
+    assert frames["packets"]["seq"].to_list() == list(range(7))
+    assert frames["grades"].rows() == [("t", "1", "contains", None, True, 1.0, 1.0, "there")]
+    assert frames["trials"]["state"].to_list() == ["passed"]
+
+
+def test_packets_that_share_a_read_are_marked_all_but_the_last() -> None:
+    one = exchange([*answer("a", "b", "c")])
+    merged = Exchange(
+        **{name: getattr(one, name) for name in one.__struct_fields__}
+        | {"read_ends": one.read_ends[-1:], "arrived_ns": one.arrived_ns[-1:], "seen_ns": one.seen_ns[-1:]}
+    )
+    frames = tabled(result(merged))
+    assert frames["packets"]["merged"].to_list() == [True, True, True, True, False]
+    assert frames["exchanges"]["merged_reads"].to_list() == [1]
+    assert frames["exchanges"]["reads"].to_list() == [1]
+
+
+def test_the_tables_are_parquet_files_that_carry_their_schema_version(tmp_path: Path) -> None:
+    frames = tabled(timed(50))
+    write(frames, tmp_path)
+    for name, frame in frames.items():
+        assert pl.read_parquet(tmp_path / f"{name}.parquet").equals(frame)
+        meta = pl.read_parquet_metadata(tmp_path / f"{name}.parquet")
+        assert meta["sigma_harness_schema_version"] == "1"
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_every_column_is_documented() -> None:
+    text = RESULTS_README.read_text()
+    for table, schema in SCHEMAS.items():
+        _, _, section = text.partition(f"## `{table}.parquet`")
+        section = section.partition("\n## ")[0]
+        assert section, table
+        missing = [column for column in schema if f"`{column}`" not in section]
+        assert missing == [], table
+
+
+def test_a_summary_counts_states_and_gives_quantiles_only_of_enough_values() -> None:
+    results = [timed(10 * n, trial_id=f"t{n}") for n in range(1, 20)]
+    frames = tabled(
+        *results, result(skip=Skip.BUDGET, trial_id="x"), timed(500, variant="other", trial_id="y")
+    )
+    base, other = summarise(frames, ["base", "other", "never ran"]).rows
+    assert (base.trials, base.passed, base.not_run, base.pass_rate) == (20, 19, 1, 1.0)
+    assert (base.ttft_p50_ms.value, base.ttft_p50_ms.n) == (100.0, 19)
+    assert (base.ttft_p95_ms.value, base.ttft_p95_ms.n) == (None, 19)
+    assert (other.ttft_p50_ms.value, other.ttft_p50_ms.n) == (None, 1)
+
+
+def test_nothing_judged_has_no_pass_rate() -> None:
+    (row,) = summarise(tabled(result(skip=Skip.BUDGET)), ["base"]).rows
+    assert row.pass_rate is None
+
+
+def with_ttft(one: Result, ttft_ns: int) -> Result:
+    """*one* with its first text moved to *ttft_ns* after it was sent; its stamps are not read again."""
+    (only,) = one.exchanges
+    stamps = tuple(only.sent_ns + ttft_ns + n for n in range(len(only.arrived_ns))) if only.sent_ns else ()
+    return structs.replace(one, exchanges=(structs.replace(only, arrived_ns=(0, *stamps[:-1])),))
+
+
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+@given(st.lists(st.integers(2_000, 60_000_000_000), min_size=100, max_size=140))
+def test_a_histogram_agrees_with_the_exact_quantiles_to_three_digits(ttfts_ns: list[int]) -> None:
+    histograms, one = Histograms(), timed(10)
+    for ttft_ns in ttfts_ns:
+        histograms.add(with_ttft(one, ttft_ns))
+    assert histograms.count("ttft") == len(ttfts_ns)
+    ordered = sorted(ttfts_ns)
+    for per_mille in (500, 900, 950, 990):
+        found = histograms.percentile_ms("ttft", per_mille / 10)
+        assert found is not None
+        # HdrHistogram rounds a rank where nearest rank goes up, so it may be the value next below; and it
+        # counts in whole microseconds.
+        rank = -(-len(ordered) * per_mille // 1000)
+        assert quantile(ordered, per_mille) == ordered[rank - 1]
+        low, high = ordered[rank - 2], ordered[rank - 1]
+        assert low * (1 - 1e-3) - 1000 <= found * MS <= high * (1 + 1e-3) + 1000
+
+
+def test_histograms_are_written_one_for_each_variant_and_metric(tmp_path: Path) -> None:
+    histograms = Histograms()
+    for n in range(1, 30):
+        histograms.add(timed(n, variant="candidate/a+b"))
+    names = {path.name for path in histograms.write(tmp_path)}
+    assert "latency-candidate_a+b-ttft.hgrm" in names
+    assert {path.name for path in tmp_path.iterdir()} == names
+    lines = (tmp_path / "latency-candidate_a+b-ttft.hgrm").read_text().splitlines()
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    assert "TotalCount     =       29.000" in lines[-2]
+
+
+def test_histograms_of_nothing_have_no_percentile() -> None:
+    assert Histograms().percentile_ms("ttft", 50) is None
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
+    for second in (1, 2):
+        folder = new_run(tmp_path, "my suite", datetime(2026, 11, 23, 1, 2, second, tzinfo=UTC))
+        point_latest(folder)
+    assert (tmp_path / "my_suite" / "latest").resolve() == folder.resolve()
+    assert folder.name.startswith("20261123T010202Z-")
