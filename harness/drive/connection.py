@@ -131,9 +131,7 @@ class Connection:
             except (BlockingIOError, InterruptedError):
                 await self._writable(timeout)
             except OSError as exc:
-                self.on_readable()  # a server that refuses a long body answers first, then closes
-                if not self.status:
-                    self.fail(httpx.WriteError(f"the request could not be sent: {exc}"))
+                self.fail(httpx.WriteError(f"the request could not be sent: {exc}"))
                 return
         self._whole = not unsent
         if self._whole and self._tape is not None:
@@ -295,21 +293,14 @@ class Connection:
     def _watch(self) -> None:
         """Look whether the server has been silent for too long; come back when it next could have been.
 
-        One timer for a whole reply: a packet costs it nothing. Bytes that lie in the socket because our
-        loop was blocked are no silence of the server's, so it looks there first.
+        One timer for a whole reply, so that a packet costs it nothing. Bytes that came while our loop
+        was blocked are no silence of the server's: both loops read sockets before they run timers.
         """
-        if self._left() <= 0 and not self._paused:
-            self.on_readable()
-        if self.done:
-            return
-        left = self._silence if self._paused else self._left()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._watch)
+        silent = 0.0 if self._paused else (time.perf_counter_ns() - self._seen) / 1e9
+        if silent < self._silence:
+            self._timer = self._loop.call_later(self._silence - silent, self._watch)
         else:
             self.fail(httpx.ReadTimeout(f"nothing came for {self._silence:g} s, {self._so_far()}"))
-
-    def _left(self) -> float:
-        return self._silence - (time.perf_counter_ns() - self._seen) / 1e9
 
     def _end(self, at: int) -> None:
         self.done = True

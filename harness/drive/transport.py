@@ -76,6 +76,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
 
     async def __aenter__(self) -> Self:
         self._users += 1
+        self._warm_up()
         return self
 
     async def __aexit__(
@@ -104,6 +105,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         `UnsupportedProtocol`. What came before a break is on the tape.
         """
         tape: Tape | None = request.extensions.get("tape")
+        self._warm_up()
         if tape is not None:
             tape.began_ns = time.perf_counter_ns()
         origin = _origin(request.url)
@@ -115,10 +117,9 @@ class StampedTransport(httpx.AsyncBaseTransport):
             except (httpx.NetworkError, httpx.RemoteProtocolError):
                 if kept.answered:
                     raise
-        fresh = await self._connect(origin, request.extensions.get("timeout", {}))
-        if tape is not None:
-            tape.connected_ns = time.perf_counter_ns()
-            tape.resent = kept is not None
+            if tape is not None:
+                tape.resent = True
+        fresh = await self._connect(origin, request)
         return await self._exchange(fresh, request, outgoing)
 
     async def _exchange(
@@ -159,14 +160,27 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._connections.discard(connection)
         self._idle.get(connection.origin, {}).pop(connection, None)
 
-    async def _connect(self, origin: Origin, limits: _Limits) -> Connection:
-        if self.clock is None:
-            self.clock = KernelClock()
-        connection = await connect(
-            origin, clock=self.clock, within=limits.get("connect"), forget=self._forget
-        )
+    async def _connect(self, origin: Origin, request: httpx.Request) -> Connection:
+        tape: Tape | None = request.extensions.get("tape")
+        limits: _Limits = request.extensions.get("timeout", {})
+        try:
+            connection = await connect(
+                origin, clock=self._warm_up(), within=limits.get("connect"), forget=self._forget
+            )
+        except BaseException:
+            if tape is not None:
+                tape.ended_ns = time.perf_counter_ns()
+            raise
+        if tape is not None:
+            tape.connected_ns = time.perf_counter_ns()
         self._connections.add(connection)
         return connection
+
+    def _warm_up(self) -> KernelClock:
+        """The clock. It takes some milliseconds to make, so it is made on entering, not in a request."""
+        if self.clock is None:
+            self.clock = KernelClock()
+        return self.clock
 
 
 class _Body(httpx.AsyncByteStream):

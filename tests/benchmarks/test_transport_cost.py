@@ -71,8 +71,8 @@ def test_reading_costs_a_fraction_of_stock_httpx(benchmark: BenchmarkFixture, so
     print(f"\n{STREAMS} streams of 50 packets/s, {PACKETS} packets each")
     for way, figures in (("ours", ours), ("stock", stock)):
         print(
-            f"{way:6} {figures['cpu_us']:7.1f} µs of CPU a packet, {figures['merged']:.2%} merged; came - sent:"
-            f" p50 {figures['error_p50_us']:.1f} µs, p99 {figures['error_p99_us']:.1f} µs,"
+            f"{way:6} {figures['cpu_us']:7.1f} µs of CPU a packet, {figures['merged']:.2%} merged;"
+            f" came - sent: p50 {figures['error_p50_us']:.1f} µs, p99 {figures['error_p99_us']:.1f} µs,"
             f" max {figures['error_max_us']:.1f} µs"
         )
     print(f"stock / ours: {stock['cpu_us'] / ours['cpu_us']:.1f} × the CPU")

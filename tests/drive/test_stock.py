@@ -72,6 +72,7 @@ async def send(client: httpx.AsyncClient, tape: Tape, *steps: list[Any]) -> None
         async for piece in response.aiter_raw():
             assert piece == b""
     finally:
+        assert tape.ended_ns is not None  # the end of the body, not of our closing it
         await response.aclose()
 
 

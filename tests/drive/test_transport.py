@@ -21,7 +21,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.drive.clock import KernelClock
 from harness.drive.tape import Tape
 from harness.drive.transport import StampedTransport, transports
 from harness.errors import UsageError
@@ -258,8 +257,21 @@ async def test_pieces_of_one_read_are_one_entry(client: httpx.AsyncClient, serve
 async def test_without_kernel_stamps_the_tape_says_user(
     client: httpx.AsyncClient, transport: StampedTransport, server: Streamer
 ) -> None:
-    transport.clock = KernelClock()
+    assert transport.clock is not None
     transport.clock.close()
+    tape = Tape()
+    await send(client, server(["send", HELLO]), tape)
+    assert tape.stamps == "user"
+    assert tape.arrived == tape.seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernel stamps are Linux's")
+async def test_a_single_piece_without_a_stamp_makes_the_tape_say_user(
+    client: httpx.AsyncClient, transport: StampedTransport, server: Streamer
+) -> None:
+    await client.get(server(["send", HELLO]))
+    (connection,) = transport._connections
+    connection._sock.setsockopt(socket.SOL_SOCKET, 35, 0)  # SO_TIMESTAMPNS, which works when it likes to
     tape = Tape()
     await send(client, server(["send", HELLO]), tape)
     assert tape.stamps == "user"
@@ -325,6 +337,14 @@ async def test_a_close_of_an_idle_connection_is_noticed_at_once(
     tape = Tape()
     await send(client, server(["send", HELLO]), tape)
     assert not tape.resent
+
+
+async def test_a_connection_on_which_something_comes_unasked_is_closed(
+    client: httpx.AsyncClient, transport: StampedTransport, server: Streamer
+) -> None:
+    late = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    assert (await client.get(server(["send", HELLO], ["pause", 0.02], ["send", late]))).status_code == 200
+    await until(lambda: not transport._connections)
 
 
 async def test_a_close_that_our_loop_has_not_seen_yet_is_noticed_before_sending(
@@ -522,8 +542,11 @@ async def test_a_port_where_nobody_listens_is_a_connect_error(client: httpx.Asyn
 
 
 async def test_a_name_that_does_not_exist_is_a_connect_error(client: httpx.AsyncClient) -> None:
+    tape = Tape()
     with pytest.raises(httpx.ConnectError, match=r"no\.such\.host\.invalid"):
-        await client.get("http://no.such.host.invalid")
+        await send(client, httpx.URL("http://no.such.host.invalid"), tape)
+    assert (tape.connected_ns, tape.sent_ns) == (None, None)
+    assert tape.ended_ns is not None
 
 
 async def test_every_address_of_a_name_is_tried(client: httpx.AsyncClient, server: Streamer) -> None:
@@ -643,6 +666,18 @@ async def test_a_reader_that_is_slower_than_the_server_holds_it_back(
         assert sum([len(piece) async for piece in response.aiter_raw()]) == size
     assert (await client.get(server(["send", HELLO]))).text == "hello"
     assert len(transport._connections) == 1
+
+
+async def test_a_reader_that_is_slow_is_no_silence_of_the_server(
+    client: httpx.AsyncClient, transport: StampedTransport, server: Streamer
+) -> None:
+    size = 24_000_000
+    url = server(["send", OK + f"Content-Length: {size}\r\n\r\n"], ["fill", size])
+    async with client.stream("GET", url, timeout=httpx.Timeout(5, read=0.1)) as response:
+        (connection,) = transport._connections
+        await until(lambda: connection._paused)
+        await client.get(server(["pause", 0.25], ["send", HELLO]))  # meanwhile
+        assert sum([len(piece) async for piece in response.aiter_raw()]) == size
 
 
 async def test_a_closed_transport_tells_whoever_still_waits(
