@@ -124,10 +124,10 @@ class Calls:
     def take(self, at: At, part: Part, end: int) -> None:
         """A packet of a tool: it opens a call, or belongs to one that is there."""
         if part.start:
-            self._fragments.pop((at[0], part.name or part.tool), None)
+            self._fragments.pop((at[0], part.call_name or ""), None)
         call = self._owner(at, part)
         if call is None:
-            call = self._open(Call(part.tool, at, end, name=part.name or part.tool.value or None))
+            call = self._open(Call(part.tool, at, end, name=part.call_name))
         call.take(part)
         if part.ends and call.ended is None:
             call.ended = end
@@ -198,7 +198,7 @@ class Calls:
         """
         for call in reversed(self._at.get(at, ())):
             if call.tool is part.tool:
-                other = call.started and call.name != (part.name or part.tool)
+                other = call.started and call.name != part.call_name
                 return None if part.start and (call.ended is not None or other) else call
         return None
 

@@ -59,6 +59,11 @@ class Part(NamedTuple):
     ends: bool = False
     documents: Documents = None
 
+    @property
+    def call_name(self) -> str | None:
+        """What a call is named that this packet opens: as it says, else as its tool is named."""
+        return self.name or self.tool.value or None
+
 
 class ToolPacket(Struct, frozen=True, gc=False, tag_field="type"):
     """A packet that belongs to a call: a start, a detail or a result. Each has `part() -> Part`."""
