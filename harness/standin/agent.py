@@ -3,8 +3,8 @@
 The policy stands in for a model's choice of tools and is simple enough to predict in a test:
 
 * a forced tool is called first, and alone;
-* a quantity with two units calls `unit_convert`, two dates or "days after" the `Calendar`, a link opens that page,
-  "on the web" or "online" searches the web and then opens the best page;
+* a quantity with two units calls `unit_convert`, two dates or "days after" the `Calendar`, a link opens that
+  page, "on the web" or "online" searches the web and then opens the best page;
 * otherwise internal search runs when at least half of the question's content words occur in the documents;
 * calls of one step run side by side; what is not allowed is not called.
 
@@ -67,28 +67,31 @@ class Found:
     fruitless: bool = False
 
 
+def _follows_up(message: str) -> bool:
+    return bool(_FOLLOW_UP.match(message)) or len(words(message)) < 3
+
+
+def _asked(turn: Turn) -> list[str]:
+    """The questions that belong together, latest first: back to the first that is no follow-up."""
+    together = []
+    for message in (turn.message, *reversed(turn.before[-3:])):
+        together.append(message)
+        if not _follows_up(message):
+            break
+    return together
+
+
 def query_words(turn: Turn) -> list[str]:
-    """The words to search for.
-
-    Those of the latest message twice where an earlier question is searched along.
-    """
-    latest = words(turn.message)
-    if turn.before and (_FOLLOW_UP.match(turn.message) or len(latest) < 3):
-        return latest + latest + [word for word in words(turn.before[-1]) if word not in latest]
-    return latest
-
-
-def _query(turn: Turn) -> str:
-    if query_words(turn) != words(turn.message):
-        return f"{turn.before[-1]} {turn.message}"
-    return turn.message
+    """The words to search for; in a follow-up, the later a word was said the more often it is in the list."""
+    asked = _asked(turn)
+    return [word for age, said in enumerate(asked) for word in words(said) * (len(asked) - age) ** 2]
 
 
 def call_of(tool: Tool, turn: Turn) -> Call:
     """The call of a given tool, with the arguments that the question has for it."""
     match tool.kind:
         case "search" | "web":
-            return Call(tool, tool.name, {"queries": [_query(turn)]})
+            return Call(tool, tool.name, {"queries": [" ".join(reversed(_asked(turn)))]})
         case "open":
             return Call(tool, tool.name, {"urls": _URL.findall(turn.message)})
     if tool is CALENDAR:
@@ -108,9 +111,12 @@ def _suits(tool: Tool, turn: Turn, library: Library) -> bool:
     online = bool(_ONLINE.search(turn.message))
     if tool is WEB:
         return online
-    wanted = query_words(turn)
+    if online or knowledge.known(turn.message) is not None:
+        return False
+    custom = any(_suits(other, turn, library) for other in turn.tools if other.kind == "custom")
+    wanted = tools.beyond(turn.message) if custom else query_words(turn)
     known = [word for word in wanted if library.knows(word)]
-    return not online and len(known) * 2 >= len(wanted) > 0
+    return len(known) * 2 >= len(wanted) > 0
 
 
 def decide(turn: Turn, library: Library) -> list[Call]:
@@ -250,10 +256,11 @@ def _following(calls: Sequence[Call], found: Sequence[Found], turn: Turn) -> lis
 
 
 def _reasons_for(calls: Sequence[Call], turn: Turn) -> str:
+    asked = f"The question is: {turn.message.strip()[:80]}"
     if not calls:
-        return f"The question is: {turn.message.strip()[:80]} I need no tool for it and can answer at once."
+        return f"{asked} I need no tool for it and can answer at once."
     names = " and ".join(call.name for call in calls)
-    return f"The question is: {turn.message.strip()[:80]} I should use {names} and then answer from what it gives."
+    return f"{asked} I should use {names} and then answer from what it gives."
 
 
 def _narration(calls: Sequence[Call]) -> str:
@@ -305,12 +312,6 @@ def _unaided(turn: Turn) -> str:
     return "I do not know that, and I have no tools to look it up."
 
 
-def _trimmed(pieces: list[Piece]) -> list[Piece]:
-    """The pieces without the space at the end of the last one."""
-    *rest, last = pieces
-    return [*rest, last.rstrip() if isinstance(last, str) else last]
-
-
 def answer(turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
     """The beats of one reply, up to but without its stop."""
     model = draft.choice.model
@@ -327,4 +328,4 @@ def answer(turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
         draft.answer = ""
         if model.reasons and not calls:
             yield from draft.think("I have what I need. Now I write the answer.")
-    yield from draft.say(_trimmed(compose(found, turn, draft, draft.choice.temperature)))
+    yield from draft.say(compose(found, turn, draft, draft.choice.temperature))

@@ -197,7 +197,7 @@ def _turn(ask: Ask, known: Persona, question: Question, script: Script | None) -
     )
 
 
-def _voices(standin: Standin, ask: Ask, known: Persona, prepared: Prepared, choices: list[Choice]) -> None:
+def _voices(standin: Standin, ask: Ask, known: Persona, prepared: Prepared, *, choices: list[Choice]) -> None:
     """Hang the question into the tree and reserve an answer for every model."""
     session_id = prepared.session_id or ""
     try:
@@ -226,7 +226,7 @@ def prepare(standin: Standin, ask: Ask, choices: list[Choice]) -> Prepared:
         _before_session(ask)
         known = _session(ask, standin.sessions, prepared)
         _after_session(ask)
-        _voices(standin, ask, known, prepared, choices)
+        _voices(standin, ask, known, prepared, choices=choices)
     except RefusedError as refusal:
         prepared.refusal = refusal
     return prepared
@@ -237,8 +237,8 @@ def _speech(standin: Standin, voice: Voice) -> Iterator[Beat]:
     if voice.obstacle is not None:
         yield draft.fail(voice.obstacle, "UNKNOWN_ERROR", retryable=True)
     elif choice.missing:
-        message = f"Resource not found: The model `{choice.model.name}` does not exist or you do not have access to it."
-        yield draft.fail(message, "NOT_FOUND", retryable=False, wait=draft.pace.first())
+        absent = f"Resource not found: The model `{choice.model.name}` does not exist or you have no access."
+        yield draft.fail(absent, "NOT_FOUND", retryable=False, wait=draft.pace.first())
     elif turn.deep_research:
         yield from research.research(turn, standin.library, draft)
     elif choice.model.script is not None:
@@ -295,12 +295,11 @@ async def play(beats: Iterator[Beat], write: Write, entry: Entry, began_ns: int)
         if beat.kind in CUTS:
             return beat.kind
         due += beat.wait
-        delay = due - time.perf_counter_ns()
         unbroken += 1
-        if delay > _SLEEP_NS:
-            await anyio.sleep(delay / 1e9)
+        while (early := due - time.perf_counter_ns()) > _SLEEP_NS:  # the loop's timer may ring early
+            await anyio.sleep(early / 1e9)
             unbroken = 0
-        elif unbroken >= 16:  # a burst must not keep the others waiting
+        if unbroken >= 16:  # a burst must not keep the others waiting
             await anyio.lowlevel.checkpoint()
             unbroken = 0
         entry.note(beat.kind, time.perf_counter_ns())

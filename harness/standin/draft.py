@@ -1,7 +1,7 @@
 """One assistant message as it is written: what has been said so far, and the packets that say it.
 
-A draft is filled while its beats are taken, not before: whoever stops taking them finds in the draft
-exactly what went out, which is what a stopped reply leaves in the history.
+A draft is filled as its beats are taken, each when the next one is asked for: whoever stops taking them
+finds in the draft exactly what went out, which is what a stopped reply leaves in the history.
 """
 
 import re
@@ -16,13 +16,24 @@ from harness.standin.wire import Beat, Place, error_line, packet
 Piece = str | Hit
 """A stretch of text, or a citation of the document that the text before it came from."""
 
-_TOKEN = re.compile(r"\s*\S+\s*")
+# Spaces and newlines only: a line separator inside a word is part of it.
+_TOKEN = re.compile(r"[ \n]*[^ \n]+[ \n]*")
 _MARKER = re.compile(r" ?\[\[\d+\]\]\([^)]*\)")
 
 
 def _grouped(text: str, count: int) -> list[str]:
     tokens = _TOKEN.findall(text)
     return ["".join(tokens[start : start + count]) for start in range(0, len(tokens), count)]
+
+
+def _trimmed(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces without space before the first and after the last; a piece of nothing but space goes."""
+    kept = [piece for piece in pieces if not isinstance(piece, str) or piece.strip()]
+    if kept and isinstance(kept[0], str):
+        kept[0] = kept[0].lstrip()
+    if kept and isinstance(kept[-1], str):
+        kept[-1] = kept[-1].rstrip()
+    return kept
 
 
 class Draft:
@@ -68,9 +79,9 @@ class Draft:
         self.reasoning.append("")
         yield self.packet({"type": "reasoning_start"}, tab=tab, sub=sub, wait=self.pace.first())
         for count, token in enumerate(_TOKEN.findall(text)):
-            self.reasoning[-1] += token
             wait = self.pace.gap() if count else 0
             yield self.packet({"type": "reasoning_delta", "reasoning": token}, tab=tab, sub=sub, wait=wait)
+            self.reasoning[-1] += token
         yield self.packet({"type": "reasoning_done"}, tab=tab, sub=sub)
         if sub is None:
             self.turn += 1
@@ -87,15 +98,15 @@ class Draft:
         }
         yield self.packet(start, wait=self.pace.first())
         first = True
-        for piece in pieces:
+        for piece in _trimmed(pieces):
             for beat in self._cited(piece) if isinstance(piece, Hit) else self._text(piece):
                 yield beat._replace(wait=0) if first else beat
                 first = False
 
     def _text(self, text: str) -> Iterator[Beat]:
         for group in _grouped(text, self.choice.model.words):
-            self.answer += group
             yield self.packet({"type": "message_delta", "content": group}, wait=self.pace.gap())
+            self.answer += group
 
     def _cited(self, hit: Hit) -> Iterator[Beat]:
         if not self._cite:
@@ -105,13 +116,13 @@ class Draft:
         )
         wait = self.pace.gap()
         if hit.document.id not in self.citations:
-            self.citations[hit.document.id] = number
             info = {"type": "citation_info", "citation_number": number, "document_id": hit.document.id}
             yield self.packet(info, wait=wait)
+            self.citations[hit.document.id] = number
             wait = 0
         marker = f" [[{number}]]({hit.document.link})"
-        self.answer += marker
         yield self.packet({"type": "message_delta", "content": marker}, wait=wait)
+        self.answer += marker
 
     def stop(self) -> Beat:
         """The end of this model's run."""

@@ -188,6 +188,6 @@ def http_reply(fault: Fault) -> tuple[int, dict[str, str], bytes]:
         case 503:
             body = {
                 "detail": "Database connection pool timeout",
-                "error": "QueuePool limit of size 40 overflow 10 reached, connection timed out, timeout 30.00",
+                "error": "QueuePool limit of size 40 overflow 10 reached, connection timed out",
             }
     return code, headers, json.dumps(body, separators=(",", ":")).encode()

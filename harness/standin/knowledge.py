@@ -34,6 +34,7 @@ _CAPITALS = dict(
     ]
 )
 _SUM = re.compile(r"\d[\d.\s]*(?:[-+*/x×]\s*\(?\s*\d[\d.\s)]*)+")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -52,7 +53,7 @@ def _value(node: ast.expr) -> float:
 
 
 def _arithmetic(question: str) -> str | None:
-    match = _SUM.search(question)
+    match = _SUM.search(_DATE.sub(" ", question))
     if match is None:
         return None
     text = match[0].strip().replace("x", "*").replace("×", "*")

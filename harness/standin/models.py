@@ -52,7 +52,7 @@ STEADY = Model("steady", first_ms=80, gap_ms=8, tool_ms=40, style="full", narrat
 THINKER = Model("thinker", first_ms=120, gap_ms=12, tool_ms=60, style="full", reasons=True)
 LIGHTHOUSE = Model("lighthouse", first_ms=150, gap_ms=20, tool_ms=50, style="list", words=4)
 
-# Harbor has the same vendor as Simulated, and a `steady` of its own: two that no session detail can tell apart.
+# Harbor has the vendor of Simulated and a `steady` of its own: two that no session detail can tell apart.
 PROVIDERS = (
     Provider(1, "Simulated", "openai_compatible", ((1, SWIFT), (2, STEADY), (3, THINKER))),
     Provider(2, "Harbor", "openai_compatible", ((4, LIGHTHOUSE), (5, STEADY))),
@@ -62,10 +62,10 @@ DEFAULT_PROVIDER, DEFAULT_MODEL = PROVIDERS[0], SWIFT
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model that will answer. *label* is the name that was asked for, which history repeats whatever
-    answered.
+    """The model that will answer.
 
-    *missing* is a name that the provider does not know: known to nobody until it is called.
+    *label* is the name that was asked for, which history repeats whatever answered. *missing*: the provider
+    does not know the name, which shows when it is called.
     """
 
     provider: Provider

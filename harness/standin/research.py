@@ -1,5 +1,4 @@
-"""Deep research: a plan, two agents side by side, a report. Or a question back, where there is too little to
-go on.
+"""Deep research: a plan, two agents side by side, a report; or a question back, if there is little to go on.
 
 The packets follow wire reference 2.7: the plan is a section of its own, the agents are tabs of one turn,
 their searches are nested in them by `sub_turn_index`, their reports keep plain `[n]` markers, the final
@@ -89,12 +88,11 @@ def _agent(draft: Draft, turn: Turn, hits: Sequence[Hit], tab: int) -> Iterator[
 def _report(question: str, found: Sequence[tuple[Turn, Sequence[Hit]]]) -> list[Piece]:
     pieces: list[Piece] = [f"Report on: {question.strip().rstrip('.?!')}.\n\n"]
     for turn, hits in found:
-        pieces.append(
-            f"{turn.message.removeprefix('Find out about ').removeprefix('Find the ').capitalize()[:-1]}: "
-        )
+        topic = turn.message.removeprefix("Find out about ").removeprefix("Find the ").rstrip(".")
+        pieces.append(f"{topic[:1].upper()}{topic[1:]}: ")
         if not hits:
-            pieces.append("nothing was found.\n\n")
-        for hit in hits[:2]:
+            pieces.append("nothing was found. ")
+        for hit in hits:
             sentences = " ".join(best_sentences(hit.document, query_words(turn), 2))
             pieces += [sentences.rstrip("."), hit, ". "]
     return pieces
@@ -127,4 +125,5 @@ def _look_up(task: Turn, library: Library) -> list[Hit]:
     if not task.tools:
         return []
     web = task.tools[0] is WEB
-    return library.search(query_words(task), NO_FILTERS if web else task.filters, internet=web)[:2]
+    hits = library.search(query_words(task), NO_FILTERS if web else task.filters, internet=web)
+    return [hit for hit in hits[:2] if hit.score > 0.7 * hits[0].score]

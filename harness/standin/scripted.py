@@ -1,10 +1,9 @@
-"""What a `sim:` model does: as much reasoning, narration, tool use and text as its script says, of whatever is
-asked.
+"""What a `sim:` model does: reasoning, narration, tools and text as its script says, whatever is asked.
 
 Its tools are the real ones. Its words are filler, the same for the same question.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from random import Random
 
@@ -49,7 +48,7 @@ def _taking(beats: Iterator[Beat], takes_ns: int) -> Iterator[Beat]:
     return (beat._replace(wait=takes_ns) if beat.wait else beat for beat in beats)
 
 
-def _use(use: ToolUse, turn: Turn, library: Library, draft: Draft, tab: int) -> Iterator[Beat]:
+def _use(use: ToolUse, turn: Turn, library: Library, draft: Draft, *, tab: int) -> Iterator[Beat]:
     if use.name == "fail":
         yield draft.packet({"type": "section_end"}, tab=tab, wait=use.takes_ns)
         return
@@ -69,9 +68,16 @@ def _big(draft: Draft, library: Library, size: int) -> Iterator[Beat]:
     draft.turn += 1
 
 
-def _uses(script: Script, turn: Turn) -> Sequence[ToolUse]:
-    """The script's tools, less those that are not allowed; a forced tool comes first."""
-    return [use for use in script.tools if use.name == "fail" or _TOOLS[use.name] in turn.tools]
+def _tools(script: Script, turn: Turn, library: Library, draft: Draft) -> list[Iterator[Beat]]:
+    """The packets of each tool call, less those that are not allowed; a forced tool comes first."""
+    tab = 1 if script.narration else 0
+    streams = []
+    if turn.forced is not None:
+        streams.append(execute(call_of(turn.forced, turn), turn, library, draft, tab=tab)[1])
+    for use in script.tools:
+        if use.name == "fail" or _TOOLS[use.name] in turn.tools:
+            streams.append(_use(use, turn, library, draft, tab=tab + len(streams)))
+    return streams
 
 
 def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
@@ -82,12 +88,7 @@ def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Itera
         draft.turn += script.skip
     if script.narration:
         yield from draft.say([words(script.narration)])
-    tab = 1 if script.narration else 0
-    streams = []
-    if turn.forced is not None:
-        streams.append(execute(call_of(turn.forced, turn), turn, library, draft, tab=tab)[1])
-    for use in _uses(script, turn):
-        streams.append(_use(use, turn, library, draft, tab + len(streams)))
+    streams = _tools(script, turn, library, draft)
     if len(streams) > 1:
         yield draft.packet({"type": "top_level_branching", "num_parallel_branches": len(streams)})
     yield from interleave(*streams)
@@ -96,5 +97,5 @@ def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Itera
         draft.answer = ""
     if big := script.fault("big"):
         yield from _big(draft, library, int(big.argument))
-    if script.tokens and script.fault("empty") is None:
+    if script.tokens:
         yield from draft.say([words(script.tokens)])

@@ -1,7 +1,7 @@
 """The documents and the search over them: SQLite FTS5 with bm25, every filter applied in SQL.
 
 The search is real so that a filter that is asked for and honoured gives other documents than one that is
-not, and the harness can see the difference. Ranking is bm25 over title (weight 4) and text, with porter
+not, and the harness can see the difference. Ranking is bm25 over title (weight 2) and text, with porter
 stemming; words that the question's latest message adds count double.
 """
 
@@ -192,9 +192,10 @@ class Hit(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """The words of *text* that carry meaning, lower case, in order, each once."""
-    found = (word.lower() for word in _WORD.findall(text))
-    return list(dict.fromkeys(word for word in found if word not in _STOP))
+    """The words of *text* that carry meaning, lower case, in order, each once. "US" does, "us" does not."""
+    found = _WORD.findall(text)
+    meaning = (word for word in found if word.lower() not in _STOP or (word.isupper() and len(word) > 1))
+    return list(dict.fromkeys(word.lower() for word in meaning))
 
 
 def stem(word: str) -> str:
@@ -203,6 +204,16 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
+
+
+def _among(wanted: str, known: set[str]) -> bool:
+    """Whether a word is among the known ones; a long one also as their beginning (admin, administrator)."""
+    return wanted in known or (len(wanted) >= 5 and any(word.startswith(wanted) for word in known))
+
+
+def _phrase(word: str) -> str:
+    """A word as an FTS5 query; a long one also finds what begins with it."""
+    return '"' + word.replace('"', "") + '"' + ("*" if len(word) >= 5 else "")
 
 
 def best_sentences(document: Document, wanted: Sequence[str], count: int) -> list[str]:
@@ -214,7 +225,7 @@ def best_sentences(document: Document, wanted: Sequence[str], count: int) -> lis
     scored = []
     for position, sentence in enumerate(document.sentences()):
         inside = {stem(word) for word in words(sentence)}
-        scored.append((-sum(one in inside for one in stems), position, sentence))
+        scored.append((-sum(_among(one, inside) for one in stems), position, sentence))
     chosen = [item for item in sorted(scored)[:count] if item[0] < 0] or sorted(scored)[:1]
     return [sentence for _, _, sentence in sorted(chosen, key=lambda item: item[1])]
 
@@ -272,7 +283,7 @@ def _conditions(filters: Filters) -> list[tuple[str, list[str]]]:
 
 # Only conditions of our own are put in; what comes from a request is bound.
 _SEARCH = """
-    SELECT words.rowid, -bm25(words, 4.0, 1.0) AS score
+    SELECT words.rowid, -bm25(words, 2.0, 1.0) AS score
     FROM words JOIN document ON document.rowid = words.rowid
     WHERE words MATCH ? AND {where} ORDER BY score DESC, words.rowid LIMIT 12
 """
@@ -288,7 +299,9 @@ class Library:
         self._sql = sqlite3.connect(":memory:")
         self._sql.executescript(
             """
-            CREATE TABLE document (source TEXT, document_set TEXT, created TEXT, updated TEXT, internet INTEGER);
+            CREATE TABLE document (
+                source TEXT, document_set TEXT, created TEXT, updated TEXT, internet INTEGER
+            );
             CREATE TABLE tag (document INTEGER, key TEXT, value TEXT);
             CREATE VIRTUAL TABLE words USING fts5(title, body, tokenize = 'porter unicode61');
             """
@@ -306,7 +319,8 @@ class Library:
     def tags(self) -> list[dict[str, str]]:
         """The answer of `GET /query/valid-tags`, less its wrapping."""
         rows = self._sql.execute(
-            "SELECT DISTINCT key, value, source FROM tag JOIN document ON tag.document = document.rowid ORDER BY 1, 2, 3"
+            "SELECT DISTINCT key, value, source FROM tag JOIN document ON tag.document = document.rowid"
+            " ORDER BY key, value, source"
         )
         return [{"tag_key": key, "tag_value": value, "source": source} for key, value, source in rows]
 
@@ -316,9 +330,8 @@ class Library:
 
     def knows(self, word: str) -> bool:
         """Whether any document contains the word (or one with the same stem)."""
-        quoted = '"' + word.replace('"', "") + '"'
         return (
-            self._sql.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (quoted,)).fetchone()
+            self._sql.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (_phrase(word),)).fetchone()
             is not None
         )
 
@@ -327,12 +340,12 @@ class Library:
     ) -> list[Hit]:
         """The best documents for the *wanted* words, best first, `KEPT` at most.
 
-        A repeated word counts again. A year of age costs a tenth of the score, so that of two documents
+        A repeated word counts again. A year of age costs a twentieth of the score, so that of two documents
         that say the same thing the newer one wins.
         """
         if not wanted:
             return []
-        matched = " OR ".join('"' + word.replace('"', "") + '"' for word in wanted)
+        matched = " OR ".join(map(_phrase, wanted))
         conditions = [("document.internet = ?", [str(int(internet))]), *_conditions(filters)]
         where = " AND ".join(condition for condition, _ in conditions)
         values = [value for _, held in conditions for value in held]
@@ -343,4 +356,4 @@ class Library:
     def _aged(self, row: int, score: float) -> Hit:
         document = self._documents[row - 1]
         years = (self._newest - document.updated).days / 365
-        return Hit(document, score * max(0.5, 1 - 0.1 * years))
+        return Hit(document, score * max(0.5, 1 - 0.05 * years))

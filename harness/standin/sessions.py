@@ -25,12 +25,13 @@ STOPPED = "Generation was stopped by the user."
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
-    id TEXT PRIMARY KEY, persona INTEGER, description TEXT, created TEXT, updated TEXT, deleted INTEGER DEFAULT 0
+    id TEXT PRIMARY KEY, persona INTEGER, description TEXT, created TEXT, updated TEXT,
+    deleted INTEGER DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS message (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT, parent INTEGER, latest INTEGER, type TEXT, message TEXT,
-    sent TEXT, files TEXT DEFAULT '[]', error TEXT, seconds REAL, label TEXT, params TEXT, documents TEXT DEFAULT '[]',
-    citations TEXT, packets TEXT DEFAULT '[]'
+    id INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT, parent INTEGER, latest INTEGER, type TEXT, sent TEXT,
+    message TEXT, error TEXT, seconds REAL, label TEXT, params TEXT,
+    documents TEXT DEFAULT '[]', citations TEXT
 );
 CREATE INDEX IF NOT EXISTS message_session ON message (session);
 """
@@ -253,7 +254,7 @@ def _as_json(row: sqlite3.Row) -> dict[str, Any]:
         "context_docs": json.loads(row["documents"]),
         "citations": json.loads(row["citations"] or "null"),
         "time_sent": row["sent"],
-        "files": json.loads(row["files"]),
+        "files": [],
         "error": row["error"],
         "current_feedback": None,
         "processing_duration_seconds": row["seconds"],

@@ -1,46 +1,46 @@
-"""The little language of simulated models: `sim:key=value,...` is a model name.
+"""The little language of simulated models: `sim:key=value,...` is a model name of provider Simulated.
 
     sim:ttft=50ms,gap=5ms,tokens=40                        forty words, exactly timed
     sim:reasoning=12,tool=search:80ms,tokens=20            twelve words of reasoning, a real search, an answer
     sim:tokens=40,fault=stall@10:2s,fault=reset@30         a stall after 10 words, a reset after 30
 
-| key | value | meaning |
-|---|---|---|
-| `ttft` | duration | from the start of each model call to its first word (20ms) |
-| `gap` | duration | from word to word (5ms) |
-| `tokens` | count | text packets of the answer, one word each (20) |
-| `reasoning` | count | reasoning packets before everything else (0) |
-| `narration` | count | words of text before the tools (0) |
-| `tool` | name[:duration] | a tool call before the answer: `search`, `web`, `convert`, `fail` (a call that fails before it starts); repeat the key for parallel calls |
-| `pre` | duration | wait before the response head: a server that queues (0) |
-| `jitter` | share | lognormal spread of `ttft` and `gap`, such as `20%` (0: exact) |
-| `skip` | count | numbers left out between two turn indices (0) |
-| `ignore` | setting | `override`, `filters`, `forced`, `allowed`, `research`: accept it and do nothing; repeatable |
-| `share` | share | how many replies the faults strike, chosen by message id (100%) |
-| `envelope` | form | `placement`, or the older `turn_index`, `ind` |
-| `fault` | see below | repeatable |
+Keys; `tool`, `ignore` and `fault` may be repeated:
 
-Faults count text packets: `@10` strikes after the tenth word of the answer (`@0`, the default: before the
-first).
+    ttft=50ms         from the start of each model call to its first word (20ms)
+    gap=5ms           from word to word (5ms)
+    tokens=40         text packets of the answer, one word each (20); 0: a stop without any text
+    reasoning=12      reasoning packets before everything else (0)
+    narration=6       words of text before the tools (0)
+    tool=search:80ms  a call before the answer, and how long it takes (20ms): `search`, `web`, `convert` are
+                      the real tools, `fail` is a call that fails before it starts; several run side by side
+    pre=200ms         wait before the response head: a server that queues (0)
+    jitter=20%        lognormal spread of ttft and gap (0%: exact)
+    skip=2            numbers left out between two turn indices (0)
+    ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`
+    envelope=ind      packets as older servers wrote them: `ind`, `turn_index` (`placement`)
+    share=10%         how many replies the faults strike, drawn by message id (100%)
+    fault=...         something goes wrong
 
-| fault | what happens |
-|---|---|
-| `reset@10`, `drop@10`, `cut@10` | the connection is reset; closed without the last chunk; the body ends in form, without a stop |
-| `stall@10:2s` | silence |
-| `error@10:RATE_LIMIT` | an error line of that code ends the run |
-| `bare@10` | `{"error": "..."}` without a newline ends the run |
-| `badline@3`, `unknown@3`, `heartbeat@3`, `section_end@3`, `packet_error@3` | one line that is no JSON, of an unknown type, a heartbeat, a lone section end, an error packet |
-| `empty` | a stop without any text |
-| `http:503`, `http:429`, `http:403`, `http:502-html`, `http:500-html`, ... | that status instead of a stream, in the body's own shape |
-| `flaky:3` | 503 to the first two attempts of the same message, then an answer |
-| `split`, `bytes` | every line in two writes; every byte in one of its own |
-| `batch:8` | eight lines in one write |
-| `utf8` | text beyond ASCII, not escaped, cut inside a character |
-| `nonewline` | the last line without its newline |
-| `big:3000000` | a line with that many bytes of documents before the text |
+Faults count words of text: `@10` strikes after the tenth word (`@0`, the default: before the first).
+
+    reset@10 drop@10 cut@10   the connection is reset; closed without the last chunk; the body ends in form
+                              but without a stop
+    stall@10:2s               silence
+    error@10:RATE_LIMIT       an error line of that code ends the run
+    bare@10                   a bare `{"error": "..."}` without a newline ends the run
+    badline@3 unknown@3 heartbeat@3 section_end@3 packet_error@3
+                              a line that is no JSON, a packet of unknown type, a heartbeat, a stray section
+                              end, an error packet; the reply goes on
+    http:503 http:429 http:502-html
+                              that status and the body it comes with, instead of a stream
+    flaky:3                   503 to the first two attempts of the same message, then an answer
+    split bytes batch:8       every line in two writes; each byte in one of its own; eight lines in one
+    utf8                      text beyond ASCII, not escaped, cut inside a character
+    nonewline                 the last line without its newline
+    big:3000000               before the text, a search result in one line of that many bytes
 
 A duration is a number with `us`, `ms` or `s`; a bare number is milliseconds. Exact timings follow an absolute
-schedule: a late write does not push the next one back.
+schedule from the arrival of the request: a late write does not push the next one back.
 """
 
 import re
@@ -64,7 +64,6 @@ FAULTS = frozenset(
         "heartbeat",
         "section_end",
         "packet_error",
-        "empty",
         "http",
         "flaky",
         "split",

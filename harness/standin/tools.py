@@ -8,6 +8,8 @@ import re
 from datetime import date, timedelta
 from typing import Any
 
+from harness.standin.search import words
+
 _LENGTH = {
     "mm": 0.001,
     "cm": 0.01,
@@ -72,6 +74,7 @@ _QUESTION = re.compile(
     r"(-?\d[\d,]*(?:\.\d+)?)\s*(?:degrees\s+)?(°?[a-z]+)\s+(?:is\s+)?(?:to|in|into|as)\s+(?:degrees\s+)?(°?[a-z]+)",
     re.I,
 )
+_OWN = frozenset({"convert", "day", "days", "between", "after", "date"})
 _DATE = re.compile(r"\b(\d{4}-\d\d-\d\d)\b")
 _ADD = re.compile(r"\b(\d+)\s+days?\s+after\s+(\d{4}-\d\d-\d\d)", re.I)
 
@@ -90,6 +93,12 @@ def conversion_in(question: str) -> dict[str, Any] | None:
         if source and target:
             return {"value": float(match[1].replace(",", "")), "from": source, "to": target}
     return None
+
+
+def beyond(question: str) -> list[str]:
+    """The words of a question that are not part of a conversion or a date it asks for."""
+    rest = _DATE.sub(" ", _ADD.sub(" ", _QUESTION.sub(" ", question)))
+    return [word for word in words(rest) if word not in _OWN]
 
 
 def dates_in(question: str) -> tuple[str, dict[str, Any]] | None:

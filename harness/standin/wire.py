@@ -33,8 +33,8 @@ class Place(NamedTuple):
 class Beat(NamedTuple):
     """One line, due *wait* nanoseconds after the line before it.
 
-    *kind* is the packet's type, or `session`, `ids`, `error`, `garbage`, or one of `CUTS`, which carry no line and
-    say how the connection ends.
+    *kind* is the packet's type, or `session`, `ids`, `error`, `bare`, `garbage`; or one of `CUTS`, which have
+    no line and say how the connection ends.
     """
 
     wait: int

@@ -1,0 +1,177 @@
+"""Sessions, the tree of messages, stopping, hanging up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.standin.conftest import Standin
+
+SLOW = "sim:ttft=5ms,gap=20ms,tokens=40"
+
+
+def test_a_session_made_beforehand_has_no_session_line(onyx: Standin) -> None:
+    made = onyx.post({"persona_id": 1, "description": "run 7"}, "/chat/create-chat-session").json()
+    reply = onyx.ask("hello", chat_session_id=made["chat_session_id"])
+    assert "user_message_id" in reply.lines[0]
+    detail = onyx.get(f"/chat/get-chat-session/{made['chat_session_id']}")
+    assert (detail["persona_id"], detail["persona_name"], detail["description"]) == (
+        1,
+        "Support Agent",
+        "run 7",
+    )
+
+
+def test_the_root_is_hidden_and_ids_are_global(onyx: Standin) -> None:
+    first, second = onyx.ask("hello"), onyx.ask("hello")
+    assert second.user_id > first.assistant_id
+    messages = onyx.session(second)["messages"]
+    assert [message["message_type"] for message in messages] == ["system", "user", "assistant"]
+    assert [message["parent_message"] for message in messages[1:]] == [
+        messages[0]["message_id"],
+        second.user_id,
+    ]
+    assert messages[0]["latest_child_message"] == second.user_id
+
+
+def test_a_turn_without_a_parent_follows_the_last_message(onyx: Standin) -> None:
+    first = onyx.ask("hello")
+    second = onyx.ask("and then", chat_session_id=first.session_id)
+    user = next(one for one in onyx.session(first)["messages"] if one["message_id"] == second.user_id)
+    assert user["parent_message"] == first.assistant_id
+
+
+def test_an_explicit_null_parent_starts_over_from_the_root(onyx: Standin) -> None:
+    first = onyx.ask("How do I set up SSO with Okta?")
+    again = onyx.ask("Same, but for Entra ID", chat_session_id=first.session_id, parent_message_id=None)
+    messages = {one["message_id"]: one for one in onyx.session(first)["messages"]}
+    assert messages[messages[again.user_id]["parent_message"]]["message_type"] == "system"
+    assert "Okta?" not in again.objects("search_tool_queries_delta")[0]["queries"][0]
+
+
+def test_a_parent_that_is_a_question_answers_it_again(onyx: Standin) -> None:
+    first = onyx.ask("What is the capital of France?")
+    again = onyx.ask("ignored", chat_session_id=first.session_id, parent_message_id=first.user_id)
+    assert again.user_id == first.user_id
+    assert again.assistant_id > first.assistant_id
+    assert again.answer() == "The capital of France is Paris."
+
+
+def test_an_answer_further_up_may_be_continued(onyx: Standin) -> None:
+    first = onyx.ask("one")
+    second = onyx.ask("two", chat_session_id=first.session_id)
+    branch = onyx.ask("two again", chat_session_id=first.session_id, parent_message_id=first.assistant_id)
+    after = onyx.ask("three", chat_session_id=first.session_id, parent_message_id=second.assistant_id)
+    assert branch.kinds[-1] == "stop"
+    assert after.error["error_code"] == "VALIDATION_ERROR"
+    assert len(after.lines) == 1
+
+
+def test_a_follow_up_knows_the_question_before_it(onyx: Standin) -> None:
+    first = onyx.ask("How do I set up SSO with Okta?")
+    second = onyx.ask("Same, but for Entra ID", chat_session_id=first.session_id)
+    third = onyx.ask("Now only the test login", chat_session_id=first.session_id)
+    assert second.found()[0] == "prod-sso-entra"
+    assert third.answer().startswith("A test login must succeed")
+
+
+def test_session_detail_shows_the_model_that_answered(onyx: Standin) -> None:
+    reply = onyx.ask(
+        "hello", llm_override={"model_provider": "Harbor", "model_version": "lighthouse", "temperature": 0.5}
+    )
+    answer = onyx.session(reply)["messages"][-1]
+    assert answer["request_params"] == {
+        "max_tokens": None,
+        "model_name": "lighthouse",
+        "sent_kwargs": {"temperature": 0.5},
+        "model_provider": "openai_compatible",
+        "reasoning_effort": "auto",
+    }
+    assert answer["message"] == reply.answer()
+
+
+def test_reasoning_models_are_held_at_temperature_one(onyx: Standin) -> None:
+    override = {"model_provider": "Simulated", "model_version": "thinker", "temperature": 0.2}
+    params = onyx.session(onyx.ask("hello", llm_override=override))["messages"][-1]["request_params"]
+    assert params["sent_kwargs"] == {"temperature": 1.0}
+
+
+def _stopped(standin: Standin, model: str, after: str) -> tuple[str, list[str]]:
+    """Stop a reply once a line with *after* was seen; the session and all lines."""
+    session = standin.post({}, "/chat/create-chat-session").json()["chat_session_id"]
+    body = {
+        "message": "go",
+        "chat_session_id": session,
+        "llm_override": {"model_provider": "Simulated", "model_version": model},
+    }
+    lines = []
+    with standin.http.stream("POST", "/chat/send-chat-message", json=body) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+            if after in line and "user_cancelled" not in line:
+                stop = standin.post({}, f"/chat/stop-chat-session/{session}")
+                assert stop.json() == {"message": "Chat session stopped"}
+    return session, [line for line in lines if line]
+
+
+def test_stop_ends_a_reply_and_keeps_what_was_said(onyx: Standin) -> None:
+    session, lines = _stopped(onyx, SLOW, '"message_delta"')
+    assert '"stop_reason": "user_cancelled"' in lines[-1]
+    assert '"model_index": null' in lines[-1]
+    answer = onyx.get(f"/chat/get-chat-session/{session}")["messages"][-1]
+    assert answer["message"].endswith(" ... \n\nGeneration was stopped by the user.")
+
+
+def test_stop_before_the_first_word_leaves_the_notice_alone(onyx: Standin) -> None:
+    session, lines = _stopped(onyx, "sim:ttft=10s", "reserved_assistant_message_id")
+    assert len(lines) == 2
+    answer = onyx.get(f"/chat/get-chat-session/{session}")["messages"][-1]
+    assert answer["message"] == "The generation was stopped by the user."
+    assert answer["request_params"] is None
+
+
+def test_stop_is_harmless_for_an_idle_session_and_404_for_an_unknown_one(onyx: Standin) -> None:
+    reply = onyx.ask("hello")
+    assert onyx.post({}, f"/chat/stop-chat-session/{reply.session_id}").status_code == 200
+    unknown = onyx.post({}, "/chat/stop-chat-session/5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11")
+    assert (unknown.status_code, unknown.json()["error_code"]) == (404, "SESSION_NOT_FOUND")
+
+
+def _until_idle(standin: Standin, session: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        detail: dict[str, Any] = standin.get(f"/chat/get-chat-session/{session}")
+        if detail["current_run"] is None:
+            return detail
+    raise AssertionError("still running")
+
+
+def test_hanging_up_does_not_stop_a_reply(onyx: Standin) -> None:
+    session = onyx.post({}, "/chat/create-chat-session").json()["chat_session_id"]
+    override = {"model_provider": "Simulated", "model_version": "sim:ttft=1ms,gap=5ms,tokens=60"}
+    body = {"message": "go", "chat_session_id": session, "llm_override": override}
+    with onyx.http.stream("POST", "/chat/send-chat-message", json=body) as answer:
+        next(answer.iter_raw())
+    assert onyx.get(f"/chat/get-chat-session/{session}")["current_run"] is not None
+    detail = _until_idle(onyx, session)
+    assert len(detail["messages"][-1]["message"].split()) == 60
+
+
+def test_a_deleted_session_is_gone(onyx: Standin) -> None:
+    reply = onyx.ask("hello")
+    path = f"/chat/delete-chat-session/{reply.session_id}"
+    assert onyx.http.delete(path).status_code == 200
+    assert onyx.http.delete(path).json() == {"detail": "Invalid Chat Session ID provided"}
+    assert (
+        onyx.ask("again", chat_session_id=reply.session_id).error["error"] == "Chat session has been deleted"
+    )
+    listed = [one["id"] for one in onyx.get("/chat/get-user-chat-sessions?page_size=100")["sessions"]]
+    assert reply.session_id not in listed
+
+
+@pytest.mark.parametrize(("body", "status"), [({"persona_id": 77}, 403), ({"persona_id": "x"}, 422)])
+def test_a_session_that_cannot_be_made_is_refused(onyx: Standin, body: dict[str, Any], status: int) -> None:
+    assert onyx.post(body, "/chat/create-chat-session").status_code == status
