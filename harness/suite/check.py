@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from harness.errors import did_you_mean
 from harness.suite.expect import check_type
 from harness.suite.model import UNBUILT, Expect, Prompt, Settings, Suite, Turn, Variant
-from harness.suite.places import Finding, Path, Place, Tell, name_of
+from harness.suite.places import Finding, Place, Tell, Where, name_of
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -37,6 +37,9 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     _unbuilt(suite, (), tell)
     _texts(data, root, tell)
     _target(suite, root, tell)
+    for key in ("prompts", "load"):
+        if data.get(key) in ([], {}) and not root.keys[key].lost and not root.keys[key].keys:
+            tell(Finding((key,), "this is empty: nothing would be asked", at_key=True))
     for path, expect in _all_checks(suite):
         check_type(expect, path, tell)
     for index, prompt in enumerate(suite.prompts):
@@ -56,7 +59,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
 # Everywhere
 
 
-def _unbuilt(value: object, path: Path, tell: Tell) -> None:
+def _unbuilt(value: object, path: Where, tell: Tell) -> None:
     for part, below, is_built in _parts(value):
         if is_built:
             _unbuilt(below, (*path, part), tell)
@@ -77,7 +80,7 @@ def _parts(value: object) -> Iterator[tuple[str | int, object, bool]]:
             yield from ((key, below, True) for key, below in value.items())
 
 
-def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def _leaves(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
     if isinstance(value, dict):
         for key, each in value.items():
             yield from _leaves(each, (*path, key))
@@ -108,7 +111,7 @@ def _texts(data: dict[str, Any], root: Place, tell: Tell) -> None:
                 )
 
 
-def _is_filled_in(path: Path) -> bool:
+def _is_filled_in(path: Where) -> bool:
     match path:
         case ("description",) | ("prompts", _, "id" | "message" | "cluster"):
             return True
@@ -122,9 +125,8 @@ def _is_filled_in(path: Path) -> bool:
 
 def _target(suite: Suite, root: Place, tell: Tell) -> None:
     target = suite.target
-    keys = _written(root, "target")
-    if (target.standin is None) == (target.base_url is None) and not (
-        target.standin is None and "base_url" in keys
+    if (target.standin is None) == (target.base_url is None) and not _lost(
+        target, root.walk(("target",))[0][-1]
     ):
         tell(Finding(("target",), "either standin or base_url is wanted, and one of them"))
     if target.dialect == "auto":
@@ -135,8 +137,8 @@ def _target(suite: Suite, root: Place, tell: Tell) -> None:
         )
 
 
-def _all_checks(suite: Suite) -> Iterator[tuple[Path, Expect]]:
-    owners: list[tuple[Path, Any]] = [(("defaults",), suite.defaults)]
+def _all_checks(suite: Suite) -> Iterator[tuple[Where, Expect]]:
+    owners: list[tuple[Where, Any]] = [(("defaults",), suite.defaults)]
     for index, prompt in enumerate(suite.prompts):
         owners.append((("prompts", index), prompt))
         owners += [
@@ -149,18 +151,27 @@ def _all_checks(suite: Suite) -> Iterator[tuple[Path, Expect]]:
 
 def _written(root: Place, *path: str) -> set[str]:
     """The keys that the file has at *path*, right or wrong."""
-    places, reached = root.walk(path)
-    return set(places[-1].keys) if reached else set()
+    places, there = root.walk(path)
+    return set(places[-1].keys) if there == path else set()
+
+
+def _lost(owner: BaseModel, place: Place) -> bool:
+    """Whether something written at *place* did not make it into *owner*: that has been told of."""
+    names = {
+        field.alias or name
+        for name, field in type(owner).model_fields.items()
+        if name in owner.model_fields_set
+    }
+    return any(below.lost for below in place.keys.values()) or not place.keys.keys() <= names
 
 
 # Prompts
 
 
-def _prompt(prompt: Prompt, at: Path, root: Place, tell: Tell) -> None:
-    written = root.walk(at)[0][-1].keys
-    if "message" in written and "turns" in written:
+def _prompt(prompt: Prompt, at: Where, root: Place, tell: Tell) -> None:
+    if prompt.message is not None and prompt.turns is not None:
         tell(Finding((*at, "turns"), "a prompt has a message or turns, not both", at_key=True))
-    elif "message" not in written and "turns" not in written:
+    elif prompt.message is None and not prompt.turns and not _lost(prompt, root.walk(at)[0][-1]):
         tell(Finding(at, "a prompt needs a message, or turns"))
     earlier: dict[str, int] = {}
     for number, turn in enumerate(prompt.turns or ()):
@@ -182,15 +193,14 @@ def _prompt(prompt: Prompt, at: Path, root: Place, tell: Tell) -> None:
         earlier.setdefault(name, number)
 
 
-def _turn(turn: Turn, at: Path, root: Place, tell: Tell) -> None:
-    written = root.walk(at)[0][-1].keys
-    if "message" in written and "regenerate" in written:
+def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
+    if turn.message is not None and turn.regenerate is not None:
         tell(
             Finding(
                 (*at, "message"), "an answer is regenerated to the message it had: take this out", at_key=True
             )
         )
-    elif "message" not in written and "regenerate" not in written:
+    elif turn.message is None and turn.regenerate is None and not _lost(turn, root.walk(at)[0][-1]):
         tell(Finding(at, "a turn needs a message"))
     for key in _OF_THE_CONVERSATION:
         if key in turn.model_fields_set:
@@ -235,7 +245,7 @@ def _only(suite: Suite, cases: dict[int, Case], tell: Tell) -> None:
     tags = {f"tag:{tag}" for prompt in suite.prompts for tag in prompt.tags}
     ids = {case.case_id for case in cases.values()}
     for name, variant in suite.variants.items():
-        at: Path = ("variants", name, "only")
+        at: Where = ("variants", name, "only")
         if variant.only == ():
             tell(Finding(at, "this names no prompt: take it out, or the variant"))
         for index, wanted in enumerate(variant.only or ()):
@@ -251,7 +261,7 @@ def _only(suite: Suite, cases: dict[int, Case], tell: Tell) -> None:
 
 def _conflicts(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case], tell: Tell) -> None:
     """Tell where variant and prompt set the same: which one was meant cannot be known."""
-    told: set[Path] = set()
+    told: set[Where] = set()
     for name, variant in variants.items():
         if variant.overrides:
             continue
@@ -263,19 +273,19 @@ def _conflicts(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case
                 told.add(at)
                 more = f" and {len(both) - 1} more" if len(both) > 1 else ""
                 message = (
-                    f"{name_of(both[0])} ({{also}}){more} sets {key} too, and the variant runs on it: "
+                    f"{name_of(both[0])} ({{also}}){more} set {key} too, and the variant runs on it: "
                     f"keep one of them, or add overrides: true to {name_of(at[:2])}"
                 )
                 tell(Finding(at, message, also=(*both[0], key)))
 
 
-def _place_of_setting(suite: Suite, variant: str, key: str) -> Path:
+def _place_of_setting(suite: Suite, variant: str, key: str) -> Where:
     written = variant if variant in suite.variants else variant.rpartition("/")[0]
     axes = suite.variants[written].matrix if written in suite.variants else None
     return ("variants", written, "matrix", key) if key in (axes or {}) else ("variants", written, key)
 
 
-def _sets(prompt: Prompt, key: str, at: Path) -> Iterator[Path]:
+def _sets(prompt: Prompt, key: str, at: Where) -> Iterator[Where]:
     if key in prompt.model_fields_set:
         yield at
     for number, turn in enumerate(prompt.turns or ()):
@@ -305,8 +315,8 @@ def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, 
     tell(Finding(where, message))
 
 
-def _deep_settings(suite: Suite) -> Iterator[Path]:
-    owners: list[tuple[Path, Settings]] = [(("defaults",), suite.defaults)]
+def _deep_settings(suite: Suite) -> Iterator[Where]:
+    owners: list[tuple[Where, Settings]] = [(("defaults",), suite.defaults)]
     for name, variant in suite.variants.items():
         owners.append((("variants", name), variant))
         for axis, cells in (variant.matrix or {}).items():
@@ -322,13 +332,13 @@ def _deep_settings(suite: Suite) -> Iterator[Path]:
 def _names_in_load_and_gates(suite: Suite, variants: set[str], root: Place, tell: Tell) -> None:
     phases = {*suite.load, *_written(root, "load")}
     tags = {tag for prompt in suite.prompts for tag in prompt.tags}
-    named: list[tuple[Path, str | None, str, set[str]]] = [
+    named: list[tuple[Where, str | None, str, set[str]]] = [
         (("load", name, "mix", variant), variant, "variant", variants)
         for name, phase in suite.load.items()
         for variant in phase.mix or ()
     ]
     for index, rule in enumerate(suite.gates.rules if suite.gates else ()):
-        at: Path = ("gates", "rules", index)
+        at: Where = ("gates", "rules", index)
         named.append(((*at, "variant"), rule.variant, "variant", variants))
         named.append(((*at, "load"), rule.load, "phase of load", phases))
         named.append(((*at, "tag"), rule.tag, "tag of a prompt", tags))

@@ -8,12 +8,13 @@ and thresholds in the form that `ready` gives them.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from harness.errors import did_you_mean
 from harness.suite import literals
 from harness.suite.model import UNBUILT, Expect
-from harness.suite.places import Finding, Path, Tell
+from harness.suite.places import Finding, Tell, Where
 from harness.suite.templates import is_template, render
 
 BUILT = frozenset(
@@ -107,7 +108,7 @@ NOT_OFFERED = {
 }
 
 
-def check_type(expect: Expect, path: Path, tell: Tell) -> None:
+def check_type(expect: Expect, path: Where, tell: Tell) -> None:
     """Tell of a type that is unknown, not offered or not built, and of keys it has no use for."""
     at = (*path, "type")
     if expect.type in BUILT:
@@ -132,7 +133,7 @@ def _keys(kind: str) -> list[str]:
     return ["type", *own, "weight", "metric"]
 
 
-def ready(expect: Expect, variables: Mapping[str, Any], path: Path, tell: Tell) -> Expect:
+def ready(expect: Expect, variables: Mapping[str, Any], path: Where, tell: Tell) -> Expect:
     """The check with its texts filled in and its threshold as a number.
 
     The threshold of `ttft` is in nanoseconds. What is wrong with value or
@@ -140,19 +141,23 @@ def ready(expect: Expect, variables: Mapping[str, Any], path: Path, tell: Tell) 
     """
     if expect.type not in BUILT:
         return expect
-    value = _filled_in(expect.value, variables, (*path, "value"), tell)
-    for where, message in _wrong_value(expect, value):
-        tell(Finding((*path, *where), message))
+    wrong: list[Finding] = []
+    value = _filled_in(expect.value, variables, (*path, "value"), wrong.append)
+    for finding in wrong or _wrong_value(expect, value, (*path, "value")):
+        tell(finding)
     if expect.type != "ttft":
         return expect if value is expect.value else expect.model_copy(update={"value": value})
+    if expect.threshold is None:
+        tell(Finding(path, "ttft wants a threshold with a unit: {type: ttft, threshold: 4s}"))
+        return expect
     try:
         return expect.model_copy(update={"threshold": literals.duration(expect.threshold)})
     except ValueError as error:
-        tell(Finding((*path, "threshold"), f"{error}: ttft is at most this long"))
+        tell(Finding((*path, "threshold"), str(error)))
         return expect
 
 
-def _filled_in(value: Any, variables: Mapping[str, Any], path: Path, tell: Tell) -> Any:
+def _filled_in(value: Any, variables: Mapping[str, Any], path: Where, tell: Tell) -> Any:
     match value:
         case str() if is_template(value):
             return render(value, variables, lambda message, near: tell(Finding(path, message, near)))
@@ -164,22 +169,26 @@ def _filled_in(value: Any, variables: Mapping[str, Any], path: Path, tell: Tell)
             return value
 
 
-def _wrong_value(expect: Expect, value: Any) -> Iterator[tuple[Path, str]]:
+def _wrong_value(expect: Expect, value: Any, at: Where) -> Iterator[Finding]:
     match expect.type:
         case "equals" | "contains" | "icontains" | "regex" if not isinstance(value, str):
-            yield ("value",), f"{expect.name} wants a value that is text{_text_hint(expect.type, value)}"
+            yield Finding(at, f"{expect.name} wants a value that is text{_text_hint(expect.type, value)}")
         case "contains" | "icontains" | "regex" if value == "":
-            yield (
-                ("value",),
-                f"an empty value is in every answer: {expect.name} could not tell two of them apart",
-            )
+            yield Finding(at, f"an empty value is in every answer: {expect.name} would tell nothing")
         case "regex":
-            try:
-                re.compile(value)
-            except (re.error, OverflowError, RecursionError) as error:
-                yield ("value",), f"this is no regular expression: {error}"
+            if wrong := _wrong_regex(value):
+                yield Finding(at, f"this is no regular expression: {wrong}")
         case "trajectory:tool-used":
-            yield from _wrong_tools(value)
+            yield from _wrong_tools(value, at)
+
+
+@lru_cache(maxsize=4096)  # the reader looks at a check, and so does the plan
+def _wrong_regex(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 def _text_hint(kind: str, value: Any) -> str:
@@ -192,32 +201,34 @@ def _text_hint(kind: str, value: Any) -> str:
             return ""
 
 
-def _wrong_tools(value: Any) -> Iterator[tuple[Path, str]]:
+def _wrong_tools(value: Any, at: Where) -> Iterator[Finding]:
     match value:
         case str() if value:
             return
         case list() if value and all(isinstance(each, str) and each for each in value):
             return
         case dict():
-            yield from _wrong_tool_mapping(value)
+            yield from _wrong_tool_mapping(value, at)
         case _:
-            yield ("value",), "the name of a tool is wanted, a list of names, or {name | pattern, min, max}"
+            yield Finding(at, "the name of a tool is wanted, a list of names, or {name | pattern, min, max}")
 
 
-def _wrong_tool_mapping(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+def _wrong_tool_mapping(value: dict[str, Any], at: Where) -> Iterator[Finding]:
     allowed = ("name", "pattern", "min", "max")
     for key in value:
         if key not in allowed:
             close = did_you_mean(key, allowed)
-            yield ("value", key), f"unknown key{close or ';'} allowed here: {', '.join(allowed)}"
+            yield Finding(
+                (*at, key), f"unknown key{close or ';'} allowed here: {', '.join(allowed)}", at_key=True
+            )
     names = [key for key in ("name", "pattern") if key in value]
     if len(names) != 1:
-        yield ("value",), "either name or pattern is wanted, and one of them"
+        yield Finding(at, "either name or pattern is wanted, and one of them")
     for key in names:
         if not isinstance(value[key], str) or not value[key]:
-            yield ("value", key), "the name of a tool is wanted, as text"
+            yield Finding((*at, key), "the name of a tool is wanted, as text")
     bounds = [value.get("min", 0), value.get("max", value.get("min", 0))]
     if any(isinstance(bound, bool) or not isinstance(bound, int) or bound < 0 for bound in bounds):
-        yield ("value",), "min and max are whole numbers, 0 or more"
+        yield Finding(at, "min and max are whole numbers, 0 or more")
     elif bounds[0] > bounds[1]:
-        yield ("value", "min"), "min is more than max: no number of calls could pass"
+        yield Finding((*at, "min"), "min is more than max: no number of calls could pass")

@@ -92,12 +92,11 @@ def _file_name(value: str) -> str:
     return value
 
 
-def _variables(value: dict[str, Any]) -> dict[str, Any]:
-    for name in value:
-        if not name.isidentifier() or keyword.iskeyword(name) or name in _TEMPLATE_WORDS:
-            raise ValueError(
-                f'a variable is named with letters, digits and _; "{name}" cannot stand in {{{{ }}}}'
-            )
+def _variable_name(value: str) -> str:
+    if not value.isidentifier() or keyword.iskeyword(value) or value in _TEMPLATE_WORDS:
+        raise ValueError(
+            "a variable is named with letters, digits and _, so that {{ name }} can stand for it"
+        )
     return value
 
 
@@ -139,7 +138,7 @@ Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(va
 Rate = Annotated[float, BeforeValidator(literals.rate)]
 Limit = Annotated[float | str, BeforeValidator(_limit)]
 AtLeastOne = Annotated[Whole, Field(ge=1)]
-Variables = Annotated[dict[str, Any], AfterValidator(_variables)]
+Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
 Address = Annotated[str, AfterValidator(_address)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
@@ -279,7 +278,7 @@ class Prompt(Settings):
 
     id: Text | None = None
     message: str | None = None
-    turns: Annotated[tuple[Turn, ...], Field(min_length=1)] | None = None
+    turns: tuple[Turn, ...] | None = None
     vars: Variables = {}
     tags: Texts = ()
     assert_: Asserts = ()
@@ -430,8 +429,8 @@ class SuiteFile(Written):
     judge: Annotated[Judge | None, UNBUILT] = None
     defaults: Defaults = Defaults()
     variants: dict[Text, Variant] = {}
-    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
-    load: Annotated[dict[Text, Phase], Field(min_length=1)] = {"main": Phase()}
+    prompts: tuple[Prompt, ...]
+    load: dict[Text, Phase] = {"main": Phase()}
     budget: Budget = Budget()
     gates: Annotated[Gates | None, UNBUILT] = None
 

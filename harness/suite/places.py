@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import Problem
 
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _BARE = re.compile(r"[\w/+*:-]+")
@@ -44,20 +44,27 @@ class Place:
             return self.keys.get(part)
         return self.items[part] if part < len(self.items) else None
 
-    def walk(self, path: Path) -> tuple[list["Place"], bool]:
-        """The places along *path*, from the root, and whether its end was reached.
+    def copied(self, name: str | int) -> "Place":
+        """The same place, all the way down, for another use of what stands there."""
+        keys = {key: below.copied(key) for key, below in self.keys.items()}
+        items = [below.copied(below.name) for below in self.items]
+        start = (self.line, self.column, self.last_line)
+        return Place(name, *start, key=self.key, text=self.text, keys=keys, items=items, lost=self.lost)
 
-        Parts that are not in the file are passed over: short forms such as
-        ``load: {workers: 8}`` have fewer levels in the file than in the model.
+    def walk(self, path: Where) -> tuple[list["Place"], Where]:
+        """The places along *path*, from this one on, and the parts of the path that are in the file.
+
+        Parts that are not are passed over: short forms such as ``load: {workers: 8}``
+        have fewer levels in the file than in the model.
         """
         found = [self]
-        reached = True
+        there: Where = ()
         for part in path:
             below = found[-1].child(part)
-            reached = below is not None
             if below is not None:
                 found.append(below)
-        return found, reached
+                there += (part,)
+        return found, there
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +76,11 @@ class Finding:
     second place, whose line is put where the message says ``{also}``.
     """
 
-    path: Path
+    path: Where
     message: str
     near: str = ""
     at_key: bool = False
-    also: Path | None = None
+    also: Where | None = None
 
 
 Tell = Callable[[Finding], None]
@@ -102,10 +109,10 @@ def problem_at(finding: Finding, root: Place, lines: Sequence[str], file: str) -
 
     A path that is not in the file is shown at the nearest thing above it that is.
     """
-    found, reached = root.walk(finding.path)
+    found, there = root.walk(finding.path)
     place = found[-1]
     line, column = place.line, place.column
-    if place.key is not None and (finding.at_key or not reached):
+    if place.key is not None and (finding.at_key or there[-1:] != finding.path[-1:]):
         line, column = place.key
     if finding.near:
         line, column = _find(finding.near, place, lines) or (line, column)

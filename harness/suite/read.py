@@ -10,7 +10,6 @@ wrong with a suite is raised at once, as one `SuiteError`.
 import os
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -67,13 +66,16 @@ def parse_suite(text: str, path: Path, environ: Mapping[str, str]) -> Suite:
     if not isinstance(data, dict):
         what = "the file is empty" if data is None else "a suite is a mapping (target:, prompts:, ...)"
         raise SuiteError(builder.problems or [Problem(str(path), 1, 1, f"{what}; {_SMALLEST}")])
-    file, findings = validate(data, root)
-    suite = None if file is None else Suite.of(file, path, text)
-    warnings = () if suite is None else check(suite, data, root, findings.append)
     told = {(each.line, each.column, each.message): each for each in builder.problems}
-    for finding in findings:  # what is wrong with an anchor, or with defaults, is told once
+
+    def tell(finding: Finding) -> None:
         problem = problem_at(finding, root, builder.lines, str(path))
-        told.setdefault((problem.line, problem.column, finding.message.partition(";")[0]), problem)
+        what = finding.message.partition(";")[0]  # of an anchor, or of defaults, once for all who use it
+        told.setdefault((problem.line, problem.column, what), problem)
+
+    file = validate(data, root, tell)
+    suite = None if file is None else Suite.of(file, path, text)
+    warnings = () if suite is None else check(suite, data, root, tell)
     if suite is None or told:
         raise SuiteError([builder.masked(problem) for problem in told.values()])
     return suite.model_copy(update={"warnings": warnings})
@@ -259,7 +261,7 @@ class _Builder:
         self.values += size
         if self.by_alias > _MOST_BY_ALIAS:
             self.stop(event, f"aliases repeat more than {_MOST_BY_ALIAS} values")
-        return data if data is _BROKEN else deepcopy(data), replace(deepcopy(place), name=name)
+        return _copied(data), place.copied(name)
 
     def skip(self, event: Any) -> _Broken:
         """Pass over the value that begins with *event*."""
@@ -283,7 +285,8 @@ class _Builder:
         """The one problem of a file that is no YAML."""
         if isinstance(error, yaml.reader.ReaderError):
             before = lines_of("\n".join(self.lines)[: error.position])
-            message = f"character {error.character!r} is not allowed in YAML; take it out"
+            number = error.character if isinstance(error.character, int) else ord(error.character)
+            message = f"the character U+{number:04X} is not allowed in YAML; take it out"
             return Problem(self.file, len(before), len(before[-1]) + 1, message)
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
@@ -300,6 +303,16 @@ class _Builder:
             if len(secret) >= _SHORTEST_SECRET:
                 message = message.replace(secret, written)
         return replace(problem, message=message)
+
+
+def _copied(data: Any) -> Any:
+    match data:  # copy.deepcopy keeps a memo of every word, and takes ten times as long
+        case dict():
+            return {key: _copied(value) for key, value in data.items()}
+        case list():
+            return [_copied(value) for value in data]
+        case _:
+            return data
 
 
 def _spot(event: Any) -> Place:

@@ -19,12 +19,14 @@ from typing import Any, TypeVar
 from harness.errors import Problem, SuiteError, did_you_mean
 from harness.suite.expect import ready
 from harness.suite.model import Expect, LlmOverride, Prompt, Retry, Settings, Suite, Turn, Variant
-from harness.suite.places import Finding, Path, Tell, name_of
+from harness.suite.places import Finding, Tell, Where, name_of
 from harness.suite.templates import render
 
 SETTINGS = frozenset(Settings.model_fields)
 _NOT_INHERITED = {"extends", "matrix", "exclude"}
 _MOST_CELLS = 1_000
+_NOTHING = Settings()  # copied, since making a model anew looks at each of its fields
+_A_TURN = Turn()
 
 S = TypeVar("S", bound=Settings)
 
@@ -146,7 +148,7 @@ def _combinations(matrix: Mapping[str, Mapping[str, Settings]]) -> Iterator[tupl
         yield "+".join(names), values
 
 
-def _wrong_matrix(at: Path, variant: Variant) -> Iterator[Finding]:
+def _wrong_matrix(at: Where, variant: Variant) -> Iterator[Finding]:
     if variant.matrix is None:
         if variant.exclude:
             yield Finding((*at, "exclude"), "there is no matrix to leave a cell out of", at_key=True)
@@ -165,7 +167,7 @@ def _wrong_matrix(at: Path, variant: Variant) -> Iterator[Finding]:
         )
 
 
-def _wrong_exclude(at: Path, excluded: tuple[str, ...], cells: list[str]) -> Iterator[Finding]:
+def _wrong_exclude(at: Where, excluded: tuple[str, ...], cells: list[str]) -> Iterator[Finding]:
     for index, cell in enumerate(excluded):
         if cell not in cells:
             known = f"{did_you_mean(cell, cells) or ';'} there are {', '.join(cells[:8])}"
@@ -183,8 +185,7 @@ def runs_on(variant: Variant, case: Case) -> bool:
 
 def effective(turn: Turn, variant: Variant) -> Settings:
     """What the turn asks for under the variant. None and absent are both left out of the request."""
-    values = layered(turn, variant)
-    return Settings.model_construct(set(values), **values)
+    return _NOTHING.model_copy(update=layered(turn, variant))
 
 
 def repeats(case: Case, variant: Variant, suite: Suite) -> int:
@@ -212,21 +213,17 @@ def resolve_cases(suite: Suite, *, tell: Tell = _refuse) -> tuple[Case, ...]:
 
 def numbered_cases(suite: Suite, tell: Tell) -> Iterator[tuple[int, Case]]:
     """The cases with the index of their prompt; one that has lost its message has a turn without."""
-    target = Settings.model_construct(
-        **{
-            name: getattr(suite.target, name)
-            for name in suite.target.model_fields_set & {"persona_id", "project_id"}
-        }
-    )
+    of_target = suite.target.model_fields_set & SETTINGS
+    target = _NOTHING.model_copy(update={name: getattr(suite.target, name) for name in of_target})
     base = _over(target, suite.defaults)
     for index, prompt in enumerate(suite.prompts):
         if prompt.each is None:
             yield index, _case(suite, _over(base, prompt), ("prompts", index), tell)
 
 
-def _case(suite: Suite, prompt: Prompt, at: Path, tell: Tell) -> Case:
+def _case(suite: Suite, prompt: Prompt, at: Where, tell: Tell) -> Case:
     common = {**suite.defaults.vars, **prompt.vars}
-    turns = prompt.turns or (Turn.model_construct(message=prompt.message),)
+    turns = prompt.turns or (_A_TURN.model_copy(update={"message": prompt.message}),)
     own = () if prompt.turns else prompt.assert_
     made = []
     for number, turn in enumerate(turns):
@@ -253,18 +250,18 @@ def _case(suite: Suite, prompt: Prompt, at: Path, tell: Tell) -> Case:
     )
 
 
-def _render(source: str, variables: Mapping[str, Any], at: Path, tell: Tell) -> str:
+def _render(source: str, variables: Mapping[str, Any], at: Where, tell: Tell) -> str:
     return render(source, variables, lambda message, near: tell(Finding(at, message, near)))
 
 
 def _ready(
-    checks: tuple[Expect, ...], variables: Mapping[str, Any], at: Path, tell: Tell
+    checks: tuple[Expect, ...], variables: Mapping[str, Any], at: Where, tell: Tell
 ) -> tuple[Expect, ...]:
     return tuple(ready(each, variables, (*at, "assert", index), tell) for index, each in enumerate(checks))
 
 
-def _asked_by(at: Path, tell: Tell) -> Tell:
-    return lambda finding: tell(replace(finding, message=f"{finding.message} (met at {name_of(at)})"))
+def _asked_by(at: Where, tell: Tell) -> Tell:
+    return lambda finding: tell(replace(finding, message=f"{finding.message}; met at {name_of(at)}"))
 
 
 def _digest(turns: list[Turn]) -> str:

@@ -8,6 +8,7 @@ time.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -22,12 +23,13 @@ _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 _jinja = SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
 _jinja.globals.pop("lipsum")
 _jinja.filters.pop("random")
+_compiled = lru_cache(maxsize=4096)(_jinja.from_string)  # by the reader, then by the plan
 
 
 def render(source: str, variables: Mapping[str, Any], complain: Complain) -> str:
     """*source* with its variables; each undefined one, and whatever else is wrong, goes to *complain*."""
     try:
-        template = _jinja.from_string(source)
+        template = _compiled(source)
     except jinja2.TemplateSyntaxError as error:
         complain(
             f"this template cannot be read: {error.message}; literal braces go into {{% raw %}}", r"\{[{%#]"
@@ -40,10 +42,11 @@ def render(source: str, variables: Mapping[str, Any], complain: Complain) -> str
         except jinja2.UndefinedError as error:
             name = _UNDEFINED.search(str(error))
             if name is None or name[1] in known:
-                complain(f"{error.message}; a variable has only what vars gave it", r"\{[{%]")
+                if len(known) == len(variables):
+                    complain(f"{error.message}; a variable has only what vars gave it", r"\{[{%]")
                 return ""
             complain(_undefined(name[1], variables), rf"\{{[{{%][^}}]*?(?<![\w.])({name[1]})\b")
-            known[name[1]] = ""  # to hear of the next one
+            known[name[1]] = jinja2.ChainableUndefined()  # blank, to hear of the next one
         except (
             jinja2.TemplateError,
             ArithmeticError,

@@ -15,50 +15,46 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
 from harness.suite.model import HiddenValueError, SuiteFile
-from harness.suite.places import Finding, Path, Place
+from harness.suite.places import Finding, Place, Tell, Where
 
 _ROUNDS = 6
-_IN_PLACE_OF_WHAT_IS_NEEDED = {"target": "standin", "prompts": [{"message": ""}]}
+_IN_PLACE_OF_WHAT_IS_NEEDED: dict[str, Any] = {"target": "standin", "prompts": ()}
 
 
-def validate(data: dict[str, Any], root: Place) -> tuple[SuiteFile | None, list[Finding]]:
-    """What of *data* is right, as a suite, and what is wrong with the rest.
+def validate(data: dict[str, Any], root: Place, tell: Tell) -> SuiteFile | None:
+    """What of *data* is right, as a suite; None if nothing is left to go on with.
 
-    Takes what is wrong out of *data* and out of the lists of *root*. None if
-    nothing useful is left.
+    What is wrong is told, then taken out of *data* and of the lists of *root*.
     """
-    findings: list[Finding] | None = None
-    for _ in range(_ROUNDS):
+    for attempt in range(_ROUNDS):
         try:
-            file = SuiteFile.model_validate(data)
+            return SuiteFile.model_validate(data)
         except ValidationError as error:
             wrong = error.errors(include_url=False)
-            if findings is None:
-                findings = [found for each in wrong if (found := _in_our_words(each, root)) is not None]
-            _take_out([each["loc"] for each in wrong], data, root)
-        else:
-            return file, findings or []
-    return None, findings or []
+        for each in wrong if attempt == 0 else ():
+            if (finding := _in_our_words(each, root)) is not None:
+                tell(finding)
+        _take_out([each["loc"] for each in wrong], data, root)
+    return None
 
 
 def _in_our_words(error: ErrorDetails, root: Place) -> Finding | None:
     path = error["loc"]
-    places, _ = root.walk(path)
+    places, there = root.walk(path)
     place = places[-1]
     if error["type"] == "extra_forbidden":
         key = str(path[-1])
         allowed = keys_at(path[:-1])
         close = did_you_mean(key, allowed)
-        return Finding(path, f"unknown key{close or ';'} allowed here: {', '.join(allowed)}", at_key=True)
+        return Finding(there, f"unknown key{close or ';'} allowed here: {', '.join(allowed)}", at_key=True)
     if error["type"] == "missing":
         if path[-1] in place.keys:  # it was written, and what was wrong with it has been said
             return None
         return Finding(path, f'"{path[-1]}" is missing{_EXAMPLES.get(str(path[-1]), "")}')
-    if path and path[-1] == "[key]":
-        return Finding(path[:-1], _wanted(error, place), at_key=True)
-    if isinstance(error.get("ctx", {}).get("error"), HiddenValueError):
-        return Finding(path, _wanted(error, place))
-    return Finding(path, f"{_shown(error['input'], place)}: {_wanted(error, place)}")
+    is_key = path[-1:] == ("[key]",)
+    if is_key or isinstance(error.get("ctx", {}).get("error"), HiddenValueError):
+        return Finding(there, _wanted(error, place), at_key=is_key)
+    return Finding(there, f"{_shown(error['input'], place)}: {_wanted(error, place)}")
 
 
 _EXAMPLES = {
@@ -117,13 +113,12 @@ _WANTED = {
     "greater_than_equal": "at least {ge} is wanted",
     "greater_than": "more than {gt} is wanted",
     "less_than": "less than {lt} is wanted",
-    "too_short": "it must not be empty",
     "string_too_short": "it must not be empty",
     "finite_number": "a finite number is wanted",
 }
 
 
-def keys_at(path: Path) -> list[str]:
+def keys_at(path: Where) -> list[str]:
     """The keys that may be written at *path*, its own before the request fields."""
     model = _model_at(SuiteFile, path)
     if model is None:
@@ -133,7 +128,7 @@ def keys_at(path: Path) -> list[str]:
     return [model.model_fields[name].alias or name for name in own + rest]
 
 
-def _model_at(hint: Any, path: Path) -> type[BaseModel] | None:
+def _model_at(hint: Any, path: Where) -> type[BaseModel] | None:
     if get_origin(hint) is Annotated:
         return _model_at(get_args(hint)[0], path)
     if get_origin(hint) in {Union, types.UnionType}:
@@ -148,7 +143,7 @@ def _model_at(hint: Any, path: Path) -> type[BaseModel] | None:
     return next((_model_at(field.annotation, path[1:]) for field in inner), None)
 
 
-def _take_out(paths: list[Path], data: dict[str, Any], root: Place) -> None:
+def _take_out(paths: list[Where], data: dict[str, Any], root: Place) -> None:
     """Delete what is at *paths*, or the nearest thing above that is there."""
     there = {_nearest(path, data) for path in paths}
     for path in sorted(
@@ -169,8 +164,8 @@ def _take_out(paths: list[Path], data: dict[str, Any], root: Place) -> None:
         data.setdefault(key, value)
 
 
-def _nearest(path: Path, data: dict[str, Any]) -> Path:
-    there: Path = ()
+def _nearest(path: Where, data: dict[str, Any]) -> Where:
+    there: Where = ()
     container: Any = data
     for part in path:
         inside = (isinstance(container, dict) and part in container) or (
