@@ -7,6 +7,7 @@ many lines in one) change the bytes. Resets are a beat too, and are carried out 
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -127,39 +128,41 @@ class Shape:
     """How lines become writes. Holds back lines while a batch fills; `rest` gives what is left at the end."""
 
     def __init__(self, script: Script | None, frame: tuple[bytes, bytes]) -> None:
-        self._script = script or Script()
+        script = script or Script()
         self._before, self._after = frame
-        self._batch = int(fault.argument) if (fault := self._script.fault("batch")) else 1
+        self._envelope = script.envelope
+        self._faults = frozenset(fault.name for fault in script.faults)
+        self._batch = int(fault.argument) if (fault := script.fault("batch")) else 1
         self._held: list[bytes] = []
 
     def writes(self, beat: Beat) -> list[bytes]:
         """The bytes of one line, in as many writes as they take now; none while a batch fills."""
-        script = self._script
         line = beat.line
-        if script.envelope != "placement" and beat.kind not in {"garbage", "bare"}:
-            line = old_envelope(line, script.envelope)
-        if script.fault("utf8"):
+        if self._envelope != "placement" and beat.kind not in {"garbage", "bare"}:
+            line = old_envelope(line, self._envelope)
+        if "utf8" in self._faults:
             line = _unescaped(line)
-        bare = beat.kind == "bare" or (beat.kind == "stop" and script.fault("nonewline") is not None)
-        framed = self._before + line + (b"" if bare else self._after)
-        if self._batch > 1:
-            self._held.append(framed)
-            return self.rest() if len(self._held) >= self._batch else []
-        return self._pieces(framed)
+        unended = beat.kind == "bare" or (beat.kind == "stop" and "nonewline" in self._faults)
+        framed = self._before + line + (b"" if unended else self._after)
+        if self._batch == 1:
+            return _pieces(framed, self._faults)
+        self._held.append(framed)
+        return self.rest() if len(self._held) >= self._batch else []
 
     def rest(self) -> list[bytes]:
         """What has been held back, in one write."""
         held, self._held = b"".join(self._held), []
         return [held] if held else []
 
-    def _pieces(self, framed: bytes) -> list[bytes]:
-        if self._script.fault("utf8"):
-            return _inside_a_character(framed)
-        if self._script.fault("split"):
-            return [framed[: len(framed) // 2], framed[len(framed) // 2 :]]
-        if self._script.fault("bytes"):
-            return [framed[at : at + 1] for at in range(len(framed))]
-        return [framed]
+
+def _pieces(framed: bytes, names: frozenset[str]) -> list[bytes]:
+    if "utf8" in names:
+        return _inside_a_character(framed)
+    if "split" in names:
+        return [framed[: len(framed) // 2], framed[len(framed) // 2 :]]
+    if "bytes" in names:
+        return [framed[at : at + 1] for at in range(len(framed))]
+    return [framed]
 
 
 def http_reply(fault: Fault) -> tuple[int, dict[str, str], bytes]:
@@ -175,11 +178,14 @@ def http_reply(fault: Fault) -> tuple[int, dict[str, str], bytes]:
         case 403:
             body = {"detail": "Access denied. User is not authenticated."}
         case 429:
-            headers["retry-after"] = "85786"
+            now = datetime.now(UTC)
+            midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+            seconds = int((midnight - now).total_seconds())
+            headers["retry-after"] = str(seconds)
             body = {
                 "scope": "global",
-                "reset_at": "2026-11-24T00:00:00+00:00",
-                "retry_after_seconds": 85786,
+                "reset_at": midnight.isoformat(),
+                "retry_after_seconds": seconds,
                 "error_code": "RATE_LIMITED",
                 "detail": "You've reached the usage budget for today.",
             }

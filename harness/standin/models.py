@@ -210,7 +210,7 @@ def provider_listing() -> dict[str, Any]:
                 "name": provider.name,
                 "provider": provider.vendor,
                 "provider_display_name": "OpenAI-Compatible",
-                "model_configurations": [_configuration(*numbered) for numbered in provider.models],
+                "model_configurations": [_configuration(*numbered) for numbered in _listed(provider)],
             }
             for provider in PROVIDERS
         ],
@@ -218,6 +218,11 @@ def provider_listing() -> dict[str, Any]:
         "default_vision": None,
         "default_chat_naming": None,
     }
+
+
+def _listed(provider: Provider) -> tuple[tuple[int, Model], ...]:
+    """The models of a provider; the scripted ones as one pattern, the way a LiteLLM gateway lists its own."""
+    return provider.models + (((99, Model(f"{MARK}*")),) if provider is DEFAULT_PROVIDER else ())
 
 
 def _configuration(configuration_id: int, model: Model) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import socket
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable
@@ -75,6 +76,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _sessions(path: str) -> Sessions:
+    try:
+        return Sessions(path)
+    except sqlite3.Error as error:
+        raise StandinError(f"cannot keep sessions in {path}: {error}") from error
+
+
 def _die_with_parent(config: uvicorn.Config) -> None:
     """End this process when the one that started it ends, however that happens."""
     parent = os.getppid()
@@ -100,7 +108,7 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     0. A port that is taken is a `StandinError`.
     """
     listener = _listen(options.host, options.port)
-    standin = Standin(options.dialect, Sessions(options.db), Library(shipped_corpus()))
+    standin = Standin(options.dialect, _sessions(options.db), Library(shipped_corpus()))
     config = uvicorn.Config(
         create_app(standin, options.api_key),
         http=BreakableProtocol,

@@ -45,6 +45,7 @@ schedule from the arrival of the request: a late write does not push the next on
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 MARK = "sim:"
@@ -191,6 +192,7 @@ def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PL
     raise ScriptError(f"{key!r} is no key of a sim: model")
 
 
+@lru_cache(maxsize=256)
 def parse(name: str) -> Script:
     """The script that a model name spells out; `ScriptError` if it does not."""
     script = Script()

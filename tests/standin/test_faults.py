@@ -231,7 +231,7 @@ def test_an_http_error_has_the_body_it_comes_with(
 def test_a_budget_error_says_when_to_come_back(onyx: Standin) -> None:
     override = {"model_provider": "Simulated", "model_version": "sim:fault=http:429"}
     answer = onyx.post({"message": "go", "llm_override": override})
-    assert answer.headers["retry-after"] == "85786"
+    assert int(answer.headers["retry-after"]) == answer.json()["retry_after_seconds"] > 0
 
 
 def test_a_flaky_server_answers_at_last(onyx: Standin) -> None:
