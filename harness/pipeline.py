@@ -129,6 +129,8 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
         manifest = _manifest(plan, catalogue, address, run_id=folder.name, started_at=started_at)
         store.write_manifest(manifest, folder)
         reins = await _drive(plan, address, options, folder)
+    if options.console is not None:
+        options.console.print("writing tables and histograms …", style="dim")
     interrupted = reins.stopped is Skip.INTERRUPTED
     manifest = structs.replace(manifest, ended_ns=time.perf_counter_ns(), interrupted=interrupted)
     return _finish(plan, manifest, folder)

@@ -1,0 +1,147 @@
+"""The pool against a real stand-in: how many at once, and what can end a run early."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from harness.drive.pool import Reins, cut_at, drive_closed
+from harness.drive.transport import transports
+from harness.errors import RunDirectoryError
+from harness.plan import Trial, make_plan
+from harness.result import Result, Skip
+from harness.sigma.client import Address, Client
+from harness.suite.read import parse_suite
+from tests.conftest import Standin, serving
+
+pytestmark = pytest.mark.anyio
+
+
+def trials(count: int, model: str, extra: str = "") -> tuple[Trial, ...]:
+    text = f"""
+suite: s
+target: standin
+budget: {{deep_research: 100}}
+defaults:
+  repeat: {count}
+  llm_override: {{model_provider: Simulated, model_version: "{model}"}}
+{extra}
+prompts: [{{id: p, message: hello}}]
+"""
+    return make_plan(parse_suite(text, Path("s.yaml"), {})).trials
+
+
+async def driven(
+    target: Standin, planned: tuple[Trial, ...], *, workers: int = 4, reins: Reins | None = None
+) -> list[Result]:
+    results: list[Result] = []
+    transport = transports(target.url)
+    await drive_closed(
+        planned,
+        lambda: Client(Address(target.url), transport()),
+        results.append,
+        workers=workers,
+        reins=reins or Reins(),
+        now=time.perf_counter_ns,
+    )
+    return results
+
+
+async def in_flight(target: Standin) -> int:
+    async with httpx.AsyncClient() as http:
+        return int((await http.get(f"{target.url}/_standin/stats")).json()["in_flight"])
+
+
+async def test_every_trial_leaves_one_result_and_no_more_are_in_flight_than_there_are_workers() -> None:
+    planned = trials(30, "sim:ttft=40ms,tokens=3")
+    with serving() as target:
+        results = await driven(target, planned, workers=5)
+        async with httpx.AsyncClient() as http:
+            stats = (await http.get(f"{target.url}/_standin/stats")).json()
+    assert sorted(one.trial_id for one in results) == sorted(one.trial_id for one in planned)
+    assert all(one.failure is None and one.skip is None for one in results)
+    assert 2 <= stats["max_in_flight"] <= 5
+
+
+async def test_more_workers_than_trials_do_no_harm(sigma: Standin) -> None:
+    assert len(await driven(sigma, trials(2, "sim:tokens=2"), workers=16)) == 2
+
+
+async def test_a_budget_of_deep_research_is_a_hard_stop_and_the_rest_is_not_run(sigma: Standin) -> None:
+    planned = trials(5, "swift", "  deep_research: true")
+    results = await driven(sigma, planned, workers=2, reins=Reins(deep_research=2))
+    assert [one.skip for one in results].count(Skip.BUDGET) == 3
+    assert sum(bool(one.exchanges) for one in results) == 2
+
+
+async def test_stopping_lets_those_under_way_finish_and_sends_no_other(sigma: Standin) -> None:
+    reins, results = Reins(), []
+    planned = trials(20, "sim:ttft=200ms,tokens=3")
+
+    async def run() -> None:
+        results.extend(await driven(sigma, planned, workers=2, reins=reins))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        while reins.in_flight < 2:
+            await anyio.lowlevel.checkpoint()
+        reins.stop(Skip.INTERRUPTED)
+    assert len(results) == 20
+    finished = [one for one in results if one.skip is None]
+    assert len(finished) == 2
+    assert all(one.failure is None for one in finished)
+
+
+async def test_cutting_ends_those_under_way_where_they_stand(sigma: Standin) -> None:
+    reins, results = Reins(), []
+    planned = trials(6, "sim:ttft=10ms,gap=50ms,tokens=2000")
+
+    async def run() -> None:
+        results.extend(await driven(sigma, planned, workers=3, reins=reins))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            while reins.in_flight < 3:
+                await anyio.lowlevel.checkpoint()
+            reins.cut(Skip.INTERRUPTED)
+    assert [one.skip for one in results] == [Skip.INTERRUPTED] * 6
+
+
+async def test_the_budget_of_minutes_cuts_what_is_under_way(sigma: Standin) -> None:
+    reins = Reins()
+    planned = trials(4, "sim:ttft=10ms,gap=50ms,tokens=2000")
+    results: list[Result] = []
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            now = time.perf_counter_ns
+            tasks.start_soon(partial(cut_at, now() + 300_000_000, reins, now=now))
+            results = await driven(sigma, planned, workers=2, reins=reins)
+    assert {one.skip for one in results} == {Skip.BUDGET}
+    begun = [one for one in results if one.exchanges]
+    assert len(begun) == 2
+    assert all(one.exchanges[0].transcript and one.exchanges[0].transcript.answer for one in begun)
+
+
+async def test_fail_fast_stops_at_the_first_failure_of_sigma(sigma: Standin) -> None:
+    results = await driven(sigma, trials(10, "sim:fault=http:403"), workers=1, reins=Reins(fail_fast=True))
+    assert [one.skip for one in results] == [None, *[Skip.FAIL_FAST] * 9]
+
+
+async def test_an_error_in_keeping_a_result_ends_the_run_as_itself(sigma: Standin) -> None:
+    def full(_: Result) -> None:
+        raise RunDirectoryError("journal: cannot be written: No space left on device")
+
+    transport = transports(sigma.url)
+    with pytest.raises(RunDirectoryError, match="No space left"):
+        await drive_closed(
+            trials(4, "sim:tokens=2"),
+            lambda: Client(Address(sigma.url), transport()),
+            full,
+            workers=2,
+            reins=Reins(),
+            now=time.perf_counter_ns,
+        )

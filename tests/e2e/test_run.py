@@ -1,0 +1,246 @@
+"""The command line as a user runs it: exit code, files, text."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import harness
+from harness.errors import Exit
+from harness.journal import read
+from tests.conftest import Standin
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "suites" / "quickstart.yaml"
+HARNESS = [sys.executable, "-m", "harness"]
+
+SMALL = """
+suite: small
+target: standin
+variants:
+  plain: {llm_override: {model_provider: Simulated, model_version: "sim:tokens=5"}}
+prompts:
+  - {id: hello, message: hello}
+"""
+
+
+def harness_(*args: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SIGMA_")} | environment
+    return subprocess.run(
+        [*HARNESS, *map(str, args)], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def suite(folder: Path, text: str) -> Path:
+    path = folder / "suite.yaml"
+    path.write_text(text)
+    return path
+
+
+def standins() -> set[str]:
+    """The process ids of all stand-ins of this machine that were started by a run."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"serve" in command and b"--with-parent" in command and b"harness" in command:
+            found.add(process.name)
+    return found
+
+
+@pytest.mark.slow
+def test_the_quick_start_of_the_readme_passes_and_leaves_everything_it_says(tmp_path: Path) -> None:
+    before = standins()
+    done = harness_("run", QUICKSTART, cwd=tmp_path)
+    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    for word in ("steady", "must-search", "policies-only", "deep", "TTFT p50", "tool calls"):
+        assert word in done.stdout
+    assert "58/58 done" in done.stderr
+    (run,) = (folder for folder in (tmp_path / "results" / "quickstart").iterdir() if not folder.is_symlink())
+    assert f"results: results/quickstart/{run.name}" in done.stderr
+    assert (tmp_path / "results" / "quickstart" / "latest").resolve() == run
+    tables = {name: pl.read_parquet(run / f"{name}.parquet") for name in ("trials", "exchanges", "packets")}
+    assert tables["trials"]["state"].unique().to_list() == ["passed"]
+    assert len(tables["trials"]) == 58
+    assert len(tables["exchanges"]) == 62
+    assert len(tables["packets"]) == tables["exchanges"]["packets"].sum()
+    assert len(list(read(run / "journal-0.jsonl"))) == 58
+    assert len(list(run.glob("latency-*.hgrm"))) == 16
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert (manifest["exit_code"], manifest["planned"]) == (0, 58)
+    assert manifest["suite_text"] == QUICKSTART.read_text()
+    assert standins() <= before
+
+
+def test_a_run_prints_its_figures_to_standard_output_and_its_talk_to_standard_error(tmp_path: Path) -> None:
+    done = harness_("run", suite(tmp_path, SMALL), "--json", cwd=tmp_path)
+    assert done.returncode == Exit.OK, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["variant"], row["trials"], row["passed"]) == ("plain", 1, 1)
+    assert row["ttft_p50_ms"] == {"value": None, "n": 1}
+    assert "1/1 done" in done.stderr
+    assert "results: " in done.stderr
+
+
+def test_a_failed_check_ends_with_1_and_says_what_the_answer_was(tmp_path: Path) -> None:
+    failing = SMALL.replace("message: hello}", "message: hello, assert: [{type: contains, value: Paris}]}")
+    done = harness_("run", suite(tmp_path, failing), cwd=tmp_path)
+    assert done.returncode == Exit.FAILED
+    assert re.search(r"failed +hello \[plain\]: contains: the answer does not contain 'Paris'", done.stderr)
+
+
+def test_a_fault_of_sigma_ends_with_3_and_is_counted_by_its_kind(tmp_path: Path) -> None:
+    broken = SMALL.replace("tokens=5", "tokens=5,fault=reset@2")
+    done = harness_("run", suite(tmp_path, broken), cwd=tmp_path)
+    assert done.returncode == Exit.INCOMPLETE
+    assert "faults: disconnected 1" in done.stdout
+
+
+def test_a_setting_that_was_ignored_makes_a_trial_invalid_and_the_run_ends_with_3(tmp_path: Path) -> None:
+    ignored = SMALL.replace("tokens=5", "tokens=5,ignore=forced").replace(
+        '"}}', '"}, forced_tool_id: internal_search}'
+    )
+    done = harness_("run", suite(tmp_path, ignored), cwd=tmp_path)
+    assert done.returncode == Exit.INCOMPLETE
+    assert "forced_tool_id was ignored: asked internal_search, seen no tool call" in done.stderr
+
+
+def test_everything_wrong_with_a_suite_is_said_at_once_and_nothing_is_sent(tmp_path: Path) -> None:
+    wrong = SMALL.replace("prompts:", "promts: []\nprompts:").replace(
+        "message: hello", "message: '{{ who }}'"
+    )
+    done = harness_("run", suite(tmp_path, wrong), cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert done.stdout == ""
+    assert len(re.findall(r"suite\.yaml:\d+:\d+: ", done.stderr)) == 2
+    assert "did you mean" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_name_that_this_sigma_does_not_have_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    wrong = SMALL.replace('"}}', '"}, forced_tool_id: internal_serch}')
+    done = harness_("run", suite(tmp_path, wrong), cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert "no tool internal_serch" in done.stderr
+    assert "did you mean internal_search?" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_target_that_is_not_there_ends_with_4(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    done = harness_("run", suite(tmp_path, SMALL), "--target", url, cwd=tmp_path)
+    assert done.returncode == Exit.ENVIRONMENT
+    assert f"{url}: no Sigma answers" in done.stderr
+
+
+def test_results_that_cannot_be_written_end_with_4(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file stands where the folder should be")
+    done = harness_("run", suite(tmp_path, SMALL), cwd=tmp_path)
+    assert done.returncode == Exit.ENVIRONMENT
+    assert "cannot be made" in done.stderr
+
+
+def test_a_run_against_a_server_that_is_there_uses_it(tmp_path: Path, sigma: Standin) -> None:
+    done = harness_("run", suite(tmp_path, SMALL), "--target", sigma.url, cwd=tmp_path)
+    assert done.returncode == Exit.OK, done.stderr
+    (manifest,) = (tmp_path / "results" / "small").glob("2*/manifest.json")
+    assert json.loads(manifest.read_text())["target"] == sigma.url
+
+
+def test_the_plan_lists_the_trials_that_a_run_records(tmp_path: Path) -> None:
+    path = suite(tmp_path, SMALL.replace("prompts:", "defaults: {repeat: 3}\nprompts:"))
+    offline = harness_("plan", path, "--offline", "--json", cwd=tmp_path)
+    assert offline.returncode == Exit.OK, offline.stderr
+    planned = [json.loads(line) for line in offline.stdout.splitlines()]
+    assert [trial["repeat"] for trial in planned] == [1, 2, 3]
+    assert planned[0]["turns"][0]["message"] == "hello"
+    looked_up = harness_("plan", path, cwd=tmp_path)
+    assert [line.split()[0] for line in looked_up.stdout.splitlines()[1:]] == [
+        one["trial_id"] for one in planned
+    ]
+    assert "3 trials; all names found" in looked_up.stderr
+    assert not (tmp_path / "results").exists()
+    assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
+    (trials,) = (tmp_path / "results" / "small").glob("2*/trials.parquet")
+    assert sorted(pl.read_parquet(trials)["trial_id"]) == sorted(one["trial_id"] for one in planned)
+
+
+@pytest.mark.parametrize(("signals", "finished"), [(1, True), (2, False)], ids=["once", "twice"])
+def test_ctrl_c_leaves_a_whole_record_and_no_process(tmp_path: Path, signals: int, finished: bool) -> None:
+    slow = SMALL.replace("tokens=5", "ttft=10ms,gap=20ms,tokens=100").replace(
+        "prompts:", "defaults: {repeat: 50}\nload: {workers: 2}\nprompts:"
+    )
+    before = standins()
+    command = [*HARNESS, "run", str(suite(tmp_path, slow))]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stderr is not None
+        awaited = ["done"] + ["stopping"] * (signals - 1)  # progress says that trials are under way
+        for line in process.stderr:
+            if awaited and awaited[0] in line:
+                awaited.pop(0)
+                process.send_signal(signal.SIGINT)
+        assert process.wait(30) == Exit.INCOMPLETE
+    (run,) = (folder for folder in (tmp_path / "results" / "small").iterdir() if not folder.is_symlink())
+    results = list(read(run / "journal-0.jsonl"))
+    assert len(results) == 50
+    sent = [one for one in results if one.exchanges]
+    cut = [one for one in sent if one.skip is not None]
+    assert bool(cut) is not finished
+    assert len(sent) - len(cut) >= 1
+    trials = pl.read_parquet(run / "trials.parquet")
+    assert set(trials["state"]) == {"passed", "not_run"}
+    assert json.loads((run / "manifest.json").read_text())["interrupted"] is True
+    assert standins() <= before
+
+
+def test_the_pipeline_is_a_library(tmp_path: Path) -> None:
+    loaded = harness.load_suite(suite(tmp_path, SMALL))
+    done = harness.run(loaded, harness.Options(results=tmp_path / "here", choice=harness.Choice(repeat=2)))
+    assert done.exit_code == Exit.OK
+    assert done.summary.rows[0].passed == 2
+    assert done.tables["exchanges"]["answer"].to_list() != []
+    assert done.folder.parent == tmp_path / "here" / "small"
+
+
+@pytest.mark.anyio
+async def test_a_run_works_where_an_event_loop_is_running_as_in_a_notebook(tmp_path: Path) -> None:
+    done = harness.run(suite(tmp_path, SMALL), harness.Options(results=tmp_path))
+    assert done.summary.rows[0].passed == 1
+
+
+def test_help_names_every_command_and_stays_light(tmp_path: Path) -> None:
+    done = harness_("--help", cwd=tmp_path)
+    assert done.returncode == Exit.OK
+    for command in ("run", "plan", "serve", "read"):
+        assert re.search(rf"\b{command}\b", done.stdout)
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, harness.cli; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    heavy = {
+        "polars",
+        "httpx",
+        "pydantic",
+        "yaml",
+        "jinja2",
+        "starlette",
+        "anyio",
+        "hdrh",
+        "bpe_openai",
+        "msgspec",
+    }
+    assert heavy & set(loaded) == set()
