@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from harness.errors import did_you_mean
 from harness.suite.expect import check_type
-from harness.suite.model import UNBUILT, Expect, Prompt, Settings, Suite, Turn, Variant
+from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
 from harness.suite.places import Finding, Place, Tell, Where, name_of
 from harness.suite.resolve import (
     SETTINGS,
@@ -40,8 +40,9 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     for key in ("prompts", "load"):
         if data.get(key) in ([], {}) and not root.keys[key].lost and not root.keys[key].keys:
             tell(Finding((key,), "this is empty: nothing would be asked", at_key=True))
-    for path, expect in _all_checks(suite):
-        check_type(expect, path, tell)
+    for path, owner in _owners(suite):
+        for index, expect in enumerate(owner.assert_):
+            check_type(expect, (*path, "assert", index), tell)
     for index, prompt in enumerate(suite.prompts):
         _prompt(prompt, ("prompts", index), root, tell)
     cases = dict(numbered_cases(suite, tell))
@@ -137,16 +138,13 @@ def _target(suite: Suite, root: Place, tell: Tell) -> None:
         )
 
 
-def _all_checks(suite: Suite) -> Iterator[tuple[Where, Expect]]:
-    owners: list[tuple[Where, Any]] = [(("defaults",), suite.defaults)]
+def _owners(suite: Suite) -> Iterator[tuple[Where, Defaults | Prompt | Turn]]:
+    """Where settings and checks are written, but for variants."""
+    yield ("defaults",), suite.defaults
     for index, prompt in enumerate(suite.prompts):
-        owners.append((("prompts", index), prompt))
-        owners += [
-            (("prompts", index, "turns", number), turn) for number, turn in enumerate(prompt.turns or ())
-        ]
-    for path, owner in owners:
-        for index, expect in enumerate(owner.assert_):
-            yield (*path, "assert", index), expect
+        yield ("prompts", index), prompt
+        for number, turn in enumerate(prompt.turns or ()):
+            yield ("prompts", index, "turns", number), turn
 
 
 def _written(root: Place, *path: str) -> set[str]:
@@ -235,7 +233,7 @@ def _case_ids(cases: dict[int, Case], suite: Suite, tell: Tell) -> None:
 def _all_names_known(data: dict[str, Any], root: Place) -> bool:
     """Whether no prompt, id or tag was lost to a mistake that has been told of."""
     prompts = root.walk(("prompts",))[0][-1]
-    pairs = zip(prompts.items, data["prompts"], strict=False)
+    pairs = zip(prompts.items, data["prompts"], strict=True)
     return not prompts.lost and all(
         {"id", "tags"} & set(place.keys) <= set(prompt) for place, prompt in pairs
     )
@@ -316,16 +314,11 @@ def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, 
 
 
 def _deep_settings(suite: Suite) -> Iterator[Where]:
-    owners: list[tuple[Where, Settings]] = [(("defaults",), suite.defaults)]
+    owners: list[tuple[Where, Settings]] = list(_owners(suite))
     for name, variant in suite.variants.items():
         owners.append((("variants", name), variant))
         for axis, cells in (variant.matrix or {}).items():
             owners += [(("variants", name, "matrix", axis, cell), value) for cell, value in cells.items()]
-    for index, prompt in enumerate(suite.prompts):
-        owners.append((("prompts", index), prompt))
-        owners += [
-            (("prompts", index, "turns", number), turn) for number, turn in enumerate(prompt.turns or ())
-        ]
     return ((*path, "deep_research") for path, settings in owners if settings.deep_research)
 
 

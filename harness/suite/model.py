@@ -2,145 +2,42 @@
 
 Request fields keep the API's own names. Absent means "leave the field out of
 the body"; so does null, which moreover takes away what a lower layer set
-(`model_fields_set` tells the two apart). Checks that need one value are here;
-what needs two places of the file is in `harness.suite.check`, since a validator
-that looks at a whole model runs only when each of its fields is right, and a
-person wants to hear everything at once. A field marked `UNBUILT` is validated
-and then refused as "not yet supported": nothing is accepted and ignored.
+(`model_fields_set` tells the two apart). What one value may be is said by its
+type (`harness.suite.values`). What takes two places of the file to see is in
+`harness.suite.check`: a validator that looks at a whole model runs only when
+each of its fields is right, and a person wants to hear everything at once. A
+field marked `UNBUILT` is validated and then refused as "not yet supported":
+nothing is accepted and ignored.
 """
 
-import keyword
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    Strict,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from harness.suite.values import (
+    Address,
+    AtLeastOne,
+    CellName,
+    Count,
+    Duration,
+    FileName,
+    Flag,
+    Id,
+    Limit,
+    Moment,
+    Number,
+    Rate,
+    RetryReason,
+    Secret,
+    Text,
+    Texts,
+    Variables,
+    Whole,
 )
 
-from harness.suite import literals
-from harness.suite.scalars import Filled
-
 UNBUILT = "not yet supported"
-
-
-class HiddenValueError(ValueError):
-    """What is wrong with a value that no message may show."""
-
-
-def _unfilled(value: object) -> object:
-    return value.value if isinstance(value, Filled) else value
-
-
-def _id_or_name(value: object) -> object:
-    value = _unfilled(value)
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError("an id (a whole number) or a name (text) is wanted")
-    return value
-
-
-def _list_of_one(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _zoned(value: str) -> str:
-    wanted = 'ISO 8601 with its zone is wanted: "2024-01-01T00:00:00Z"'
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if moment.tzinfo is None:
-        raise ValueError(wanted)
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_right = False
-    if not port_is_right or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("the address of a server is wanted: https://sigma.example.com/api")
-    if parts.username is not None or parts.password is not None:
-        raise HiddenValueError("an address holds no user or password: secrets go into api_key")
-    if parts.query or parts.fragment:
-        raise ValueError("an address ends before ? and #")
-    return value
-
-
-def _secret(value: object) -> object:
-    if isinstance(value, str) and (not isinstance(value, Filled) or value.default_used):
-        raise HiddenValueError("secrets come only from the environment: write ${SIGMA_API_KEY}")
-    if value == "":
-        raise HiddenValueError("the variable is set, but empty")
-    return value
-
-
-def _file_name(value: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", value):
-        raise ValueError("results are kept under this name: letters, digits, _ - and . only")
-    return value
-
-
-def _variable_name(value: str) -> str:
-    if not value.isidentifier() or keyword.iskeyword(value) or value in _TEMPLATE_WORDS:
-        raise ValueError(
-            "a variable is named with letters, digits and _, so that {{ name }} can stand for it"
-        )
-    return value
-
-
-_TEMPLATE_WORDS = {"true", "false", "none", "not", "and", "or", "in", "is", "if", "else"}
-
-
-def _cell_name(value: str) -> str:
-    if not value or "+" in value or "/" in value:
-        raise ValueError("a value of a matrix has a name without + and /, which join names")
-    return value
-
-
-def _retry_reason(value: object) -> object:
-    return str(value) if type(value) is int else value
-
-
-def _limit(value: object) -> object:
-    """A number, or an amount with any unit; which one is right depends on the metric."""
-    value = _unfilled(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    for read in (literals.share, literals.duration, literals.count, literals.rate):
-        try:
-            read(value)
-        except ValueError:
-            continue
-        return value
-    raise ValueError("a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M")
-
-
-Whole = Annotated[int, Strict(), BeforeValidator(_unfilled)]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_unfilled)]
-Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
-Id = Annotated[int | str, BeforeValidator(_id_or_name)]
-Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)]
-Duration = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
-Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(value)))]
-Rate = Annotated[float, BeforeValidator(literals.rate)]
-Limit = Annotated[float | str, BeforeValidator(_limit)]
-AtLeastOne = Annotated[Whole, Field(ge=1)]
-Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
-Address = Annotated[str, AfterValidator(_address)]
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
 class Written(BaseModel):
@@ -164,7 +61,7 @@ class SearchFilters(Written):
 
     source_type: Texts | None = None
     document_set: Texts | None = None
-    time_cutoff: Annotated[str, AfterValidator(_zoned)] | None = None
+    time_cutoff: Moment | None = None
     tags: dict[str, Text] | None = None
 
 
@@ -232,16 +129,7 @@ class Retry(Written):
     """How often one trial is tried in all, the first included, and after what; never after a wrong answer."""
 
     attempts: AtLeastOne = 2
-    for_: Annotated[
-        tuple[
-            Annotated[
-                Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"],
-                BeforeValidator(_retry_reason),
-            ],
-            ...,
-        ],
-        Field(alias="for"),
-    ] = ("connect", "429", "503")
+    for_: Annotated[tuple[RetryReason, ...], Field(alias="for")] = ("connect", "429", "503")
 
 
 class Turn(Settings):
@@ -292,7 +180,7 @@ class Variant(Settings):
     """One way to ask. *matrix* makes one variant of each combination of its named values."""
 
     extends: Text | None = None
-    matrix: dict[str, dict[Annotated[str, AfterValidator(_cell_name)], Settings]] | None = None
+    matrix: dict[str, dict[CellName, Settings]] | None = None
     exclude: Texts = ()
     only: Texts | None = None
     overrides: Flag = False
@@ -423,7 +311,7 @@ class Gates(Written):
 class SuiteFile(Written):
     """The keys of a suite, as its file has them."""
 
-    name: Annotated[str, AfterValidator(_file_name), Field(alias="suite")] = ""
+    name: Annotated[FileName, Field(alias="suite")] = ""
     description: str | None = None
     target: Target
     judge: Annotated[Judge | None, UNBUILT] = None

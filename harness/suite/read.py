@@ -199,7 +199,10 @@ class _Builder:
                 self.complain(at, f'"{key.value}" is written twice here; the first is in line {since}')
             else:
                 place.keys[key.value] = below
-                data |= {} if value is _BROKEN else {key.value: value}
+                if value is not _BROKEN:
+                    data[key.value] = value
+                elif place.name == "vars":
+                    data[key.value] = ""  # so that the templates that use it are not told of as well
         for value, below in merged:
             place.keys = below.keys | place.keys
             data = value | data

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
-from harness.suite.model import HiddenValueError, SuiteFile
+from harness.suite.model import SuiteFile
 from harness.suite.places import Finding, Place, Tell, Where
+from harness.suite.values import HiddenValueError
 
 _ROUNDS = 6
 _IN_PLACE_OF_WHAT_IS_NEEDED: dict[str, Any] = {"target": "standin", "prompts": ()}

@@ -335,6 +335,29 @@ def test_deep_research_without_a_budget_is_told_the_line_to_add(where: str) -> N
     assert read(HEAD + text + "budget: {deep_research: 6}\n").budget.deep_research == 6
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+        ("2024-01-01T02:00:00+02:00", "2024-01-01T00:00:00Z"),
+        ("'2024-01-01 00:00:00.5-01:00'", "2024-01-01T01:00:00.500000Z"),
+    ],
+)
+def test_a_cutoff_is_a_moment_in_utc(written: str, meant: str) -> None:
+    suite = read(HEAD + f"prompts: [{{message: a, search_filters: {{time_cutoff: {written}}}}}]\n")
+    filters = suite.prompts[0].search_filters
+    assert filters is not None
+    assert filters.time_cutoff == meant
+
+
+@pytest.mark.parametrize(
+    "written", ["2024-01-01", "2024-01-01T00:00:00", "yesterday", "0001-01-01T00:00:00+14:00"]
+)
+def test_a_cutoff_without_its_zone_is_told(written: str) -> None:
+    text = HEAD + f"prompts: [{{message: a, search_filters: {{time_cutoff: {written}}}}}]\n"
+    assert_told(text, [f"2:54 prompts[0].search_filters.time_cutoff: {written}: ISO 8601 with its zone"])
+
+
 # Checks
 
 

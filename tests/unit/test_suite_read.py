@@ -354,6 +354,13 @@ def test_each_missing_variable_is_told_at_its_place_and_nothing_else_is() -> Non
     ]
 
 
+def test_a_variable_of_a_prompt_that_is_missing_is_told_once() -> None:
+    text = HEAD + "defaults:\n  vars:\n    city: ${NOPE}\nprompts: [{message: 'in {{ city }}'}]\n"
+    assert problems(text, {}) == [
+        "4:11 ${NOPE} is not set in the environment; set it, or write ${NOPE:-default}"
+    ]
+
+
 def test_a_dollar_brace_that_is_no_variable_is_an_error() -> None:
     (found,) = problems(HEAD + "prompts:\n  - message: what does ${!x} do\n")
     assert found == "3:24 ${ begins no variable: write ${NAME} or ${NAME:-default}; $${ is a plain ${"
@@ -372,8 +379,11 @@ def test_an_empty_key_is_told_of() -> None:
     assert problems(text, {"K": ""}) == ["1:41 target.api_key: the variable is set, but empty"]
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    (found,) = problems('target: {base_url: "http://user:hunter2@x"}\n' + ONE)
+@pytest.mark.parametrize(
+    "address", ["http://user:hunter2@x", "http://user:hunter2@x:99999", "user:hunter2@x"]
+)
+def test_a_password_in_the_address_is_refused_and_not_repeated(address: str) -> None:
+    (found,) = problems(f'target: {{base_url: "{address}"}}\n' + ONE)
     assert "secrets go into api_key" in found
     assert "hunter2" not in found
 

@@ -1,0 +1,136 @@
+"""What one value of a suite may be: an id or a name, a duration, an address, a secret.
+
+Each is a type that `harness.suite.model` annotates its fields with. Nothing is
+made to fit: ``"8"`` is no number and ``42`` no text, since YAML's guess of a type
+is where surprises come from. Only what the environment filled in, and so had no
+quotes to tell it by, may become a number. Messages say what is allowed; the
+value and its place are put before them by `harness.suite.validate`.
+"""
+
+import keyword
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+
+from harness.suite import literals
+from harness.suite.scalars import Filled
+
+
+class HiddenValueError(ValueError):
+    """What is wrong with a value that no message may show."""
+
+
+def _unfilled(value: object) -> object:
+    return value.value if isinstance(value, Filled) else value
+
+
+def _id_or_name(value: object) -> object:
+    value = _unfilled(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise ValueError("an id (a whole number) or a name (text) is wanted")
+    return value
+
+
+def _list_of_one(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _zoned(value: str) -> str:
+    wanted = 'ISO 8601 with its zone is wanted: "2024-01-01T00:00:00Z"'
+    try:
+        moment = datetime.fromisoformat(value)
+        in_utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter within a day of year 1 and of year 9999
+        raise ValueError(wanted) from None
+    if moment.tzinfo is None:
+        raise ValueError(wanted)
+    return in_utc.isoformat().replace("+00:00", "Z")
+
+
+def _address(value: str) -> str:
+    if "@" in value:
+        raise HiddenValueError("an address holds no user or password: secrets go into api_key")
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_right = False
+    if not port_is_right or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("the address of a server is wanted: https://sigma.example.com/api")
+    if parts.query or parts.fragment:
+        raise ValueError("an address ends before ? and #")
+    return value
+
+
+def _secret(value: object) -> object:
+    if isinstance(value, str) and (not isinstance(value, Filled) or value.default_used):
+        raise HiddenValueError("secrets come only from the environment: write ${SIGMA_API_KEY}")
+    if value == "":
+        raise HiddenValueError("the variable is set, but empty")
+    return value
+
+
+def _file_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", value):
+        raise ValueError("results are kept under this name: letters, digits, _ - and . only")
+    return value
+
+
+def _variable_name(value: str) -> str:
+    if not value.isidentifier() or keyword.iskeyword(value) or value in _TEMPLATE_WORDS:
+        raise ValueError(
+            "a variable is named with letters, digits and _, so that {{ name }} can stand for it"
+        )
+    return value
+
+
+_TEMPLATE_WORDS = {"true", "false", "none", "not", "and", "or", "in", "is", "if", "else"}
+
+
+def _cell_name(value: str) -> str:
+    if not value or "+" in value or "/" in value:
+        raise ValueError("a value of a matrix has a name without + and /, which join names")
+    return value
+
+
+def _retry_reason(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+def _limit(value: object) -> object:
+    """A number, or an amount with any unit; which one is right depends on the metric."""
+    value = _unfilled(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    for read in (literals.share, literals.duration, literals.count, literals.rate):
+        try:
+            read(value)
+        except ValueError:
+            continue
+        return value
+    raise ValueError("a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M")
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(_unfilled)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_unfilled)]
+Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
+Id = Annotated[int | str, BeforeValidator(_id_or_name)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)]
+Duration = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
+Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(value)))]
+Rate = Annotated[float, BeforeValidator(literals.rate)]
+Limit = Annotated[float | str, BeforeValidator(_limit)]
+AtLeastOne = Annotated[Whole, Field(ge=1)]
+Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
+Address = Annotated[str, AfterValidator(_address)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Moment = Annotated[str, AfterValidator(_zoned)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+CellName = Annotated[str, AfterValidator(_cell_name)]
+RetryReason = Annotated[
+    Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"], BeforeValidator(_retry_reason)
+]
