@@ -321,8 +321,7 @@ class Connection:
         except TimeoutError:
             raise httpx.WriteTimeout(f"the server took no byte of the request for {timeout:g} s") from None
         finally:
-            if not self.closed:
-                self._loop.remove_writer(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
 
     async def _woken(self) -> None:
         self._waiter = self._loop.create_future()

@@ -71,7 +71,7 @@ class _Taping(httpx.AsyncByteStream):
                 self._tape.keep(chunk, now, now)
         finally:
             self._tape.ended_ns = time.perf_counter_ns()
-        yield b""
+        yield b""  # which makes this an iterator; httpx drops it
 
     async def aclose(self) -> None:
         if self._tape.ended_ns is None:

@@ -15,6 +15,9 @@ Stamps = Literal["kernel", "user"]
 class Tape:
     """The body of one reply, when its pieces came, and the marks of the request around it.
 
+    A tape is for one request. Where httpx follows a redirect or answers a challenge, it would hold the
+    bodies of all replies, one behind the other.
+
     Piece *i* is what one read of the socket brought: `body[ends[i - 1]:ends[i]]`. It may hold
     several packets, or part of one. All times are nanoseconds of `time.perf_counter_ns`.
 
