@@ -10,7 +10,7 @@ The policy stands in for a model's choice of tools and is simple enough to predi
 
 The answer is extracted from what was found: the sentences that share most with the question, each with its
 citation. Nothing found is said to be nothing found. A follow-up ("Same, but for Entra ID") is searched for
-with the words of the question before it, its own words counting double.
+with the words of the questions before it, later words counting more.
 """
 
 import json

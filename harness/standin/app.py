@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -84,6 +84,23 @@ async def stop_chat_session(request: Request) -> Response:
         return JSONResponse({"error_code": "SESSION_NOT_FOUND", "detail": "Chat session not found"}, 404)
     standin.stop(session_id)
     return JSONResponse({"message": "Chat session stopped"})
+
+
+async def resume_stream(request: Request) -> Response:
+    """`GET /chat/chat-session/{id}/resume-stream?cursor=0`.
+
+    The stream in flight again, from its beginning.
+    """
+    standin, session_id = _standin(request), _session_id(request)
+    if standin.sessions.find(session_id) is None:
+        return JSONResponse({"error_code": "SESSION_NOT_FOUND", "detail": "Chat session not found"}, 404)
+    run = standin.latest_run(session_id)
+    if run is None:
+        detail = "No resumable run for this chat session"
+        return JSONResponse({"error_code": "NOT_FOUND", "detail": detail}, 404)
+    cursor = request.query_params.get("cursor", "0")
+    start = int(cursor) if cursor.isdecimal() else 0
+    return StreamingResponse(run.replay(start), media_type="text/event-stream")
 
 
 async def get_tool(request: Request) -> Response:
@@ -194,6 +211,7 @@ def _routes() -> list[Route]:
         Route("/chat/get-chat-session/{session_id}", get_chat_session),
         Route("/chat/get-user-chat-sessions", list_chat_sessions),
         Route("/chat/delete-chat-session/{session_id}", delete_chat_session, methods=["DELETE"]),
+        Route("/chat/chat-session/{session_id}/resume-stream", resume_stream),
         Route("/chat/stop-chat-session/{session_id}", stop_chat_session, methods=["POST"]),
         _constant("/tool", tools),
         _constant("/tool/openapi", [tool for tool in tools if tool["definition"]]),

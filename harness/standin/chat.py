@@ -3,14 +3,16 @@
 What can be an HTTP status is checked first; after the head of a stream nothing is one any more.
 
 The request's own task writes the reply. It goes on when the client hangs up (a write to a closed
-connection does nothing), so a reply that nobody reads is still finished and stored, as on a real server;
-only the stop endpoint ends it, by cancelling its scope.
+connection does nothing), so a reply that nobody reads is still finished and stored, as on a real
+server; only the stop endpoint ends it, by cancelling its scope. A client that reads too slowly holds
+its own reply back.
 """
 
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,12 +46,41 @@ _SLEEP_NS = 300_000
 _HEAD = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
-@dataclass(eq=False, slots=True)
 class Run:
-    """A reply in flight; cancelling its scope is what stops it."""
+    """A reply in flight: cancelling its scope stops it, and what it wrote so far can be written again."""
 
-    id: str
-    scope: anyio.CancelScope
+    def __init__(self) -> None:
+        self.id = str(uuid.uuid4())
+        self.scope = anyio.CancelScope()
+        self._writes: list[bytes] = []
+        self._ended = False
+        self._news = anyio.Event()
+
+    def add(self, data: bytes) -> None:
+        """Note a write, for those who resume the stream."""
+        self._writes.append(data)
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news.statistics().tasks_waiting:
+            self._news.set()
+            self._news = anyio.Event()
+
+    async def replay(self, cursor: int) -> AsyncIterator[bytes]:
+        """The stream again from write *cursor* on, many lines at once, then live to its end."""
+        while True:
+            if cursor < len(self._writes):
+                yield b"".join(self._writes[cursor:])
+                cursor = len(self._writes)
+            elif self._ended:
+                return
+            else:
+                await self._news.wait()
 
 
 @dataclass(slots=True)
@@ -60,13 +91,31 @@ class Standin:
     sessions: Sessions
     library: Library
     ledger: Ledger = field(default_factory=Ledger)
-    runs: defaultdict[str, set[Run]] = field(default_factory=lambda: defaultdict(set))
+    runs: dict[str, list[Run]] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def in_flight(self, session_id: str | None, run: Run) -> Iterator[None]:
+        """Keep a run findable by its session until the block ends. A run without a session is nobody's."""
+        runs = self.runs.setdefault(session_id, []) if session_id else []
+        runs.append(run)
+        try:
+            yield
+        finally:
+            run.end()
+            runs.remove(run)
+            if session_id and not runs:
+                self.runs.pop(session_id, None)
 
     def stop(self, session_id: str) -> None:
         """Stop every reply of a session that is in flight."""
         for run in self.runs.get(session_id, ()):
             run.scope.cancel()
+
+    def latest_run(self, session_id: str) -> Run | None:
+        """The reply of a session that is in flight; the latest of several."""
+        runs = self.runs.get(session_id)
+        return runs[-1] if runs else None
 
 
 def _speech(standin: Standin, voice: Voice) -> Iterator[Beat]:
@@ -151,47 +200,39 @@ async def sever(scope: Scope, how: str) -> None:
     extension["reset" if how == "reset" else "drop"]()
 
 
-class Reply(Response):
-    """The ASGI side of one turn.
-
-    Plays the beats as a stream, or waits for them and answers with one document.
-    """
+class Reply:
+    """The ASGI side of one turn: its beats as a stream, or one document when they are over."""
 
     def __init__(self, standin: Standin, ask: Ask, prepared: Prepared, began_ns: int) -> None:
+        self.status_code = 200
         self._standin = standin
         self._ask = ask
         self._prepared = prepared
         self._began_ns = began_ns
         self._entry = Entry(began_ns)
-        self.status_code = 200
-        self.background = None
+        self._run = Run()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Play the reply. Never reads: a client that hangs up changes nothing."""
-        standin, prepared = self._standin, self._prepared
-        standin.ledger.keep([voice.message_id for voice in prepared.voices], self._entry)
+        message_ids = [voice.message_id for voice in self._prepared.voices]
+        self._standin.ledger.keep(message_ids, self._entry)
         if self._ask.stream:
             await self._stream(scope, send)
         else:
             await self._document(scope, receive, send)
 
-    async def _run(self, write: Write) -> str | None:
+    async def _play(self, write: Write) -> str | None:
         """Play all beats in a scope that the stop endpoint can cancel, and store what came of them."""
-        standin, prepared = self._standin, self._prepared
-        runs = standin.runs[prepared.session_id] if prepared.session_id else set[Run]()
-        with anyio.CancelScope() as scope:
-            run = Run(str(uuid.uuid4()), scope)
-            runs.add(run)
-            try:
-                return await play(_beats(standin, prepared), write, self._entry, self._began_ns)
-            finally:
-                runs.discard(run)
-                if not runs:
-                    standin.runs.pop(prepared.session_id or "", None)
-                for voice in prepared.voices:
-                    settle(standin, voice, stopped=scope.cancel_called)
-        self._entry.note("stop", time.perf_counter_ns())
-        await write(stop(None, "user_cancelled"))
+        standin, prepared, run = self._standin, self._prepared, self._run
+        with standin.in_flight(prepared.session_id, run):
+            with run.scope:
+                try:
+                    return await play(_beats(standin, prepared), write, self._entry, self._began_ns)
+                finally:
+                    for voice in prepared.voices:
+                        settle(standin, voice, stopped=run.scope.cancel_called)
+            self._entry.note("stop", time.perf_counter_ns())
+            await write(stop(None, "user_cancelled"))
         return None
 
     async def _stream(self, scope: Scope, send: Send) -> None:
@@ -204,9 +245,10 @@ class Reply(Response):
             for number, piece in enumerate(shape.writes(beat)):
                 if number:
                     await anyio.lowlevel.checkpoint()
+                self._run.add(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
 
-        cut = await self._run(write)
+        cut = await self._play(write)
         for piece in shape.rest():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         if cut in {"drop", "reset"}:
@@ -215,10 +257,12 @@ class Reply(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _document(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def write(beat: Beat) -> None:
-            pass
+        before, after = FRAMES[self._standin.dialect]
 
-        cut = await self._run(write)
+        async def write(beat: Beat) -> None:
+            self._run.add(before + beat.line + after)
+
+        cut = await self._play(write)
         if cut is not None:
             await sever(scope, cut)
             return
@@ -255,7 +299,7 @@ def _refusal_of(standin: Standin, choice: Choice, ask: Ask, number: int) -> Faul
     return script.fault("http")
 
 
-async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -> Response:
+async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -> Response | Reply:
     """The response to one request body."""
     try:
         ask = read_ask(body, standin.dialect)
@@ -278,10 +322,10 @@ async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -
     return Reply(standin, ask, prepare(standin.sessions, ask, choices), began_ns + pre_ns)
 
 
-class Counted(Response):
+class Counted:
     """A response whose status is booked in the ledger once it is over, however it ends."""
 
-    def __init__(self, response: Response, ledger: Ledger) -> None:
+    def __init__(self, response: Response | Reply, ledger: Ledger) -> None:
         self._response = response
         self._ledger = ledger
 
@@ -293,7 +337,7 @@ class Counted(Response):
             self._ledger.ended(self._response.status_code)
 
 
-async def send_chat_message(request: Request) -> Response:
+async def send_chat_message(request: Request) -> Counted:
     """The endpoint."""
     began_ns = time.perf_counter_ns()
     standin: Standin = request.app.state.standin
@@ -306,5 +350,5 @@ async def send_chat_message(request: Request) -> Response:
 
 def snapshot(standin: Standin, session_id: str) -> dict[str, Any] | None:
     """Session detail, with the reply that is in flight."""
-    run = next(iter(standin.runs.get(session_id, ())), None)
+    run = standin.latest_run(session_id)
     return standin.sessions.detail(session_id, run.id if run else None)

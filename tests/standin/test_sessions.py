@@ -160,6 +160,23 @@ def test_hanging_up_does_not_stop_a_reply(onyx: Standin) -> None:
     assert len(detail["messages"][-1]["message"].split()) == 60
 
 
+def test_a_stream_can_be_resumed_from_its_beginning_while_it_runs(onyx: Standin) -> None:
+    session = onyx.post({}, "/chat/create-chat-session").json()["chat_session_id"]
+    override = {"model_provider": "Simulated", "model_version": "sim:ttft=1ms,gap=10ms,tokens=40"}
+    body = {"message": "go", "chat_session_id": session, "llm_override": override}
+    resume = f"/chat/chat-session/{session}/resume-stream?cursor=0"
+    with onyx.http.stream("POST", "/chat/send-chat-message", json=body) as answer:
+        next(answer.iter_raw())
+    again = onyx.http.get(resume)
+    assert again.headers["content-type"] == "text/event-stream; charset=utf-8"
+    lines = again.text.removesuffix("\n").split("\n")
+    assert "reserved_assistant_message_id" in lines[0]
+    assert sum('"message_delta"' in line for line in lines) == 40
+    assert '"stop"' in lines[-1]
+    late = onyx.http.get(resume)
+    assert (late.status_code, late.json()["error_code"]) == (404, "NOT_FOUND")
+
+
 def test_a_deleted_session_is_gone(onyx: Standin) -> None:
     reply = onyx.ask("hello")
     path = f"/chat/delete-chat-session/{reply.session_id}"
