@@ -321,7 +321,8 @@ class Connection:
         except TimeoutError:
             raise httpx.WriteTimeout(f"the server took no byte of the request for {timeout:g} s") from None
         finally:
-            self._loop.remove_writer(self._sock.fileno())
+            if not self.closed:
+                self._loop.remove_writer(self._sock.fileno())
 
     async def _woken(self) -> None:
         self._waiter = self._loop.create_future()
