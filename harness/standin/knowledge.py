@@ -8,31 +8,28 @@ import operator
 import re
 from collections.abc import Callable
 
-_CAPITALS = dict(
-    pair.split(":")
-    for pair in [
-        "austria:Vienna",
-        "brazil:Brasília",
-        "canada:Ottawa",
-        "denmark:Copenhagen",
-        "egypt:Cairo",
-        "finland:Helsinki",
-        "france:Paris",
-        "germany:Berlin",
-        "greece:Athens",
-        "india:New Delhi",
-        "ireland:Dublin",
-        "italy:Rome",
-        "japan:Tokyo",
-        "kenya:Nairobi",
-        "norway:Oslo",
-        "poland:Warsaw",
-        "portugal:Lisbon",
-        "spain:Madrid",
-        "sweden:Stockholm",
-        "switzerland:Bern",
-    ]
-)
+_CAPITALS = {
+    "austria": "Vienna",
+    "brazil": "Brasília",
+    "canada": "Ottawa",
+    "denmark": "Copenhagen",
+    "egypt": "Cairo",
+    "finland": "Helsinki",
+    "france": "Paris",
+    "germany": "Berlin",
+    "greece": "Athens",
+    "india": "New Delhi",
+    "ireland": "Dublin",
+    "italy": "Rome",
+    "japan": "Tokyo",
+    "kenya": "Nairobi",
+    "norway": "Oslo",
+    "poland": "Warsaw",
+    "portugal": "Lisbon",
+    "spain": "Madrid",
+    "sweden": "Stockholm",
+    "switzerland": "Bern",
+}
 _SUM = re.compile(r"\d[\d.\s]*(?:[-+*/x×]\s*\(?\s*\d[\d.\s)]*)+")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {

@@ -53,27 +53,10 @@ IGNORABLE = frozenset({"override", "filters", "forced", "allowed", "research"})
 TOOLS = frozenset({"search", "web", "convert", "fail"})
 ENVELOPES = frozenset({"placement", "turn_index", "ind"})
 FAULTS = frozenset(
-    [
-        "reset",
-        "drop",
-        "cut",
-        "stall",
-        "error",
-        "bare",
-        "badline",
-        "unknown",
-        "heartbeat",
-        "section_end",
-        "packet_error",
-        "http",
-        "flaky",
-        "split",
-        "bytes",
-        "batch",
-        "utf8",
-        "nonewline",
-        "big",
-    ]
+    """
+    reset drop cut stall error bare badline unknown heartbeat section_end packet_error http flaky split
+    bytes batch utf8 nonewline big
+    """.split()  # noqa: SIM905 - read as a text
 )
 _UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000}
 
