@@ -20,6 +20,8 @@ ENOUGH_WORDS = 4
 
 CLARIFY = "Which aspects matter to you, and over which period should I look?"
 _SPLIT = re.compile(r"\s+(?:and|versus|vs\.?|with|against|or)\s+", re.I)
+_OF = re.compile(r"\s+(?:in|of|for|on|at)\s+")
+_THAT = re.compile(r"^(?:that|those)\b")  # "X in the EU with that in the US": that is X
 _VERB = re.compile(
     r"^(please\s+)?(compare|research|investigate|summari[sz]e|analy[sz]e|describe|explain)\s+", re.I
 )
@@ -35,7 +37,8 @@ def tasks(question: str) -> tuple[str, str]:
     bare = _VERB.sub("", question.strip().rstrip(".?!"))
     left, *right = _SPLIT.split(bare, maxsplit=1)
     if right:
-        return f"Find out about {left}.", f"Find out about {right[0]}."
+        topic = _THAT.sub(_OF.split(left, maxsplit=1)[0], right[0])
+        return f"Find out about {left}.", f"Find out about {topic}."
     return f"Find the facts about {bare}.", f"Find exceptions and changes about {bare}."
 
 

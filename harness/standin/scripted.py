@@ -14,9 +14,9 @@ from harness.standin.search import Library
 from harness.standin.simulate import Script, ToolUse
 from harness.standin.wire import Beat, interleave
 
-_WORDS = (
-    "amber basin cedar delta ember fjord grove haven islet juniper kelp lagoon meadow north ochre pine"
-).split()  # noqa: SIM905 - read as a text
+_WORDS = """
+    amber basin cedar delta ember fjord grove haven islet juniper kelp lagoon meadow north ochre pine
+    """.split()  # noqa: SIM905 - read as a text
 _BEYOND_ASCII = ("naïve", "smörgås", "東京", "🙂", "façade", "Ærø", "a\u2028b", "žluť")
 _TOOLS = {"search": SEARCH, "web": WEB, "convert": CONVERT}
 

@@ -249,7 +249,10 @@ def test_deep_research_plans_searches_twice_and_reports(onyx: Standin) -> None:
         for packet in reply.packets
         if packet["obj"]["type"] == "research_agent_start"
     }
-    assert tasks == {0: "Find out about the refund policy in the EU.", 1: "Find out about that in the US."}
+    assert tasks == {
+        0: "Find out about the refund policy in the EU.",
+        1: "Find out about the refund policy in the US.",
+    }
     for tab in (0, 1):
         own = [
             (packet["obj"]["type"], packet["placement"]["sub_turn_index"])
