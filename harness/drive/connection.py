@@ -13,6 +13,7 @@ counterpart in anyio without a task switch.
 import asyncio  # noqa: TID251 - see above
 import contextlib
 import math
+import os
 import socket
 import time
 from collections import deque
@@ -189,17 +190,31 @@ class Connection:
         self._forget(self)
 
     def on_readable(self) -> None:
-        """Read once, stamp, and pass on: the path every byte takes."""
+        """Read once, stamp, and pass on: the path every byte takes.
+
+        A reset right behind the bytes is looked for here. uvloop (0.23, `UVPoll._fatal_error`) calls a
+        reader once for an error on its socket and never again; that one call reads the bytes, and the
+        reset behind them would be taken for silence.
+        """
+        if self._read() and (number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            broken = OSError(number, os.strerror(number))
+            while self._read(broken):
+                pass
+
+    def _read(self, broken: OSError | None = None) -> bool:
+        """One read; whether it brought bytes. *broken* is known to lie behind the last of them."""
         try:
             data, ancillary, _, _ = self._receive(_READ_SIZE, ANCILLARY)
         except (BlockingIOError, InterruptedError):
-            return
+            data, ancillary = b"", []
+            if broken is None:
+                return False
         except OSError as exc:
             self._lost(exc)
-            return
+            return False
         if not data or self.done:  # bytes that nobody asked for are no better than a close
-            self._lost(None)
-            return
+            self._lost(broken)
+            return False
         self._seen = seen = time.perf_counter_ns()
         if ancillary:
             self._arrived = self._clock.monotonic(ancillary[0][2], seen)
@@ -211,6 +226,7 @@ class Connection:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._misread(exc)
+        return not self.closed
 
     def on_message_begin(self) -> None:
         """The first byte of a response head; there may be heads of 1xx responses before the final one."""

@@ -795,3 +795,20 @@ def test_http_shares_one_transport_and_https_has_one_for_each_worker() -> None:
 def test_another_scheme_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="use http:// or https://"):
         transports("ftp://sigma")
+
+
+async def test_a_reset_that_came_together_with_the_last_bytes_is_no_silence(
+    client: httpx.AsyncClient, server: Streamer
+) -> None:
+    tape = Tape()
+    script = server(["send", CHUNKED], ["pause", 0.05], ["send", "6\r\nhello \r\n"], ["reset"])
+    async with client.stream("POST", script, extensions={"tape": tape}) as response:
+        server.settled()  # blocks our loop until bytes and reset are both here: one event for the two
+        with (
+            anyio.fail_after(5),
+            pytest.raises(httpx.ReadError, match="reset by peer after 6 bytes of the body"),
+        ):
+            async for _ in response.aiter_raw():
+                pass
+    assert bytes(tape.body) == b"hello "
+    assert tape.ended_ns is not None
