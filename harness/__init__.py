@@ -37,7 +37,18 @@ _HOMES = {
     "run": "harness.pipeline",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = [
+    "Choice",
+    "HarnessError",
+    "Options",
+    "Plan",
+    "Run",
+    "SuiteError",
+    "__version__",
+    "load_suite",
+    "make_plan",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -59,7 +59,7 @@ def notes(summary: Summary) -> Iterator[str]:
 
 
 def reasons(not_passed: Iterable[NotPassed], limit: int = 12) -> Iterator[Text]:
-    """A line for each case and variant that did not pass, with the first reason; repeats are counted together."""
+    """A line for each case and variant that did not pass, with its first reason; repeats are counted."""
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for state, case, variant, reason in not_passed:
         grouped.setdefault((state, case, variant), []).append(reason)

@@ -129,10 +129,9 @@ def _tool_id(wanted: int | str, catalogue: Catalogue, problems: list[str], where
     for tool in catalogue.tools:
         if wanted == tool.tool_id or wanted in tool.aliases:
             return tool.tool_id
-    have = {f"{tool.name} ({tool.tool_id})": tool.name for tool in catalogue.tools}
-    problems.append(
-        f"{where}: this Sigma has no tool {wanted}; it has {', '.join(have)}{did_you_mean(wanted, have.values())}"
-    )
+    have = ", ".join(f"{tool.name} ({tool.tool_id})" for tool in catalogue.tools)
+    near = did_you_mean(wanted, (tool.name for tool in catalogue.tools))
+    problems.append(f"{where}: this Sigma has no tool {wanted}; it has {have}{near}")
     return wanted
 
 

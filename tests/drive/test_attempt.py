@@ -38,8 +38,9 @@ prompts:
     return only
 
 
-async def tried(target: Standin, one: Trial, dialect: str = "sigma") -> Result:
-    async with Client(Address(target.url, dialect), transports(target.url)()) as client:
+async def tried(target: Standin | str, one: Trial, dialect: str = "sigma") -> Result:
+    url = target if isinstance(target, str) else target.url
+    async with Client(Address(url, dialect), transports(url)()) as client:
         return await attempt(Running(one), client, time.perf_counter_ns)
 
 
@@ -193,7 +194,7 @@ async def test_a_broken_turn_ends_the_conversation(sigma: Standin) -> None:
 async def test_a_server_that_is_not_there_is_a_fault_of_connecting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    one = await tried(Standin(f"http://127.0.0.1:{port}", 0), trial())
+    one = await tried(f"http://127.0.0.1:{port}", trial())
     assert [exchange.failure and exchange.failure.fault for exchange in one.exchanges] == [Fault.CONNECT] * 2
     assert one.exchanges[0].transcript is None
     assert one.exchanges[0].sent_ns is None

@@ -38,7 +38,7 @@ prompts: [{id: hello, message: hello}]
     faults: dict[str | None, int] = {}
 
     def count(result: Result) -> None:
-        fault = result.failure and str(result.failure.fault)
+        fault = None if result.failure is None else str(result.failure.fault)
         faults[fault] = faults.get(fault, 0) + 1
 
     async def drive(count_of: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harness.standin.simulate import ScriptError, parse
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Serving, Standin
+    from tests.conftest import Serving, Standin
 
 QUICK = "sim:ttft=0,gap=0,tokens=6"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Reply, Standin
+    from tests.conftest import Reply, Standin
 
 SCHEMAS = json.loads(Path(__file__).with_name("schemas.json").read_text())
 

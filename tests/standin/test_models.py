@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Reply, Standin
+    from tests.conftest import Reply, Standin
 
 
 def _model(standin: Standin, reply: Reply) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Standin
+    from tests.conftest import Standin
 
 QUESTION = "What is the refund window?"
 

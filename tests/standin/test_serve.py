@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Serving, Standin
+    from tests.conftest import Serving, Standin
 
 SERVE = [sys.executable, "-m", "harness", "serve"]
 

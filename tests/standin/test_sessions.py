@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.standin.conftest import Standin
+    from tests.conftest import Standin
 
 SLOW = "sim:ttft=5ms,gap=20ms,tokens=40"
 

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_of_a_conversation_text_is_the_last_answer_and_tool_calls_are_all_of_the
 
 def trial(asserts: str) -> Trial:
     text = f"suite: s\ntarget: standin\nprompts:\n  - id: p\n    message: hi\n    assert: {asserts}\n"
-    (only,) = make_plan(parse_suite(text, path="s.yaml", environ={})).trials
+    (only,) = make_plan(parse_suite(text, path=Path("s.yaml"), environ={})).trials
     return only
 
 
