@@ -8,27 +8,23 @@ folder made, and from then on every trial leaves a line in it.
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
-from os import environ
 from pathlib import Path
-from typing import Any, TypeVar
 
 import anyio
 import polars as pl
 from msgspec import structs
 from rich.console import Console
-from sniffio import AsyncLibraryNotFoundError, current_async_library
 
 from harness import journal
 from harness.audit import audit
-from harness.drive.local import local_sigma
+from harness.drive.loop import in_a_loop
 from harness.drive.pool import Reins, cut_at, drive_closed
+from harness.drive.preflight import address_of, resolved
 from harness.drive.transport import transports
 from harness.errors import Exit, UsageError
 from harness.grade.checks import grade
@@ -41,19 +37,17 @@ from harness.record.tokens import count_tokens
 from harness.report.live import Tally, live
 from harness.report.terminal import NotPassed
 from harness.result import Result, Skip
-from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
+from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
-from harness.suite.model import Settings, Suite
+from harness.suite.model import Suite
 from harness.suite.read import load_suite
 from harness.summarise import Summary, summarise
 
 GRACE_S = 30.0
 """How long trials under way may go on after the first Ctrl-C."""
 
-Outcome = TypeVar("Outcome")
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A finished run: where it is and what it found.
 
@@ -66,6 +60,9 @@ class Run:
     summary: Summary
     tables: Mapping[str, pl.DataFrame]
     exit_code: Exit
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"
 
     def not_passed(self) -> list[NotPassed]:
         """(state, case, variant, reason) of every trial that did not pass, in the order of the journal."""
@@ -103,27 +100,14 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     """
     options = options or Options()
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    return _in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
-
-
-def look(plan: Plan, options: Options | None = None) -> tuple[Plan, Catalogue]:
-    """*plan* with every name resolved at its target, and what was looked up for it; no trial is sent.
-
-    Raises as `run` does.
-    """
-    return _in_a_loop(partial(_look, plan, options or Options()))
-
-
-async def _look(plan: Plan, options: Options) -> tuple[Plan, Catalogue]:
-    async with _target(plan.suite, options) as address:
-        return await _resolved(plan, address)
+    return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
 
 
 async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     if not plan.trials:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
-    async with _target(suite, options) as address:
-        plan, catalogue = await _resolved(plan, address)
+    async with address_of(suite, options.target) as address:
+        plan, catalogue = await resolved(plan, address)
         started_at = datetime.now(UTC)
         folder = store.new_run(options.results, suite.name, started_at)
         manifest = _manifest(plan, catalogue, address, run_id=folder.name, started_at=started_at)
@@ -211,30 +195,6 @@ def exit_of(summary: Summary, *, interrupted: bool) -> Exit:
     return Exit.OK
 
 
-async def _resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue]:
-    """*plan* with ids for names, and what was looked up for it."""
-    async with Client(address, transports(address.base_url)()) as client:
-        await probe(client)
-        catalogue = await look_up(client, (one for trial in plan.trials for one in trial.settings))
-    ids: dict[int, Settings] = {}
-    problems: dict[str, list[str]] = {}
-    for trial in plan.trials:
-        for settings in trial.settings:
-            if id(settings) not in ids:
-                ids[id(settings)], wrong = resolve(settings, catalogue)
-                for problem in wrong:
-                    problems.setdefault(problem, []).append(f"{trial.case.case_id} [{trial.variant}]")
-    if problems:
-        raise UsageError("\n".join(map(_with_places, problems, problems.values())))
-    trials = (replace(trial, settings=tuple(ids[id(one)] for one in trial.settings)) for trial in plan.trials)
-    return replace(plan, trials=tuple(trials)), catalogue
-
-
-def _with_places(problem: str, places: list[str]) -> str:
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"{problem} (in {places[0]}{more})"
-
-
 def _manifest(
     plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started_at: datetime
 ) -> store.Manifest:
@@ -255,20 +215,6 @@ def _manifest(
         warnings=suite.warnings,
         versions=store.versions(),
     )
-
-
-@asynccontextmanager
-async def _target(suite: Suite, options: Options) -> AsyncIterator[Address]:
-    """Where the suite is to be run; our own stand-in is started, and ended, around the block."""
-    target = suite.target
-    key = target.api_key.get_secret_value() if target.api_key else environ.get("SIGMA_API_KEY")
-    if options.target not in {None, "standin"}:
-        yield Address(str(options.target), target.dialect, key)
-    elif options.target is None and target.base_url is not None:
-        yield Address(target.base_url, target.dialect, key)
-    else:
-        async with local_sigma(target.dialect) as url:
-            yield Address(url, target.dialect)
 
 
 async def _rein_in(reins: Reins, console: Console | None) -> None:
@@ -301,18 +247,3 @@ def _shown(tally: Tally, console: Console | None) -> Iterator[Callable[[], None]
     else:
         with live(tally, console) as show:
             yield show
-
-
-def _in_a_loop(main: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """What *main* returns, in an event loop of its own: uvloop where there is one."""
-
-    def go() -> Outcome:
-        options = {"use_uvloop": find_spec("uvloop") is not None}
-        return anyio.run(main, backend="asyncio", backend_options=options)
-
-    try:
-        current_async_library()
-    except AsyncLibraryNotFoundError:
-        return go()
-    with ThreadPoolExecutor(1, "harness-run") as thread:
-        return thread.submit(go).result()

@@ -88,7 +88,7 @@ class Choice:
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """The trials of a run, in order, and what they were made from."""
 
@@ -98,6 +98,10 @@ class Plan:
     variants: dict[str, Variant]
     trials: tuple[Trial, ...]
 
+    def __repr__(self) -> str:
+        # Short: asyncio makes the repr of what a task returned, and that of 10,000 trials takes it 4 s.
+        return f"<Plan of {self.suite.name}: {len(self.trials)} trials>"
+
     @property
     def deep_research(self) -> int:
         """How many deep-research runs the plan would spend."""
@@ -106,6 +110,17 @@ class Plan:
     def phase(self, name: str) -> tuple[Trial, ...]:
         """The trials of one phase, in order."""
         return tuple(trial for trial in self.trials if trial.phase == name)
+
+    def lines(self) -> Iterator[str]:
+        """A head and a line for each trial: plain text in columns, since 10,000 of them go through `grep`."""
+        rows = [("trial", "case", "variant", "repeat", "phase")]
+        rows += [
+            (trial.trial_id, trial.case.case_id, trial.variant, str(trial.repeat), trial.phase)
+            for trial in self.trials
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> Plan:

@@ -29,16 +29,15 @@ def plan(
     unless --offline; a name that does not exist is an error, as it is in a run.
     """
     from harness.plan import Choice, make_plan
-    from harness.report.terminal import plan_lines
     from harness.suite.read import load_suite
 
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
     planned = make_plan(load_suite(suite), choice, seed=seed)
     if not offline:
-        from harness.pipeline import Options, look
+        from harness.drive.preflight import look
 
-        planned, _ = look(planned, Options(target=target))
-    as_lines = map(_json_line, planned.trials) if as_json else plan_lines(planned)
+        planned, _ = look(planned, target)
+    as_lines = map(_json_line, planned.trials) if as_json else planned.lines()
     typer.echo("\n".join(as_lines))
     budget = planned.suite.budget
     research = planned.deep_research

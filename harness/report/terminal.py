@@ -1,4 +1,4 @@
-"""The summary of a run as a table in the terminal, and the plan as a list.
+"""The summary of a run as a table in the terminal.
 
 Functions from figures to rich renderables; `harness.cli` prints them. A figure
 that is missing is a dash, and a line beneath says why.
@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.grade.states import State
-from harness.plan import Plan
 from harness.stats.quantiles import least_count
 from harness.summarise import Figure, Row, Summary
 
@@ -75,21 +74,6 @@ def shortened(text: str, longest: int) -> str:
     """*text* in one line of at most *longest* characters."""
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """Every trial of *plan* as a line, in the order in which it would be sent.
-
-    Plain text, since a plan may have 10,000 of them and goes through `grep`.
-    """
-    columns = [("trial", "case", "variant", "repeat", "phase")]
-    columns += [
-        (trial.trial_id, trial.case.case_id, trial.variant, str(trial.repeat), trial.phase)
-        for trial in plan.trials
-    ]
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    for row in columns:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 STYLES = {

@@ -119,7 +119,8 @@ def resolve(settings: Settings, catalogue: Catalogue) -> tuple[Settings, list[st
         problems.append(f"project_id: a name ({settings.project_id}) is not yet supported; write the number")
     if settings.llm_override is not None:
         problems += _check_model(settings.llm_override, catalogue)
-    return settings.model_copy(update=update), problems
+    # Most settings name nothing: copying ten thousand of them would take longer than planning them.
+    return settings.model_copy(update=update) if update else settings, problems
 
 
 def _tool_id(wanted: int | str, catalogue: Catalogue, problems: list[str], where: str) -> int | str:
