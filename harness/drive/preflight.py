@@ -15,7 +15,7 @@ from harness.drive.local import local_sigma
 from harness.drive.loop import in_a_loop
 from harness.drive.transport import transports
 from harness.errors import UsageError
-from harness.plan import Plan
+from harness.plan import Plan, Trial
 from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
 from harness.sigma.client import Address, Client
 from harness.suite.model import Settings, Suite
@@ -69,10 +69,13 @@ async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue]:
                     problems.setdefault(problem, []).append(f"{trial.case.case_id} [{trial.variant}]")
     if problems:
         raise UsageError("\n".join(map(_with_places, problems, problems.values())))
-    trials = (
-        replace(trial, settings=tuple(found[id(one)] for one in trial.settings)) for trial in plan.trials
-    )
-    return replace(plan, trials=tuple(trials)), catalogue
+    return replace(plan, trials=tuple(_with_ids(trial, found) for trial in plan.trials)), catalogue
+
+
+def _with_ids(trial: Trial, found: dict[int, Settings]) -> Trial:
+    if all(found[id(one)] is one for one in trial.settings):
+        return trial
+    return replace(trial, settings=tuple(found[id(one)] for one in trial.settings))
 
 
 def _with_places(problem: str, places: list[str]) -> str:
