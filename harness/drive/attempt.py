@@ -14,8 +14,10 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 from msgspec import structs
 
+from harness.drive.connection import NotHttpError
 from harness.drive.tape import Tape
 from harness.plan import Trial
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step, kept, with_transcript
@@ -85,7 +87,10 @@ async def _converse(running: Running, client: Client, now: Clock) -> None:
         for number in range(1, 1 + retry.attempts):
             draft = _Draft(running, turn, settings, number, session_id=session_id)
             exchange = await _exchange(draft, client, now)
-            wait_s = _retry_wait_s(exchange, retry.for_, new_conversation=session_id is None)
+            # What a server may have taken is asked again only where nothing would be asked twice: neither in
+            # a conversation that goes on, nor of a deep research, which the budget has counted once.
+            anew = session_id is None and not settings.deep_research
+            wait_s = _retry_wait_s(exchange, retry.for_, anew=anew)
             if wait_s is None or number == retry.attempts:
                 break
             await anyio.sleep(wait_s)
@@ -116,6 +121,10 @@ class _Draft:
     def title(self) -> str:
         trial = self.running.trial
         return f"{trial.case.case_id} / {trial.variant} / {trial.repeat}"
+
+    @property
+    def is_first(self) -> bool:
+        return self.turn is self.running.trial.case.turns[0]
 
     @property
     def limit_s(self) -> float:
@@ -163,7 +172,7 @@ async def _exchange(draft: _Draft, client: Client, now: Clock) -> Exchange:
         with anyio.move_on_after(draft.limit_s) as limit:
             try:
                 await _send(draft, client, now)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 draft.failure = _failure_of(error, draft)
         if limit.cancelled_caught:
             draft.failure = Failure(
@@ -178,6 +187,11 @@ async def _exchange(draft: _Draft, client: Client, now: Clock) -> Exchange:
 
 async def _send(draft: _Draft, client: Client, now: Clock) -> None:
     dialect = client.address.dialect
+    if draft.session_id is None and not draft.is_first:
+        # Sent without one, the turn would be answered in a conversation of its own, and nobody would notice.
+        said = "the turn before was answered without a chat_session_id: its conversation cannot go on"
+        draft.failure = Failure(Fault.PROTOCOL, Step.SESSION, said)
+        return
     if dialect == "onyx" and draft.session_id is None:
         await _open_session(draft, client, now)
         if draft.failure is not None:
@@ -202,11 +216,19 @@ async def _open_session(draft: _Draft, client: Client, now: Clock) -> None:
         session_info(draft.settings, dialect="onyx", description=draft.title)
     )
     draft.session_ns = now()
-    if response.is_success:
-        draft.session_id = response.json()["chat_session_id"]
-    else:
-        detail = f"create-chat-session: {response.text[:300]}"
-        draft.failure = Failure(Fault.HTTP, Step.SESSION, detail, http_status=response.status_code)
+    said, status = f"create-chat-session: {response.text[:300]}", response.status_code
+    if not response.is_success:
+        wait_s = _seconds(response.headers.get("retry-after"))
+        draft.failure = Failure(Fault.HTTP, Step.SESSION, said, http_status=status, retry_after_s=wait_s)
+        return
+    try:
+        draft.session_id = msgspec.json.decode(response.content, type=_Session).chat_session_id
+    except msgspec.DecodeError:  # a proxy's page, say
+        draft.failure = Failure(Fault.PROTOCOL, Step.SESSION, said, http_status=status)
+
+
+class _Session(msgspec.Struct):
+    chat_session_id: str
 
 
 async def _free(client: Client, exchange: Exchange) -> None:
@@ -217,11 +239,11 @@ async def _free(client: Client, exchange: Exchange) -> None:
     with anyio.move_on_after(STOP_WAIT_S, shield=True):
         try:
             await client.stop(exchange.session_id)
-        except httpx.TransportError:
+        except httpx.RequestError:
             return  # the failure that counts is on record already
 
 
-def _failure_of(error: httpx.TransportError, draft: _Draft) -> Failure:
+def _failure_of(error: httpx.RequestError, draft: _Draft) -> Failure:
     """The one place where httpx's exceptions become faults, most specific first."""
     step, detail = _step(draft), str(error) or type(error).__name__
     match error:
@@ -231,11 +253,9 @@ def _failure_of(error: httpx.TransportError, draft: _Draft) -> Failure:
             return Failure(Fault.TIMED_OUT, step, detail)
         case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
             return Failure(Fault.CONNECT, Step.CONNECT, detail)
-        case httpx.LocalProtocolError() | httpx.DecodingError():
+        case NotHttpError() | httpx.LocalProtocolError() | httpx.DecodingError():
             return Failure(Fault.PROTOCOL, step, detail)
-        case httpx.RemoteProtocolError() if draft.tape.headers_ns is None:
-            return Failure(Fault.PROTOCOL, step, detail)
-        case _:
+        case _:  # the bare RemoteProtocolError too: the server closed before its answer was whole
             return Failure(Fault.DISCONNECTED, step, detail)
 
 
@@ -273,12 +293,12 @@ def _step(draft: _Draft) -> Step:
     return Step.SESSION
 
 
-def _retry_wait_s(exchange: Exchange, wanted: tuple[str, ...], *, new_conversation: bool) -> float | None:
+def _retry_wait_s(exchange: Exchange, wanted: tuple[str, ...], *, anew: bool) -> float | None:
     """Seconds until the turn may be sent again, None for never.
 
     Only after what `retry.for` names, and only where the server cannot have
-    taken the turn, or where it took it into a conversation of its own: a second
-    send in a session that goes on would add a second user message.
+    taken the turn, or where asking *anew* does no harm: a second send in a session
+    that goes on would add a second user message.
     """
     failure = exchange.failure
     match failure:
@@ -286,9 +306,9 @@ def _retry_wait_s(exchange: Exchange, wanted: tuple[str, ...], *, new_conversati
             name = "connect"
         case Failure(fault=Fault.HTTP, http_status=status):
             name = str(status)
-        case Failure(fault=Fault.TIMED_OUT) if new_conversation:
+        case Failure(fault=Fault.TIMED_OUT) if anew:
             name = "timeout"
-        case Failure(fault=Fault.DISCONNECTED) if new_conversation:
+        case Failure(fault=Fault.DISCONNECTED) if anew:
             name = "reset"
         case _:
             return None

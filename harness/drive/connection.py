@@ -32,6 +32,10 @@ _READ_SIZE = 65_536
 _HOLD = 1_048_576  # so many bytes may wait for their reader before we stop taking more
 
 
+class NotHttpError(httpx.RemoteProtocolError):
+    """What came is not HTTP/1.1; the bare `RemoteProtocolError` says that the server closed too early."""
+
+
 async def connect(
     origin: Origin,
     *,
@@ -296,7 +300,7 @@ class Connection:
         elif self.done:
             self.keep_alive = False
         else:
-            self.fail(httpx.RemoteProtocolError(f"this is not HTTP/1.1 ({exc}), {self._so_far()}"))
+            self.fail(NotHttpError(f"this is not HTTP/1.1 ({exc}), {self._so_far()}"))
 
     def _so_far(self) -> str:
         if not self.answered:

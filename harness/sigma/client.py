@@ -17,7 +17,7 @@ from harness.sigma.request import SEND
 
 CONNECT_S = 10.0
 SILENCE_S = 60.0
-"""Servers send a heartbeat every 15 s; four missed ones are silence."""
+"""Of a stream: servers send a heartbeat every 15 s, and four missed ones are silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,18 @@ class Client:
         """The response to one turn, once its head is there; the caller drains and closes it.
 
         *extensions* go to the transport: a stamped one fills the tape it finds
-        under ``tape``. Raises `httpx.TransportError`.
+        under ``tape``. An answer that is not streamed is silent until it is whole: only
+        its time limit ends the wait for it. Raises `httpx.TransportError`.
         """
+        timeout = self._http.timeout.as_dict()
+        if body.get("stream") is False:
+            timeout["read"] = None
         request = self._http.build_request(
             "POST",
             SEND,
             content=msgspec.json.encode(body),
             headers={"content-type": "application/json"},
-            extensions={"timeout": self._http.timeout.as_dict(), **extensions},
+            extensions={"timeout": timeout, **extensions},
         )
         return await self._http.send(request, stream=True)
 
