@@ -10,6 +10,7 @@ one costs as much as four decoded packets (perf.md 0.6).
 """
 
 from collections.abc import Iterator
+from math import sqrt
 from pathlib import Path
 from re import sub
 
@@ -21,6 +22,7 @@ from harness.result import Result
 
 LONGEST_US = 2 * 3600 * 1_000_000
 DIGITS = 3
+LEVELS = 10
 US_PER_MS = 1000.0
 
 
@@ -57,8 +59,7 @@ class Histograms:
         for (variant, metric), histogram in sorted(self._of.items()):
             path = folder / f"latency-{filename(variant)}-{metric}.hgrm"
             try:
-                with path.open("wb") as file:
-                    histogram.output_percentile_distribution(file, 1.0)
+                path.write_text("\n".join(distribution(histogram)) + "\n", encoding="ascii")
             except OSError as error:
                 raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
             paths.append(path)
@@ -66,6 +67,35 @@ class Histograms:
 
     def _all(self, metric: str) -> Iterator[HdrHistogram]:
         return (histogram for (_, name), histogram in self._of.items() if name == metric)
+
+
+def distribution(histogram: HdrHistogram) -> Iterator[str]:
+    """The lines of a ``.hgrm`` file of *histogram*, its microseconds as milliseconds.
+
+    The levels are those of `HdrHistogram.output_percentile_distribution`: each goes
+    a tenth of what is left to 100 %. That function walks every bucket four times,
+    filled or not (0.2 s a histogram, 25 s for a run of 30 variants), and does not
+    scale the standard deviation.
+    """
+    yield f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}"
+    yield ""
+    filled = [(histogram.get_value_from_index(n), count) for n, count in enumerate(histogram.counts) if count]
+    total, so_far, level, highest = histogram.get_total_count(), 0, 0.0, 0.0
+    for lowest, count in filled:
+        highest = histogram.get_highest_equivalent_value(lowest) / US_PER_MS
+        so_far += count
+        while so_far / total >= level:
+            yield f"{highest:12.3f} {level:14.12f} {so_far:10d} {1 / (1 - level):14.2f}"
+            level += (1 - level) / LEVELS
+            if so_far == total:
+                break
+    yield f"{highest:12.3f} {1:14.12f} {total:10d}"
+    middles = [(value + histogram.get_highest_equivalent_value(value)) / 2 / US_PER_MS for value, _ in filled]
+    mean = sum(middle * count for middle, (_, count) in zip(middles, filled, strict=True)) / total
+    spread = sum((middle - mean) ** 2 * count for middle, (_, count) in zip(middles, filled, strict=True))
+    yield f"#[Mean    = {mean:12.3f}, StdDeviation   = {sqrt(spread / total):12.3f}]"
+    yield f"#[Max     = {highest:12.3f}, TotalCount     = {total:12.3f}]"
+    yield f"#[Buckets = {histogram.bucket_count:12d}, SubBuckets     = {histogram.sub_bucket_count:12d}]"
 
 
 def filename(name: str) -> str:

@@ -1,8 +1,12 @@
+import re
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
+from statistics import fmean, pstdev
 
 import polars as pl
 import pytest
+from hdrh.histogram import HdrHistogram
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -10,7 +14,7 @@ from msgspec import structs
 from harness.audit import audit
 from harness.grade.checks import Grade
 from harness.grade.states import standing
-from harness.record.histograms import Histograms
+from harness.record.histograms import DIGITS, LONGEST_US, Histograms
 from harness.record.store import new_run, point_latest
 from harness.record.tables import SCHEMAS, Judged, Tables, write
 from harness.record.tokens import count_tokens
@@ -155,6 +159,25 @@ def test_histograms_are_written_one_for_each_variant_and_metric(tmp_path: Path) 
     lines = (tmp_path / "latency-candidate_a+b-ttft.hgrm").read_text().splitlines()
     assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
     assert "TotalCount     =       29.000" in lines[-2]
+
+
+def test_a_histogram_is_written_in_milliseconds_as_hdrhistogram_would_write_it(tmp_path: Path) -> None:
+    histograms = Histograms()
+    library = HdrHistogram(1, LONGEST_US, DIGITS)
+    for ttft_ms in (2, 50, 50, 51, 60, 700, 701, 9_000, 120_000):
+        histograms.add(with_ttft(timed(10), ttft_ms * MS))
+        library.record_value(ttft_ms * 1000)
+    histograms.write(tmp_path)
+    ours = (tmp_path / "latency-base-ttft.hgrm").read_text().splitlines()
+    written = BytesIO()
+    library.output_percentile_distribution(written, 1000.0)
+    theirs = written.getvalue().decode().splitlines()
+    rows = len(theirs) - 3
+    assert ours[:rows] == theirs[:rows]
+    assert ours[rows + 1 :] == theirs[rows + 1 :]
+    mean, deviation = map(float, re.findall(r"[\d.]+", ours[rows]))
+    assert mean == pytest.approx(fmean((2, 50, 50, 51, 60, 700, 701, 9_000, 120_000)), rel=1e-3)
+    assert deviation == pytest.approx(pstdev((2, 50, 50, 51, 60, 700, 701, 9_000, 120_000)), rel=1e-3)
 
 
 def test_histograms_of_nothing_have_no_percentile() -> None:
