@@ -19,7 +19,7 @@ import typer
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.sigma.transcript import ModelReading, ToolCall, Transcript
+    from harness.sigma.transcript import Citation, ModelReading, ToolCall, Transcript
 
 _STREAM = "text/event-stream"
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
@@ -136,7 +136,7 @@ def _view(transcript: "Transcript", recording: _Recording) -> str:
         ("plan", [transcript.plan or ""]),
         ("reasoning", list(transcript.reasoning)),
         ("tool calls", [_call(call, recording) for call in transcript.tool_calls]),
-        ("citations", [f"[{each.number}] {each.document_id}" for each in transcript.citations]),
+        ("citations", [_citation(each) for each in transcript.citations]),
         ("documents", list(transcript.documents)),
         *((f"model {each.model_index}", [_model(each)]) for each in transcript.models or ()),
         ("ids", [_ids(transcript)]),
@@ -167,6 +167,10 @@ def _call(call: "ToolCall", recording: _Recording) -> str:
     took = "" if began is None or ended is None else f"{ended - began:,.1f} ms  "
     arguments = json.dumps(call.arguments, ensure_ascii=False)
     return f"{call.call_id}  {call.name or 'unknown tool'}  {call.status}  {took}{arguments}"
+
+
+def _citation(citation: "Citation") -> str:
+    return f"[{'?' if citation.number is None else citation.number}] {citation.document_id}"
 
 
 def _ids(transcript: "Transcript") -> str:

@@ -124,7 +124,7 @@ class Calls:
     def take(self, at: At, part: Part, end: int) -> None:
         """A packet of a tool: it opens a call, or belongs to one that is there."""
         if part.start:
-            self._fragments.pop((at[0], part.call_name or ""), None)
+            self._supersede(at[0], part.call_name)
         call = self._owner(at, part)
         if call is None:
             call = self._open(Call(part.tool, at, end, name=part.call_name))
@@ -134,8 +134,8 @@ class Calls:
 
     def take_fragment(self, at: At, delta: ArgumentDelta, end: int) -> None:
         """Fragments open no call; they wait for the start of their tool in this turn, on whatever tab."""
-        name = "run_python" if delta.tool_type == "python" else delta.tool_type
-        waiting = self._fragments.setdefault((at[0], name), _Fragments(name or None, at, end))
+        name = "run_python" if delta.tool_type == "python" else delta.tool_type or None
+        waiting = self._fragments.setdefault((at[0], delta.tool_type), _Fragments(name, at, end))
         if isinstance(delta.argument_deltas, dict):
             for argument, fragment in delta.argument_deltas.items():
                 if isinstance(fragment, str):
@@ -189,6 +189,10 @@ class Calls:
             if call.passed is None:
                 call.passed = end
         return self.listed
+
+    def _supersede(self, turn: int, name: str | None) -> None:
+        for key in [key for key, each in self._fragments.items() if key[0] == turn and each.name == name]:
+            del self._fragments[key]
 
     def _owner(self, at: At, part: Part) -> Call | None:
         """The call a packet belongs to: the latest of its tool here.

@@ -73,14 +73,14 @@ class PlanDelta(ChatPacket, tag="deep_research_plan_delta", frozen=True):
 class CitationInfo(ChatPacket, tag="citation_info", frozen=True):
     """The text that follows cites this document under this number."""
 
-    citation_number: int = 0
+    citation_number: int | None = None
     document_id: str | None = None
 
 
 class OldCitation(Struct, frozen=True, gc=False):
     """One entry of `citation_delta`."""
 
-    citation_num: int = 0
+    citation_num: int | None = None
     document_id: str | None = None
 
 

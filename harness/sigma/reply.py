@@ -25,9 +25,9 @@ class Outcome(StrEnum):
 
 
 class Citation(Struct, frozen=True):
-    """A document the answer cites, and the number it has in the text."""
+    """A document the answer cites, and the number it has in the text, null where the wire names none."""
 
-    number: int
+    number: int | None
     document_id: str
 
 

@@ -205,7 +205,7 @@ class Share:
             case Stop():
                 self.end(stopped(obj, end))
 
-    def _cite(self, number: int, document_id: str | None) -> None:
+    def _cite(self, number: int | None, document_id: str | None) -> None:
         if document_id is not None:
             self._citations.setdefault(document_id, Citation(number, document_id))
 

@@ -140,7 +140,7 @@ class Trace:
             case SessionLine():
                 self._session, self._session_end = line, self._session_end or end
             case IdsLine():
-                self._ids, self._ids_end = line, self._ids_end or end
+                self._identify(line, end)
             case ErrorLine(model=None):
                 for share in self._models.values():
                     share.end(failed(line, end))
@@ -151,6 +151,12 @@ class Trace:
                 self._unknown["(line)"] += 1
             case BadLine():
                 self._bad_lines += 1
+
+    def _identify(self, ids: IdsLine, end: int) -> None:
+        """The last ids line counts, but an ordinary one does not undo that of several models."""
+        self._ids_end = self._ids_end or end
+        if ids.models is not None or self._ids is None or self._ids.models is None:
+            self._ids = ids
 
     def _model(self, index: int) -> Share:
         if index not in self._models:

@@ -384,6 +384,15 @@ def test_fragments_of_one_tool_are_not_superseded_by_another() -> None:
     assert [each["name"] for each in found] == ["run_python", "bash"]
 
 
+def test_fragments_under_the_old_and_the_new_name_of_a_tool_are_kept_apart() -> None:
+    both = [fragments("a"), fragments("b", tool="run_python")]
+    assert calls(*both, end()) == [
+        call("run_python", {"code": "a"}, [0, 0, None], "error"),
+        call("run_python", None, [0, 0, None], "unknown"),
+    ]
+    assert len(calls(*both, packet("python_tool_start", code="ab"))) == 1
+
+
 @pytest.mark.parametrize("first", ["debug", "start"])
 def test_a_debug_packet_replaces_name_and_arguments(first: str) -> None:
     debug = packet("tool_call_debug", tool_call_id="c", tool_name="real", tool_args={"a": 1})
@@ -463,6 +472,14 @@ def test_only_the_first_citation_of_a_document_counts() -> None:
     assert read(*cited)["citations"] == [{"number": 2, "document_id": "b"}, {"number": 1, "document_id": "a"}]
 
 
+def test_a_citation_without_a_number_has_none() -> None:
+    cited = [
+        packet("citation_info", document_id="a"),
+        packet("citation_delta", citations=[{"document_id": "b"}]),
+    ]
+    assert [each["number"] for each in read(*cited)["citations"]] == [None, None]
+
+
 def test_documents_are_listed_once_in_order_of_appearance() -> None:
     def documents(*ids: Any) -> list[dict[str, Any]]:
         return [{"document_id": each} for each in ids]
@@ -474,6 +491,12 @@ def test_documents_are_listed_once_in_order_of_appearance() -> None:
         packet("message_start", (2,), final_documents=[*documents("e", "b"), "nonsense"]),
     )
     assert got["documents"] == ["b", "a", "c", "d", "e"]
+
+
+def test_an_ordinary_ids_line_does_not_undo_the_one_of_several_models() -> None:
+    one = {"user_message_id": 5, "reserved_assistant_message_id": 6}
+    for got in (read(TWO, one), read(one, TWO)):
+        assert (got["user_message_id"], got["assistant_message_ids"], len(got["models"])) == (1, [2, 3], 2)
 
 
 def test_side_by_side_ids_keep_their_order() -> None:
