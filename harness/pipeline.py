@@ -23,7 +23,7 @@ from rich.console import Console
 from harness import journal
 from harness.audit import audit
 from harness.drive.loop import in_a_loop
-from harness.drive.pool import Reins, cut_at, drive_closed
+from harness.drive.pool import Reins, cut_at, drive_closed, plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.transport import transports
 from harness.errors import Exit, UsageError
@@ -108,15 +108,14 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     async with address_of(suite, options.target) as address:
         plan, catalogue = await resolved(plan, address)
-        started_at = datetime.now(UTC)
-        folder = store.new_run(options.results, suite.name, started_at)
-        manifest = _manifest(plan, catalogue, address, run_id=folder.name, started_at=started_at)
+        started = datetime.now(UTC), time.perf_counter_ns()
+        folder = store.new_run(options.results, suite.name, started[0])
+        manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
         store.write_manifest(manifest, folder)
         reins = await _drive(plan, address, options, folder)
+        manifest = structs.replace(manifest, ended_ns=time.perf_counter_ns(), interrupted=reins.interrupted)
     if options.console is not None:
         options.console.print("writing tables and histograms …", style="dim")
-    interrupted = reins.stopped is Skip.INTERRUPTED
-    manifest = structs.replace(manifest, ended_ns=time.perf_counter_ns(), interrupted=interrupted)
     return _finish(plan, manifest, folder)
 
 
@@ -128,7 +127,11 @@ async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -
     histograms = Histograms()
     tally = Tally(len(plan.trials), histograms, lambda: reins.in_flight, now, began_ns=now())
     transport = transports(address.base_url)
-    with journal.Journal(folder / store.JOURNAL) as book, _shown(tally, options.console) as show:
+    with (
+        plain_errors(),
+        journal.Journal(folder / store.JOURNAL) as book,
+        _shown(tally, options.console) as show,
+    ):
 
         def sink(result: Result) -> None:
             book.append(result)
@@ -196,8 +199,9 @@ def exit_of(summary: Summary, *, interrupted: bool) -> Exit:
 
 
 def _manifest(
-    plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started_at: datetime
+    plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started: tuple[datetime, int]
 ) -> store.Manifest:
+    """What is known before the first trial; *started* is one moment on the wall clock and on ours."""
     suite = plan.suite
     return store.Manifest(
         run_id=run_id,
@@ -210,8 +214,8 @@ def _manifest(
         choice=asdict(plan.choice),
         called=catalogue.called,
         planned=len(plan.trials),
-        started_at=started_at.isoformat(),
-        started_ns=time.perf_counter_ns(),
+        started_at=started[0].isoformat(),
+        started_ns=started[1],
         warnings=suite.warnings,
         versions=store.versions(),
     )
@@ -227,7 +231,7 @@ async def _rein_in(reins: Reins, console: Console | None) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as grace:
             async for _ in signals:
-                if reins.stopped is not None:
+                if reins.interrupted:
                     reins.cut(Skip.INTERRUPTED)
                     continue
                 reins.stop(Skip.INTERRUPTED)

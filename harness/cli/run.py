@@ -35,29 +35,32 @@ def run(
     """Run a suite: send every trial, record, grade, and print a summary per variant.
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
-    3 some trials ended in an error, were invalid or were not run · 4 no Sigma answers, or the
-    results cannot be written.
+    3 some trials ended in an error, were invalid or were not run, or you interrupted · 4 no Sigma
+    answers, or the results cannot be written.
     """
     from rich.console import Console
 
+    from harness.errors import Exit
     from harness.pipeline import Options
     from harness.pipeline import run as run_suite
     from harness.plan import Choice
 
     talk = Console(stderr=True)
-    done = run_suite(
-        suite,
-        Options(
-            choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
-            seed=seed,
-            target=target,
-            workers=workers,
-            fail_fast=fail_fast,
-            results=results,
-            console=None if quiet else talk,
-            interruptible=True,
-        ),
+    options = Options(
+        choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
+        seed=seed,
+        target=target,
+        workers=workers,
+        fail_fast=fail_fast,
+        results=results,
+        console=None if quiet else talk,
+        interruptible=True,
     )
+    try:
+        done = run_suite(suite, options)
+    except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
+        talk.print("interrupted")
+        raise typer.Exit(Exit.INCOMPLETE) from None
     _show(done, as_json=as_json, talk=talk)
     raise typer.Exit(done.exit_code)
 

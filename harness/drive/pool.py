@@ -33,12 +33,14 @@ class Reins:
     """What can end a run early, and what it may spend.
 
     *deep_research* is how many such runs are left, None for any number.
-    *fail_fast* stops the run at the first failure of Sigma or the network.
+    *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
+    early, *interrupted* that the user asked for it, be it after it was ending anyway.
     """
 
     deep_research: int | None = None
     fail_fast: bool = False
     stopped: Skip | None = None
+    interrupted: bool = False
     _running: list[Running] = field(default_factory=list)
 
     @property
@@ -47,8 +49,9 @@ class Reins:
         return len(self._running)
 
     def stop(self, why: Skip) -> None:
-        """Send no further trial; those under way finish."""
+        """Send no further trial; those under way finish. The first reason to stop is the one that stands."""
         self.stopped = self.stopped or why
+        self.interrupted |= why is Skip.INTERRUPTED
 
     def cut(self, why: Skip) -> None:
         """Send no further trial, and end those under way where they stand."""
@@ -101,7 +104,7 @@ async def drive_closed(
                 if reins.fail_fast and result.failure is not None:
                     reins.stop(Skip.FAIL_FAST)
 
-    with _first_of_ours():
+    with plain_errors():
         async with anyio.create_task_group() as tasks:
             for number in range(workers):
                 tasks.start_soon(slot, number)
@@ -114,14 +117,18 @@ async def cut_at(deadline_ns: int, reins: Reins, *, now: Clock) -> None:
 
 
 @contextmanager
-def _first_of_ours() -> Iterator[None]:
-    """Let a `HarnessError` out of the group that tasks wrap it in: it is a message, not a traceback."""
+def plain_errors() -> Iterator[None]:
+    """Let a `HarnessError` out of the groups that tasks wrap it in: it is a message, not a traceback.
+
+    A bug beside it stays one.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
-        ours: BaseException | None = group.subgroup(HarnessError)
-        while isinstance(ours, BaseExceptionGroup):
-            ours = ours.exceptions[0]
-        if ours is None:
+        ours, bugs = group.split(HarnessError)
+        if ours is None or bugs is not None:
             raise
-        raise ours from None
+        first: BaseException = ours
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None

@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from harness.drive.pool import Reins, cut_at, drive_closed
+from harness.drive.pool import Reins, cut_at, drive_closed, plain_errors
 from harness.drive.transport import transports
 from harness.errors import RunDirectoryError
 from harness.plan import Trial, make_plan
@@ -145,3 +145,19 @@ async def test_an_error_in_keeping_a_result_ends_the_run_as_itself(sigma: Standi
             reins=Reins(),
             now=time.perf_counter_ns,
         )
+
+
+def test_an_error_comes_out_of_its_groups_but_not_where_it_would_hide_a_bug() -> None:
+    full, bug = RunDirectoryError("no space"), KeyError("trial")
+    with pytest.raises(RunDirectoryError), plain_errors():
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", [full])])
+    with pytest.raises(ExceptionGroup), plain_errors():
+        raise ExceptionGroup("outer", [full, bug])
+
+
+def test_an_interruption_is_known_also_after_the_run_was_ending_anyway() -> None:
+    reins = Reins()
+    reins.stop(Skip.FAIL_FAST)
+    assert not reins.interrupted
+    reins.stop(Skip.INTERRUPTED)
+    assert (reins.stopped, reins.interrupted) == (Skip.FAIL_FAST, True)

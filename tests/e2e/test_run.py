@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -44,22 +45,18 @@ def suite(folder: Path, text: str) -> Path:
     return path
 
 
-def standins() -> set[str]:
-    """The process ids of all stand-ins of this machine that were started by a run."""
+def left_behind(folder: Path) -> set[str]:
+    """The process ids of all that was started in *folder* and still runs."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"serve" in command and b"--with-parent" in command and b"harness" in command:
-            found.add(process.name)
+        with suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.add(process.name)
     return found
 
 
 @pytest.mark.slow
 def test_the_quick_start_of_the_readme_passes_and_leaves_everything_it_says(tmp_path: Path) -> None:
-    before = standins()
     done = harness_("run", QUICKSTART, cwd=tmp_path)
     assert done.returncode == Exit.OK, done.stdout + done.stderr
     for word in ("steady", "must-search", "policies-only", "deep", "TTFT p50", "tool calls"):
@@ -78,7 +75,7 @@ def test_the_quick_start_of_the_readme_passes_and_leaves_everything_it_says(tmp_
     manifest = json.loads((run / "manifest.json").read_text())
     assert (manifest["exit_code"], manifest["planned"]) == (0, 58)
     assert manifest["suite_text"] == QUICKSTART.read_text()
-    assert standins() <= before
+    assert left_behind(tmp_path) == set()
 
 
 def test_a_run_prints_its_figures_to_standard_output_and_its_talk_to_standard_error(tmp_path: Path) -> None:
@@ -150,6 +147,34 @@ def test_results_that_cannot_be_written_end_with_4(tmp_path: Path) -> None:
     assert "cannot be made" in done.stderr
 
 
+def test_a_journal_that_can_take_no_more_ends_the_run_with_4_and_keeps_what_it_has(tmp_path: Path) -> None:
+    many = suite(tmp_path, SMALL.replace("prompts:", "defaults: {repeat: 20}\nprompts:"))
+    # No file of this run may grow beyond 8 KiB: to a program, that is a full disk.
+    full = ["bash", "-c", 'ulimit -f 8 && exec "$@"', "bash", *HARNESS, "run", str(many)]
+    done = subprocess.run(full, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == Exit.ENVIRONMENT, done.stderr
+    assert "journal-0.jsonl: cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    (run,) = (tmp_path / "results" / "small").glob("2*")
+    assert all(one.failure is None for one in read(run / "journal-0.jsonl"))
+    assert json.loads((run / "manifest.json").read_text())["exit_code"] is None
+    assert left_behind(tmp_path) == set()
+
+
+def test_ctrl_c_before_the_first_trial_ends_with_3(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [*HARNESS, "run", str(suite(tmp_path, SMALL)), "--target", url]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            asking, _ = silent.accept()
+            with asking:
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=30)
+    assert process.returncode == Exit.INCOMPLETE
+    assert said == "interrupted\n"
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_run_against_a_server_that_is_there_uses_it(tmp_path: Path, sigma: Standin) -> None:
     done = harness_("run", suite(tmp_path, SMALL), "--target", sigma.url, cwd=tmp_path)
     assert done.returncode == Exit.OK, done.stderr
@@ -180,7 +205,6 @@ def test_ctrl_c_leaves_a_whole_record_and_no_process(tmp_path: Path, signals: in
     slow = SMALL.replace("tokens=5", "ttft=10ms,gap=20ms,tokens=100").replace(
         "prompts:", "defaults: {repeat: 50}\nload: {workers: 2}\nprompts:"
     )
-    before = standins()
     command = [*HARNESS, "run", str(suite(tmp_path, slow))]
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -202,7 +226,7 @@ def test_ctrl_c_leaves_a_whole_record_and_no_process(tmp_path: Path, signals: in
     trials = pl.read_parquet(run / "trials.parquet")
     assert set(trials["state"]) == {"passed", "not_run"}
     assert json.loads((run / "manifest.json").read_text())["interrupted"] is True
-    assert standins() <= before
+    assert left_behind(tmp_path) == set()
 
 
 def test_the_pipeline_is_a_library(tmp_path: Path) -> None:
