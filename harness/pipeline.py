@@ -34,7 +34,7 @@ from harness.record import store
 from harness.record.histograms import Histograms
 from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
-from harness.report.live import Tally, live
+from harness.report.live import Tally, keep_showing, live
 from harness.report.terminal import NotPassed
 from harness.result import Result, Skip
 from harness.sigma.catalogue import Catalogue
@@ -120,7 +120,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
 
 
 async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -> Reins:
-    """Send every trial; each leaves a line in the journal, and a value in the histograms."""
+    """Send every trial; each leaves a line in the journal."""
     budget = plan.suite.budget
     now = time.perf_counter_ns
     reins = Reins(deep_research=budget.deep_research, fail_fast=options.fail_fast)
@@ -140,6 +140,7 @@ async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -
             show()
 
         async with anyio.create_task_group() as around:
+            around.start_soon(keep_showing, show)
             if options.interruptible and threading.current_thread() is threading.main_thread():
                 around.start_soon(_rein_in, reins, options.console)
             if budget.minutes is not None:
@@ -154,21 +155,24 @@ async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -
                     now=now,
                 )
             around.cancel_scope.cancel()
-    histograms.write(folder)
     return reins
 
 
 def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
-    """Everything that is made from the journal: grades, states, tables, summary."""
+    """Everything that is made from the journal: grades, states, tables, histograms, summary."""
     trials = {trial.trial_id: trial for trial in plan.trials}
-    tables = Tables(count_tokens)
+    tables, histograms = Tables(count_tokens), Histograms()
     for result in journal.read(folder / store.JOURNAL):
-        tables.add(judge(result, trials[result.trial_id], manifest.called))
+        judged = judge(result, trials[result.trial_id], manifest.called)
+        tables.add(judged)
+        if judged.took_effect:
+            histograms.add(result)
     frames = tables.frames()
     summary = summarise(frames, plan.variants)
     exit_code = exit_of(summary, interrupted=manifest.interrupted)
     manifest = structs.replace(manifest, exit_code=int(exit_code))
     write(frames, folder)
+    histograms.write(folder)
     store.write_json(summary, folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
     store.point_latest(folder)

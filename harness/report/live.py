@@ -2,7 +2,8 @@
 
 Drawing happens between results, never on the path of a packet. In a terminal
 the display changes four times a second at the most; elsewhere (a CI log) a
-line is written every two seconds at the most, and one at the end.
+line is written every two seconds at first and less often as the run gets long,
+also while no result comes in.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import anyio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -85,17 +87,21 @@ class Tally:
 
 @dataclass(slots=True)
 class _Throttled:
-    """Calls *show* no more often than every so many seconds, and for the last result."""
+    """Calls *show* every so many seconds at the most, or every *share* of the time so far, and at the end."""
 
     tally: Tally
     show: Callable[[], None]
     every_s: float
+    share: float = 0.0
     _next_s: float = 0.0
+    _over: bool = False
 
     def __call__(self) -> None:
         elapsed_s = self.tally.elapsed_s
-        if elapsed_s >= self._next_s or self.tally.done == self.tally.total:
-            self._next_s = elapsed_s + self.every_s
+        last = self.tally.done == self.tally.total
+        if not self._over and (last or elapsed_s >= self._next_s):
+            self._over = last
+            self._next_s = elapsed_s + max(self.every_s, self.share * elapsed_s)
             self.show()
 
 
@@ -104,7 +110,9 @@ def live(tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
     """Show *tally* on *console*; call what is yielded after each result."""
     if not console.is_terminal:
         say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
-        yield _Throttled(tally, lambda: say(f"[{duration(tally.elapsed_s)}] {tally.line()}"), LINE_EVERY_S)
+        yield _Throttled(
+            tally, lambda: say(f"[{duration(tally.elapsed_s)}] {tally.line()}"), LINE_EVERY_S, share=0.05
+        )
         return
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, refresh_per_second=10, transient=True) as progress:
@@ -114,6 +122,13 @@ def live(tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
             progress.update(task, completed=tally.done, description=tally.line())
 
         yield _Throttled(tally, redraw, REDRAW_EVERY_S)
+
+
+async def keep_showing(show: Callable[[], None]) -> None:
+    """Call *show* now and then for as long as it is left running: a long turn is no silence of ours."""
+    while True:
+        await anyio.sleep(REDRAW_EVERY_S)
+        show()
 
 
 def duration(seconds: float) -> str:

@@ -308,7 +308,7 @@ def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, 
     )
     message = (
         "such runs are long and dear, so the budget says how many there may be; "
-        f"for all of this suite add budget: {{deep_research: {runs}}}"
+        f"for all of this suite add budget: {{deep_research: {max(1, runs)}}}"
     )
     tell(Finding(where, message))
 
