@@ -6,10 +6,11 @@ show it: missing is never 0. Service time counts from `sent_ns`, response time
 from `due_ns`; neither is ever reported under the other's name.
 
 An exchange that was retried, or that failed, is in no latency figure: `counts`
-says which are.
+says which are. Nor is one of a trial that is `invalid`, which takes more than
+the exchange to know: `harness.record.tables` leaves it out.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from harness.result import Exchange, Result
@@ -83,14 +84,13 @@ LATENCIES: dict[str, Callable[[Exchange], int | None]] = {
 }
 
 
-def latencies(results: Iterable[Result]) -> Iterator[tuple[str, str, int]]:
-    """(variant, metric, nanoseconds) for every exchange that counts."""
-    for result in results:
-        for exchange in filter(counts, result.exchanges):
-            for metric, figure in LATENCIES.items():
-                value = figure(exchange)
-                if value is not None:
-                    yield result.variant, metric, value
+def latencies(result: Result) -> Iterator[tuple[str, int]]:
+    """(metric, nanoseconds) for every exchange of *result* that counts."""
+    for exchange in filter(counts, result.exchanges):
+        for metric, figure in LATENCIES.items():
+            value = figure(exchange)
+            if value is not None:
+                yield metric, value
 
 
 def mark(exchange: Exchange, name: str) -> int | None:

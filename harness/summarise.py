@@ -1,7 +1,7 @@
 """Tables -> figures per variant, each with its count.
 
 A quantile is nearest rank over the exchanges that count (whole, first attempt,
-not failed); with too few of them it is None, never the highest value under a
+not failed, of a trial that is not invalid); with too few of them it is None, never the highest value under a
 grander name. Rates are over passed + failed; the other states are counted
 beside them.
 """
@@ -73,7 +73,7 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
     return Summary(
         rows=tuple(row for row in rows if row.trials),
         faults=_counts(exchanges["fault"]),
-        stamps=_counts(exchanges["stamps"]),
+        stamps=_counts(exchanges.filter(pl.col("reads") > 0)["stamps"]),  # what never came has none
         merged_share=Figure(merged / reads if reads else None, reads),
         unknown_kinds=int(exchanges["unknown_packets"].sum()),
     )

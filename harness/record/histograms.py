@@ -1,6 +1,7 @@
-"""HdrHistograms: one per variant and metric, filled as results happen.
+"""HdrHistograms: one per phase, variant and metric.
 
-They are the source of the live percentiles and are written as ``.hgrm`` beside
+Filled as results happen they are the source of the live percentiles; filled
+from the journal, with what its audit found, they are written as ``.hgrm`` beside
 the tables, in the text form that HdrHistogram's own plotters read. Three
 significant digits: a value is right to 0.1 %. The percentiles of a report come
 from the raw values (`harness.stats.quantiles`); a test holds the two together.
@@ -27,25 +28,26 @@ US_PER_MS = 1000.0
 
 
 class Histograms:
-    """The histograms of a run, by variant and metric, in microseconds."""
+    """The histograms of a run, by phase, variant and metric, in microseconds."""
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, str], HdrHistogram] = {}
+        self._of: dict[tuple[str, str, str], HdrHistogram] = {}
 
     def add(self, result: Result) -> None:
         """Count the latencies of *result* in."""
-        for variant, metric, nanoseconds in latencies([result]):
-            histogram = self._of.get((variant, metric))
+        for metric, nanoseconds in latencies(result):
+            key = (result.phase, result.variant, metric)
+            histogram = self._of.get(key)
             if histogram is None:
-                histogram = self._of[variant, metric] = HdrHistogram(1, LONGEST_US, DIGITS)
+                histogram = self._of[key] = HdrHistogram(1, LONGEST_US, DIGITS)
             histogram.record_value(min(max(1, round(nanoseconds / 1000)), LONGEST_US))
 
     def count(self, metric: str) -> int:
-        """How many values of *metric* there are, over all variants."""
+        """How many values of *metric* there are, over all phases and variants."""
         return sum(histogram.get_total_count() for histogram in self._all(metric))
 
     def percentile_ms(self, metric: str, percentile: float) -> float | None:
-        """A percentile of *metric* over all variants so far, in ms; None without values."""
+        """A percentile of *metric* over all phases and variants so far, in ms; None without values."""
         whole = HdrHistogram(1, LONGEST_US, DIGITS)
         for histogram in self._all(metric):
             whole.add(histogram)
@@ -54,10 +56,18 @@ class Histograms:
         return float(whole.get_value_at_percentile(percentile)) / US_PER_MS
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``latency-<variant>-<metric>.hgrm`` for each, in ms; the paths written."""
-        paths = []
-        for (variant, metric), histogram in sorted(self._of.items()):
-            path = folder / f"latency-{filename(variant)}-{metric}.hgrm"
+        """Write ``latency-<variant>-<metric>.hgrm`` for each, in ms; the paths written.
+
+        The phase comes before the variant where there are several. What a file's name cannot
+        hold is replaced, and where that makes two names one, the later has a ~ at its end.
+        """
+        phases = {phase for phase, _, _ in self._of}
+        paths: list[Path] = []
+        for (phase, variant, metric), histogram in sorted(self._of.items()):
+            of = f"{phase}-{variant}" if len(phases) > 1 else variant
+            name = f"latency-{filename(of)}-{metric}"
+            while (path := folder / f"{name}.hgrm") in paths:
+                name += "~"
             try:
                 path.write_text("\n".join(distribution(histogram)) + "\n", encoding="ascii")
             except OSError as error:
@@ -66,7 +76,7 @@ class Histograms:
         return paths
 
     def _all(self, metric: str) -> Iterator[HdrHistogram]:
-        return (histogram for (_, name), histogram in self._of.items() if name == metric)
+        return (histogram for (_, _, name), histogram in self._of.items() if name == metric)
 
 
 def distribution(histogram: HdrHistogram) -> Iterator[str]:

@@ -17,7 +17,7 @@ import polars as pl
 from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
 from harness.grade.checks import Grade
-from harness.grade.states import Standing
+from harness.grade.states import Standing, State
 from harness.metrics import (
     CountTokens,
     answer_ns,
@@ -154,6 +154,11 @@ class Judged:
     findings: Mapping[str, Sequence[Finding]]
     standing: Standing
 
+    @property
+    def took_effect(self) -> bool:
+        """Whether its times may be called those of its variant: no setting was seen to be ignored."""
+        return self.standing.state is not State.INVALID
+
 
 @dataclass(slots=True)
 class Tables:
@@ -174,7 +179,9 @@ class Tables:
             packets = _packet_rows(exchange)
             findings = judged.findings.get(exchange.exchange_id, ())
             row = _exchange_row(exchange, packets, self.count_tokens)
-            self._put("exchanges", {**row, "trial_id": result.trial_id, "audit": worst(findings)})
+            row |= {"trial_id": result.trial_id, "audit": worst(findings)}
+            row |= {"counted": counts(exchange) and judged.took_effect}
+            self._put("exchanges", row)
             for call in _tool_call_rows(exchange):
                 self._put("tool_calls", call)
             for packet in packets:
@@ -215,7 +222,6 @@ def _exchange_row(
         "answer_ms": milliseconds(answer_ns(exchange)),
         "total_ms": milliseconds(total_ns(exchange)),
         "longest_gap_ms": milliseconds(longest_gap_ns(exchange)),
-        "counted": counts(exchange),
         "reads": len(exchange.read_ends),
         "merged_reads": len({packet["seen_ns"] for packet in packets if packet["merged"]}),
         "model_asked": _model_asked(exchange),

@@ -68,4 +68,4 @@ def test_an_exchange_without_text_has_no_ttft_rather_than_a_zero() -> None:
 )
 def test_only_whole_first_attempts_stand_in_latency_figures(one: Exchange, stands: bool) -> None:
     assert metrics.counts(one) is stands
-    assert bool(list(metrics.latencies([result(one)]))) is stands
+    assert bool(list(metrics.latencies(result(one)))) is stands

@@ -13,12 +13,12 @@ from msgspec import structs
 
 from harness.audit import audit
 from harness.grade.checks import Grade
-from harness.grade.states import standing
+from harness.grade.states import Standing, State, standing
 from harness.record.histograms import DIGITS, LONGEST_US, Histograms
 from harness.record.store import new_run, point_latest
 from harness.record.tables import SCHEMAS, Judged, Tables, write
 from harness.record.tokens import count_tokens
-from harness.result import Exchange, Result, Skip
+from harness.result import Exchange, Failure, Fault, Result, Skip, Step
 from harness.stats.quantiles import quantile
 from harness.summarise import summarise
 from tests.replies import IDS, MS, SESSION, STOP, answer, delta, exchange, packet, result, searched
@@ -118,6 +118,23 @@ def test_a_summary_counts_states_and_gives_quantiles_only_of_enough_values() -> 
     assert (other.ttft_p50_ms.value, other.ttft_p50_ms.n) == (None, 1)
 
 
+def test_the_times_of_a_trial_whose_setting_was_ignored_are_in_no_figure() -> None:
+    tables = Tables(count_tokens)
+    for one, state in ((timed(10), State.PASSED), (timed(900, trial_id="u"), State.INVALID)):
+        tables.add(Judged(one, (), {}, Standing(state, "")))
+    frames = tables.frames()
+    assert frames["exchanges"]["counted"].to_list() == [True, False]
+    (row,) = summarise(frames, ["base"]).rows
+    assert (row.trials, row.invalid, row.ttft_p50_ms.n) == (2, 1, 1)
+
+
+def test_an_exchange_that_brought_nothing_is_not_said_to_have_stamps_of_ours() -> None:
+    refused = structs.replace(
+        exchange([], status=None, failure=Failure(Fault.CONNECT, Step.CONNECT, "refused")), stamps="user"
+    )
+    assert summarise(tabled(timed(10), result(refused, trial_id="u")), ["base"]).stamps == {"kernel": 1}
+
+
 def test_nothing_judged_has_no_pass_rate() -> None:
     (row,) = summarise(tabled(result(skip=Skip.BUDGET)), ["base"]).rows
     assert row.pass_rate is None
@@ -159,6 +176,19 @@ def test_histograms_are_written_one_for_each_variant_and_metric(tmp_path: Path) 
     lines = (tmp_path / "latency-candidate_a+b-ttft.hgrm").read_text().splitlines()
     assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
     assert "TotalCount     =       29.000" in lines[-2]
+
+
+def test_phases_are_never_pooled_and_no_histogram_overwrites_another(tmp_path: Path) -> None:
+    histograms = Histograms()
+    for phase in ("quiet", "busy"):
+        for variant in ("a b", "a_b"):
+            histograms.add(structs.replace(timed(10, variant=variant), phase=phase))
+    paths = histograms.write(tmp_path)
+    assert len(set(paths)) == len(list(tmp_path.iterdir())) == 4 * 4
+    names = sorted(
+        path.name for path in paths if path.name.startswith("latency-busy-") and "ttft" in path.name
+    )
+    assert names == ["latency-busy-a_b-ttft.hgrm", "latency-busy-a_b-ttft~.hgrm"]
 
 
 def test_a_histogram_is_written_in_milliseconds_as_hdrhistogram_would_write_it(tmp_path: Path) -> None:
