@@ -47,14 +47,16 @@ def audit(
     *called* are, for each tool id, the names by which the model calls it: one
     row of `GET /tool` may have several. A reply that broke shows nothing, since
     a tool may have been on its way: only a finished one can have ignored
-    something.
+    something. Nor does an answer that is a bare string, which has no place for calls.
     """
-    finished = transcript.outcome in {Outcome.SUCCESS, Outcome.EMPTY}
+    shows_calls = transcript.packets > 0 or bool(transcript.assistant_message_ids)
+    finished = shows_calls and transcript.outcome in {Outcome.SUCCESS, Outcome.EMPTY}
     findings = []
     for setting, asked in request.items():
         match setting:
             case "allowed_tool_ids":
-                findings.append(_allowed(asked, transcript.tool_calls, called))
+                names = _top_level(transcript.tool_calls, research=bool(request.get("deep_research")))
+                findings.append(_allowed(asked, names, called, shown=shows_calls))
             case "forced_tool_id":
                 findings.append(_forced(asked, transcript.tool_calls, called, finished=finished))
             case "deep_research" if asked:
@@ -71,16 +73,25 @@ def worst(findings: Iterable[Finding]) -> Word | None:
     return max((finding.word for finding in findings), key=list(Word).index, default=None)
 
 
-def _allowed(asked: list[int], calls: Sequence[ToolCall], called: Mapping[int, Sequence[str]]) -> Finding:
-    # Nested calls belong to a research agent, which the server equips by itself.
-    names = [call.name for call in calls if call.name and call.placement and call.placement[2] is None]
+def _top_level(calls: Sequence[ToolCall], *, research: bool) -> list[str]:
+    """The names of the calls that the model itself made; the server equips its research agents by itself.
+
+    Calls of an answer that was not streamed have no placement: those of agents are among them.
+    """
+    top = (call.placement[2] is None if call.placement else not research for call in calls)
+    return [call.name for call, own in zip(calls, top, strict=True) if own and call.name]
+
+
+def _allowed(
+    asked: list[int], names: Sequence[str], called: Mapping[int, Sequence[str]], *, shown: bool
+) -> Finding:
     allowed = {name for tool in asked for name in called.get(tool, ())} | {MEMORY_TOOL, RESEARCH_AGENT}
     outside = [name for name in names if name not in allowed]
     wanted = ", ".join(_name(tool, called) for tool in asked) or "none"
     if outside and all(tool in called for tool in asked):
         return Finding("allowed_tool_ids", wanted, _list(outside), Word.IGNORED)
     # A tool whose names could not be looked up may be the one that was called.
-    word = Word.NOT_SHOWN if outside else Word.TOOK_EFFECT if names else Word.NOT_EXERCISED
+    word = Word.NOT_SHOWN if outside or not shown else Word.TOOK_EFFECT if names else Word.NOT_EXERCISED
     return Finding("allowed_tool_ids", wanted, _list(names), word)
 
 

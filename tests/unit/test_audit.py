@@ -1,8 +1,9 @@
+import json
 from typing import Any
 
 import pytest
 
-from harness.audit import Word, audit, worst
+from harness.audit import RESEARCH_AGENT, Word, audit, worst
 from harness.sigma.transcript import Transcript
 from tests.replies import IDS, SESSION, STOP, answer, delta, exchange, packet, searched
 
@@ -24,6 +25,20 @@ def read(*lines: str) -> Transcript:
 
 
 PLAIN, SEARCH, CUSTOM = read(*answer("hi")[2:]), read(*searched(*END)), read(*WEATHER, *END)
+CALLS = {"answer": "done", "message_id": 2, "tool_calls": [{"tool_name": "internal_search"}]}
+AGENTS = {
+    "answer": "done",
+    "message_id": 2,
+    "tool_calls": [{"tool_name": "open_url"}, {"tool_name": RESEARCH_AGENT}],
+}
+
+
+def whole(document: object) -> Transcript:
+    transcript = exchange([json.dumps(document)], content_type="application/json").transcript
+    assert transcript is not None
+    return transcript
+
+
 RESEARCH = read(packet("deep_research_plan_start"), packet("deep_research_plan_delta", content="1."), *END)
 
 
@@ -45,6 +60,15 @@ RESEARCH = read(packet("deep_research_plan_start"), packet("deep_research_plan_d
         ({"deep_research": True}, PLAIN, Word.IGNORED),
         ({"deep_research": True}, SEARCH, Word.IGNORED),
         ({"deep_research": True}, read(delta("cut")), Word.NOT_SHOWN),
+        ({"allowed_tool_ids": [3]}, whole(CALLS), Word.IGNORED),
+        ({"allowed_tool_ids": [1]}, whole(CALLS), Word.TOOK_EFFECT),
+        ({"forced_tool_id": 1}, whole(CALLS), Word.TOOK_EFFECT),
+        ({"forced_tool_id": 3}, whole(CALLS), Word.IGNORED),
+        ({"deep_research": True}, whole(AGENTS), Word.TOOK_EFFECT),
+        ({"deep_research": True}, whole(CALLS), Word.IGNORED),
+        ({"allowed_tool_ids": []}, whole("a bare string"), Word.NOT_SHOWN),
+        ({"forced_tool_id": 1}, whole("a bare string"), Word.NOT_SHOWN),
+        ({"deep_research": True}, whole("a bare string"), Word.NOT_SHOWN),
         ({"llm_override": {"model_version": "m"}}, PLAIN, Word.NOT_SHOWN),
         ({"search_filters": {"source_type": ["web"]}}, SEARCH, Word.NOT_SHOWN),
     ],
@@ -77,3 +101,8 @@ def test_the_tools_of_a_research_agent_and_the_memory_tool_are_not_held_against_
     ]
     (finding,) = audit({"allowed_tool_ids": []}, read(*nested, *END), CALLED)
     assert finding.word is Word.TOOK_EFFECT
+
+
+def test_the_tools_of_research_agents_are_the_servers_own_choice_streamed_or_not() -> None:
+    findings = audit({"allowed_tool_ids": [1], "deep_research": True}, whole(AGENTS), CALLED)
+    assert [finding.word for finding in findings] == [Word.NOT_EXERCISED, Word.TOOK_EFFECT]
