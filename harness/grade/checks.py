@@ -65,7 +65,7 @@ def ungraded(reason: str) -> Opinion:
 def grade(result: Result, trial: Trial) -> list[Grade]:
     """The grades of *result*: each turn's checks on its last attempt, then those on the conversation.
 
-    Turns that were not sent are not graded.
+    Turns that were not sent are not graded, and a conversation that we cut short is not as a whole.
     """
     sent = {exchange.turn_id: exchange for exchange in result.turns}
     grades = [
@@ -74,7 +74,7 @@ def grade(result: Result, trial: Trial) -> list[Grade]:
         if str(turn.id) in sent
         for expect in turn.assert_ or (IMPLICIT,)
     ]
-    if sent:
+    if sent and result.skip is None:
         whole = tuple(sent.values())
         grades += [_grade(expect, None, whole) for expect in trial.case.conversation_asserts]
     return grades
@@ -108,13 +108,25 @@ def check(expect: Expect, exchanges: Sequence[Exchange]) -> Opinion:
         case "ttft":
             return _ttft(exchanges, expect.threshold)
         case "trajectory:tool-used":
-            return _tool_used(list(_calls(exchanges)), expect.value)
+            return _broken(exchanges) or _tool_used(list(_calls(exchanges)), expect.value)
         case "contains" | "icontains" | "equals" | "regex" as kind:
-            if exchanges[-1].failure is not None or exchanges[-1].transcript is None:
-                return ungraded(f"no whole answer: {exchanges[-1].failure}")
-            return _text(kind, exchanges[-1].transcript.answer, str(expect.value))
+            return _broken(exchanges) or _text(kind, _answer(exchanges[-1]), str(expect.value))
         case _:
             raise AssertionError(f"unreachable: {expect.type} was let through by the suite reader")
+
+
+def _broken(exchanges: Sequence[Exchange]) -> Opinion | None:
+    """Why a reply is no whole one: what it lacks, a word or a call, may have been on its way."""
+    for exchange in exchanges:
+        if exchange.failure is not None:
+            return ungraded(f"no whole answer: {exchange.failure}")
+        if exchange.transcript is None or exchange.transcript.outcome is Outcome.TRUNCATED:
+            return ungraded("no whole answer: we cut it off")
+    return None
+
+
+def _answer(exchange: Exchange) -> str:
+    return "" if exchange.transcript is None else exchange.transcript.answer
 
 
 def _text(kind: str, answer: str, wanted: str) -> Opinion:
@@ -136,9 +148,10 @@ def _complete(exchanges: Sequence[Exchange]) -> Opinion:
     for exchange in exchanges:
         if exchange.failure is not None:
             return failed(f"turn {exchange.turn_id}: {exchange.failure}")
-        if exchange.transcript is None or exchange.transcript.outcome is not Outcome.SUCCESS:
-            outcome = exchange.transcript.outcome if exchange.transcript else "no reply"
-            return failed(f"turn {exchange.turn_id}: outcome {outcome}")
+        if exchange.transcript is None or exchange.transcript.outcome is Outcome.TRUNCATED:
+            return ungraded(f"turn {exchange.turn_id}: we cut it off")  # else it would be a failure
+        if exchange.transcript.outcome is not Outcome.SUCCESS:
+            return failed(f"turn {exchange.turn_id}: outcome {exchange.transcript.outcome}")
     return passed("stop packet seen, no error, an answer")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from harness.grade.checks import check, grade
 from harness.plan import Trial, make_plan
-from harness.result import Exchange, Failure, Fault, Step
+from harness.result import Exchange, Failure, Fault, Skip, Step
 from harness.suite.model import Expect
 from harness.suite.read import parse_suite
 from tests.replies import IDS, SESSION, START, STOP, answer, delta, exchange, packet, result, searched
@@ -13,6 +13,7 @@ from tests.replies import IDS, SESSION, START, STOP, answer, delta, exchange, pa
 PARIS = exchange(answer("The capital is ", "Paris."))
 SEARCHED = exchange([SESSION, IDS, *searched(), packet("message_start", 1), delta("30 days", 1), STOP])
 RESET = exchange(answer("The cap")[:-1], failure=Failure(Fault.DISCONNECTED, Step.BODY, "reset by peer"))
+CUT = exchange(answer("The cap")[:-1])
 SILENT = exchange([SESSION, IDS, START, STOP])
 
 
@@ -53,6 +54,24 @@ def test_a_check_finds_what_it_says(expect: Any, one: Exchange, passed: bool) ->
 @pytest.mark.parametrize("kind", ["contains", "equals", "regex", "icontains"])
 def test_an_answer_that_broke_neither_contains_a_text_nor_lacks_it(kind: str) -> None:
     assert verdict({"type": kind, "value": "cap"}, RESET) is None
+
+
+def test_a_call_may_have_been_on_its_way_when_the_reply_broke() -> None:
+    assert verdict({"type": "trajectory:tool-used", "value": "internal_search"}, RESET) is None
+    assert (
+        verdict({"type": "trajectory:tool-used", "value": {"name": "x", "max": 0}}, SEARCHED, RESET) is None
+    )
+
+
+def test_what_we_cut_off_ourselves_has_neither_failed_nor_passed() -> None:
+    checks = "[{type: contains, value: Rome}, stream-complete, {type: not-contains, value: Rome}]"
+    grades = grade(result(CUT, skip=Skip.BUDGET), trial(checks))
+    assert [one.passed for one in grades] == [None, None, None]
+    text = "suite: s\ntarget: standin\nprompts:\n  - turns: [{message: a}, {message: b}]\n    assert: "
+    case = text + "[{type: contains, value: Rome}]\n"
+    (talk,) = make_plan(parse_suite(case, path=Path("s.yaml"), environ={})).trials
+    assert [one.turn_id for one in grade(result(PARIS, skip=Skip.BUDGET), talk)] == ["1"]
+    assert [one.turn_id for one in grade(result(PARIS), talk)] == ["1", None]
 
 
 def test_a_reply_that_was_not_streamed_has_no_ttft_to_grade() -> None:
