@@ -1,9 +1,11 @@
 """A Sigma of our own, in a process of its own, for as long as a block lasts."""
 
-import subprocess
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 import anyio
 import anyio.abc
@@ -13,6 +15,7 @@ from harness.errors import StandinError
 
 READY_S = 20.0
 END_S = 3.0
+LAST_WORDS = 2000
 
 
 @asynccontextmanager
@@ -23,34 +26,34 @@ async def local_sigma(dialect: str = "sigma") -> AsyncIterator[str]:
     itself when this process dies. Raises `StandinError` where it does not come up.
     """
     command = [sys.executable, "-m", "harness", "serve", "--port", "0", "--dialect", dialect, "--with-parent"]
-    # In a session of its own: a Ctrl-C is for us, and the trials under way still need their Sigma.
-    async with await anyio.open_process(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        try:
-            yield await _ready(process)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await _end(process)
+    # What it says goes into a file: a pipe that nobody empties would bring it to a halt once it is full.
+    with TemporaryFile() as said:
+        # In a session of its own: a Ctrl-C is for us, and the trials under way still need their Sigma.
+        async with await anyio.open_process(command, stderr=said, start_new_session=True) as process:
+            try:
+                yield await _ready(process, said)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _end(process)
 
 
-async def _ready(process: anyio.abc.Process) -> str:
+async def _ready(process: anyio.abc.Process, said: IO[bytes]) -> str:
     line = b""
     if process.stdout is not None:
-        with anyio.move_on_after(READY_S), suppress(anyio.EndOfStream, anyio.IncompleteRead):
+        broken = (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound)
+        with anyio.move_on_after(READY_S), suppress(*broken):
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)
     match line.decode(errors="replace").split():
         case ["ready", url]:
             return url
         case _:
-            said = await _last_words(process)
-            raise StandinError(f"the stand-in did not come up within {READY_S:g} s{said}")
+            raise StandinError(f"the stand-in did not come up within {READY_S:g} s{_last_words(said)}")
 
 
-async def _last_words(process: anyio.abc.Process) -> str:
-    said = b""
-    if process.stderr is not None:
-        with anyio.move_on_after(1), suppress(anyio.EndOfStream):
-            said = await process.stderr.receive(2000)
-    return f"; it said: {said.decode(errors='replace').strip()}" if said else ""
+def _last_words(said: IO[bytes]) -> str:
+    size = os.fstat(said.fileno()).st_size
+    last = os.pread(said.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
+    return f"; it said: {last.decode(errors='replace').strip()}" if last else ""
 
 
 async def _end(process: anyio.abc.Process) -> None:
