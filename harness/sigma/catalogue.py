@@ -20,6 +20,9 @@ from harness.errors import TargetError, did_you_mean
 from harness.sigma.client import Client
 from harness.suite.model import LlmOverride, Settings
 
+PROBE_S = 10.0
+"""How long a server may take to say that it is well; even a saturated one says so at once (wire 5.10)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -56,22 +59,36 @@ class Catalogue:
 
 
 async def probe(client: Client) -> None:
-    """Raise `TargetError`, with the likely fix, unless a Sigma answers at the client's address."""
+    """Raise `TargetError`, with the likely fix, unless a Sigma answers and knows the key.
+
+    `/health` asks for no key and `/me` does. A key that may chat but not ask who it is,
+    or a server without that page, passes.
+    """
     base = client.address.base_url
     try:
-        response = await client.get("/health")
-        if response.is_success:
-            return
-        prefixed = await client.get("/api/health")
+        health = await client.get("/health", silence_s=PROBE_S)
+        well = _well(health)
+        prefixed = not well and _well(await client.get("/api/health", silence_s=PROBE_S))
+        me = await client.get("/me") if well else None
     except httpx.TransportError as error:
         raise TargetError(
             f"{base}: no Sigma answers ({_reason(error)}); is it running, and is target.base_url right?"
         ) from error
-    if prefixed.is_success:
+    if prefixed:
         raise TargetError(f"{base}: answers under /api; set target.base_url to {base.rstrip('/')}/api")
-    raise TargetError(
-        f"{base}: GET /health answered {response.status_code}, so this is not a Sigma that is well"
-    )
+    if me is None:
+        page = "a web page" if health.is_success else str(health.status_code)
+        raise TargetError(f"{base}: GET /health answered {page}, so this is not a Sigma that is well")
+    if me.status_code == 401 or (me.status_code == 403 and "not authenticated" in me.text):
+        key = (
+            "the API key was refused" if client.address.api_key else "an API key is wanted, and there is none"
+        )
+        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); is SIGMA_API_KEY right?")
+
+
+def _well(response: httpx.Response) -> bool:
+    """A 200 that is no web page: the front door shows one for any path that is not the API's."""
+    return response.is_success and "html" not in response.headers.get("content-type", "")
 
 
 async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
@@ -86,7 +103,7 @@ async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
             response = await client.get(path)
         except httpx.TransportError as error:
             raise TargetError(f"{client.address.base_url}{path}: {_reason(error)}") from error
-        if response.is_success:
+        if _well(response):
             return response.json()
         refused[path] = f"GET {path} answered {response.status_code}"
         return None

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from harness import __version__
+from harness.errors import UsageError
 from harness.sigma.request import SEND
 
 CONNECT_S = 10.0
@@ -39,6 +40,10 @@ class Client:
         # identity: the bytes that are stamped are the bytes that are read.
         headers = {"accept-encoding": "identity", "user-agent": f"sigma-harness/{__version__}"}
         if address.api_key:
+            if not (address.api_key.isascii() and address.api_key.isprintable()):
+                raise UsageError(
+                    "the API key has characters that no header can hold: a line break, an accent ..."
+                )
             headers["authorization"] = f"Bearer {address.api_key}"
         self.address = address
         self._http = httpx.AsyncClient(
@@ -85,6 +90,6 @@ class Client:
         """Ask the server to end the run of a session; closing the connection does not (wire 4.4)."""
         return await self._http.post(f"/chat/stop-chat-session/{session_id}")
 
-    async def get(self, path: str) -> httpx.Response:
+    async def get(self, path: str, *, silence_s: float = SILENCE_S) -> httpx.Response:
         """The response to a look-up."""
-        return await self._http.get(path)
+        return await self._http.get(path, timeout=httpx.Timeout(silence_s, connect=CONNECT_S))
