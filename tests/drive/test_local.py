@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_stand_in_that_says_more_than_a_pipe_holds_is_not_held_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONVERBOSE", "1")  # a line to standard error for every import: some 100 KB
+    monkeypatch.setenv("PYTHONVERBOSE", "2")  # every file it tries to import, on standard error: 600 KB
     with anyio.fail_after(30):
         async with local_sigma() as url, httpx.AsyncClient() as http:
             assert (await http.get(f"{url}/health")).is_success
