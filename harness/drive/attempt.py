@@ -212,9 +212,7 @@ async def _send(draft: _Draft, client: Client, now: Clock) -> None:
 
 async def _open_session(draft: _Draft, client: Client, now: Clock) -> None:
     """Make the session ahead of its first turn: to stop a run one needs its id (wire 3, hazard d)."""
-    response = await client.create_session(
-        session_info(draft.settings, dialect="onyx", description=draft.title)
-    )
+    response = await client.create_session(session_info(draft.settings, description=draft.title))
     draft.session_ns = now()
     said, status = f"create-chat-session: {response.text[:300]}", response.status_code
     if not response.is_success:

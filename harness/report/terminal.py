@@ -44,8 +44,7 @@ def notes(summary: Summary) -> Iterator[str]:
         f"TTFT: from the turn being sent to the first packet of answer text, ms; n = {values} exchanges. "
         "Tokens: o200k estimate."
     )
-    if any(row.ttft_p95_ms.value is None and row.ttft_p95_ms.n for row in summary.rows):
-        yield f"{DASH} p95 needs {least_count(950)} values; more of them with --repeat."
+    yield from _why_dashes(summary.rows)
     if summary.faults:
         yield "faults: " + ", ".join(f"{fault} {count}" for fault, count in summary.faults.items())
     retried = sum(row.retried for row in summary.rows)
@@ -55,6 +54,16 @@ def notes(summary: Summary) -> Iterator[str]:
         yield f"{summary.stamps['user']} exchanges have our stamps, not the kernel's: our delay is in them."
     if summary.unknown_kinds:
         yield f"{summary.unknown_kinds} packets of unknown kinds were kept and passed over."
+
+
+def _why_dashes(rows: Iterable[Row]) -> Iterator[str]:
+    known = [(row.ttft_p50_ms, row.ttft_p95_ms) for row in rows]
+    if any(p50.n == 0 for p50, _ in known):
+        yield f"{DASH} no TTFT where no reply that counts streamed an answer."
+    if any(p50.value is None and p50.n for p50, _ in known):
+        yield f"{DASH} p50 needs {least_count(500)} values."
+    if any(p95.value is None and p95.n for _, p95 in known):
+        yield f"{DASH} p95 needs {least_count(950)} values; more of them with --repeat."
 
 
 def reasons(not_passed: Iterable[NotPassed], limit: int = 12) -> Iterator[Text]:
@@ -86,7 +95,8 @@ STYLES = {
 
 
 def _cells(row: Row, *, phases: bool) -> Iterator[RenderableType]:
-    yield f"{row.variant} ({row.phase})" if phases else row.variant
+    # As it was written: of a str, rich would read [...] as markup.
+    yield Text(f"{row.variant} ({row.phase})" if phases else row.variant)
     yield str(row.trials)
     for state in State:
         count = getattr(row, state)

@@ -13,22 +13,16 @@ SEND = "/chat/send-chat-message"
 
 
 def request_body(
-    message: str,
-    settings: Settings,
-    *,
-    dialect: str,
-    session_id: str | None = None,
-    description: str | None = None,
+    message: str, settings: Settings, *, dialect: str, session_id: str | None = None
 ) -> dict[str, Any]:
     """The JSON object to send for *message* under *settings*, whose names are ids by now.
 
-    Without *session_id* the server makes a session, of the settings' persona and
-    project; *description* is its title, where the dialect has one.
+    Without *session_id* the server makes a session, of the settings' persona and project.
     """
     body: dict[str, Any] = {"message": message}
     if session_id is not None:
         body["chat_session_id"] = session_id
-    elif info := session_info(settings, dialect=dialect, description=description):
+    elif info := session_info(settings):
         body["chat_session_info"] = info
     if settings.llm_override is not None:
         body["llm_override"] = override(settings.llm_override)
@@ -45,11 +39,16 @@ def request_body(
     return body
 
 
-def session_info(settings: Settings, *, dialect: str, description: str | None = None) -> dict[str, Any]:
-    """`chat_session_info`: whose session a new conversation gets; empty for all defaults."""
-    info: dict[str, Any] = {"persona_id": settings.persona_id, "project_id": settings.project_id}
-    if dialect == "onyx":
-        info["description"] = description
+def session_info(settings: Settings, *, description: str | None = None) -> dict[str, Any]:
+    """`chat_session_info`: whose session a new conversation gets; empty for all defaults.
+
+    *description* is its title, which only onyx has.
+    """
+    info = {
+        "persona_id": settings.persona_id,
+        "project_id": settings.project_id,
+        "description": description,
+    }
     return {key: value for key, value in info.items() if value is not None}
 
 

@@ -1,0 +1,101 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from harness.record.histograms import Histograms
+from harness.report.live import Tally, duration
+from harness.report.terminal import notes, reasons, shortened, summary_table
+from harness.result import Failure, Fault, Skip, Step
+from harness.summarise import Figure, Row, Summary
+from tests.replies import answer, exchange, result
+
+SECOND = 1_000_000_000
+
+
+def row(variant: str = "base", *, p50: Figure, p95: Figure) -> Row:
+    return Row(
+        variant=variant,
+        phase="main",
+        trials=3,
+        passed=1,
+        failed=0,
+        error=1,
+        invalid=0,
+        not_run=1,
+        pass_rate=1.0,
+        ttft_p50_ms=p50,
+        ttft_p95_ms=p95,
+        total_p50_ms=p50,
+        tokens_per_s_p50=p50,
+        tool_calls=5,
+        tool_errors=2,
+        retried=0,
+    )
+
+
+def summary(*rows: Row) -> Summary:
+    return Summary(rows=rows, faults={}, stamps={"kernel": 3}, merged_share=Figure(0.0, 3), unknown_kinds=0)
+
+
+def shown(of: Summary) -> str:
+    console = Console(file=StringIO(), width=200)
+    console.print(summary_table(of))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_name_is_shown_as_it_is_written_brackets_and_all() -> None:
+    text = shown(summary(row("fast [v2] [/bold]", p50=Figure(80.25, 40), p95=Figure(1234.5, 40))))
+    assert "fast [v2] [/bold]" in text
+    assert "80.2 ms" in text
+    assert "1,234 ms" in text
+    assert "5 (2 failed)" in text
+
+
+@pytest.mark.parametrize(
+    ("p50", "p95", "why"),
+    [
+        (Figure(None, 0), Figure(None, 0), ["no TTFT"]),
+        (Figure(None, 1), Figure(None, 1), ["p50 needs 2", "p95 needs 20"]),
+        (Figure(50.0, 19), Figure(None, 19), ["p95 needs 20"]),
+        (Figure(50.0, 20), Figure(90.0, 20), []),
+    ],
+)
+def test_a_dash_is_explained_beneath_the_table(p50: Figure, p95: Figure, why: list[str]) -> None:
+    dashes = [note for note in notes(summary(row(p50=p50, p95=p95))) if note.startswith("–")]
+    assert len(dashes) == len(why)
+    assert all(wanted in note for wanted, note in zip(why, dashes, strict=True))
+
+
+def test_repeats_that_did_not_pass_are_one_line_and_long_lists_end_with_where_the_rest_is() -> None:
+    twice = [("failed", "a", "base", "no\n  Paris"), ("failed", "a", "base", "no Rome")]
+    many = [("error", f"case {n}", "base", "reset") for n in range(20)]
+    lines = [line.plain for line in reasons(twice + many)]
+    assert lines[0] == "failed  a [base] ×2: no Paris"
+    assert lines[-1] == "and 9 more, in trials.parquet"
+    assert len(lines) == 13
+
+
+def test_a_long_reason_is_cut_to_its_width() -> None:
+    assert shortened("x" * 9, 9) == "x" * 9
+    assert shortened("x" * 10, 9) == "x" * 8 + "…"
+
+
+def test_progress_counts_what_was_sent_and_guesses_the_rest_from_it() -> None:
+    now = [0]
+    tally = Tally(10, Histograms(), lambda: 2, lambda: now[0])
+    assert tally.line() == "0/10 done · 2 in flight · –/s · 0 errors"
+    now[0] = 4 * SECOND
+    tally.add(result(exchange(answer("yes"))))
+    tally.add(result(exchange(answer("y")[:-1], failure=Failure(Fault.DISCONNECTED, Step.BODY, "reset"))))
+    tally.add(result(skip=Skip.BUDGET))
+    assert tally.line() == "3/10 done · 2 in flight · 0.5/s · 1 errors · ETA 14 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(8.4, "8 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")],
+)
+def test_a_duration_is_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
