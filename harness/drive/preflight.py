@@ -18,6 +18,7 @@ from harness.errors import UsageError
 from harness.plan import Plan, Trial
 from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
 from harness.sigma.client import Address, Client
+from harness.suite import values
 from harness.suite.model import Settings, Suite
 
 KEY_VARIABLE = "SIGMA_API_KEY"
@@ -46,12 +47,22 @@ async def address_of(suite: Suite, target: str | None) -> AsyncIterator[Address]
     """
     own = suite.target
     if target is not None and target != "standin":
-        yield Address(target, own.dialect, environ.get(KEY_VARIABLE))
+        yield Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE))
     elif target is None and own.base_url is not None:
         yield Address(own.base_url, own.dialect, own.api_key.get_secret_value() if own.api_key else None)
     else:
         async with local_sigma(own.dialect) as url:
             yield Address(url, own.dialect)
+
+
+def _checked(target: str) -> str:
+    """*target*, by the rules of a suite's `base_url`: it is shown and kept, so no password may be in it."""
+    try:
+        return values.address(target)
+    except values.HiddenValueError as error:
+        raise UsageError(f"--target: {error}; the key is taken from {KEY_VARIABLE}") from None
+    except ValueError as error:
+        raise UsageError(f"--target {target}: {error}; or standin") from None
 
 
 async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue]:

@@ -50,7 +50,8 @@ def _zoned(value: str) -> str:
     return in_utc.isoformat().replace("+00:00", "Z")
 
 
-def _address(value: str) -> str:
+def address(value: str) -> str:
+    """*value*, if it is the URL of a server without anything secret in it. Raises `ValueError`."""
     if "@" in value:
         raise HiddenValueError("an address holds no user or password: secrets go into api_key")
     try:
@@ -126,7 +127,7 @@ Rate = Annotated[float, BeforeValidator(literals.rate)]
 Limit = Annotated[float | str, BeforeValidator(_limit)]
 AtLeastOne = Annotated[Whole, Field(ge=1)]
 Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(address)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Moment = Annotated[str, AfterValidator(_zoned)]
 FileName = Annotated[str, AfterValidator(_file_name)]

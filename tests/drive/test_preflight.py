@@ -1,12 +1,17 @@
 """What is noticed before anything is sent; a function answers in place of a network."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
+from harness.drive.preflight import look
 from harness.errors import TargetError, UsageError
+from harness.plan import make_plan
 from harness.sigma.catalogue import look_up, probe
 from harness.sigma.client import Address, Client
 from harness.suite.model import Settings
+from harness.suite.read import parse_suite
 from tests.conftest import Serving
 from tests.drive.test_odd_servers import Answer, Told
 
@@ -74,3 +79,20 @@ async def test_a_list_that_is_a_web_page_is_a_list_that_is_not_to_be_had() -> No
 def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     with pytest.raises(UsageError, match="the API key has characters that no header can hold"):
         Client(Address("http://sigma", api_key=key), Told(pages()))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("http://me:hunter2@sigma:8080", "--target: an address holds no user or password"),
+        ("sigma:8080", "--target sigma:8080: the address of a server is wanted"),
+        ("http://sigma/api?key=1", "an address ends before ?"),
+        ("stand-in", "or standin"),
+    ],
+)
+def test_a_target_on_the_command_line_keeps_the_rules_of_one_in_a_suite(target: str, said: str) -> None:
+    plan = make_plan(parse_suite("{target: standin, prompts: [{message: hi}]}", Path("s.yaml"), {}))
+    with pytest.raises(UsageError) as error:
+        look(plan, target)
+    assert said in str(error.value)
+    assert "hunter2" not in str(error.value)
