@@ -189,12 +189,29 @@ class Tables:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables as polars frames, by name."""
-        return {table: pl.DataFrame(self.columns[table], schema=schema) for table, schema in SCHEMAS.items()}
+        return {
+            table: pl.DataFrame([_series(name, self.columns[table][name], schema[name]) for name in schema])
+            for table, schema in SCHEMAS.items()
+        }
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         columns = self.columns[table]
         for name, values in columns.items():
             values.append(row[name])
+
+
+def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
+    """One column. An integer that its type cannot hold is null: servers may number as they like."""
+    try:
+        return pl.Series(name, values, dtype)
+    except (TypeError, OverflowError):
+        size = {pl.Int32: 1 << 31, pl.Int64: 1 << 63}.get(dtype)
+        if size is None:
+            raise
+        fitting = [
+            None if isinstance(value, int) and not -size <= value < size else value for value in values
+        ]
+        return pl.Series(name, fitting, dtype)
 
 
 MARKS = (

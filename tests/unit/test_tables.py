@@ -1,3 +1,4 @@
+import json
 import re
 from datetime import UTC, datetime
 from io import BytesIO
@@ -72,6 +73,16 @@ def test_a_reply_becomes_rows_in_every_table() -> None:
     assert frames["packets"]["seq"].to_list() == list(range(7))
     assert frames["grades"].rows() == [("t", "1", "contains", None, True, 1.0, 1.0, "there")]
     assert frames["trials"]["state"].to_list() == ["passed"]
+
+
+@pytest.mark.parametrize("number", [2**40, 2**63, 2**70, 2**200, -(2**70)])
+def test_a_number_that_no_column_holds_costs_its_cell_and_not_the_tables(number: int) -> None:
+    ids = json.dumps({"user_message_id": 2**70, "reserved_assistant_message_id": 7})
+    lines = [SESSION, ids, packet("message_start", number), delta("Paris", number), STOP]
+    frames = tabled(result(exchange(lines)))
+    (row,) = frames["exchanges"].to_dicts()
+    assert (row["user_message_id"], row["assistant_message_id"], row["packets"]) == (None, 7, 3)
+    assert frames["packets"]["turn_index"].to_list() == [None, None, 0]
 
 
 def test_packets_that_share_a_read_are_marked_all_but_the_last() -> None:
