@@ -76,6 +76,9 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     of the two. ``read_ends[i]`` is the offset in the body after the i-th read,
     which the kernel stamped ``arrived_ns[i]`` and our code saw at ``seen_ns[i]``.
 
+    *resent*: a kept connection proved dead before a byte of the answer came, and the request went
+    out once more on a new one; *sent_ns* is of the second time.
+
     *transcript* is a function of the body. It is not journalled; `journal.read`
     works it out again.
     """
@@ -94,6 +97,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     http_status: int | None = None
     content_type: str = ""
     stamps: str = "user"
+    resent: bool = False
     text: str = ""
     b64: bytes | None = None
     read_ends: tuple[int, ...] = ()

@@ -148,6 +148,7 @@ class _Draft:
             http_status=self.status,
             content_type=self.content_type,
             stamps=self.tape.stamps,
+            resent=self.tape.resent,
             text=text,
             b64=b64,
             read_ends=tuple(self.tape.ends),

@@ -58,6 +58,7 @@ EXCHANGES = {
     "error_code": pl.String,
     "http_status": pl.Int32,
     "stamps": pl.String,
+    "resent": pl.Boolean,
     "counted": pl.Boolean,
     "due_ns": pl.Int64,
     "began_ns": pl.Int64,
@@ -230,8 +231,8 @@ MARKS = (
 def _exchange_row(
     exchange: Exchange, packets: Sequence[Mapping[str, Any]], count_tokens: CountTokens
 ) -> dict[str, Any]:
-    same = ("exchange_id", "turn_id", "attempt", "http_status", "stamps", "due_ns", "began_ns", "session_ns")
-    times = ("connected_ns", "sent_ns", "headers_ns", "ended_ns")
+    same = ("exchange_id", "turn_id", "attempt", "http_status", "stamps", "resent")
+    times = ("due_ns", "began_ns", "session_ns", "connected_ns", "sent_ns", "headers_ns", "ended_ns")
     row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}
     row |= {f"{name}_ns": mark(exchange, name) for name in MARKS}
     row |= {

@@ -119,3 +119,12 @@ async def test_a_deep_research_that_may_be_under_way_is_not_asked_for_twice(
     again = f"  retry: {{attempts: 2, for: [reset]}}\n  deep_research: {json.dumps(research)}"
     one = await tried(broken, extra=again + "\nbudget: {deep_research: 1}")
     assert len(one.exchanges) == times
+
+
+async def test_a_request_that_the_transport_sent_twice_is_on_record() -> None:
+    def second(request: httpx.Request) -> httpx.Response:
+        request.extensions["tape"].resent = True
+        return httpx.Response(200, json={"answer": "yes", "message_id": 1})
+
+    one = await tried(second)
+    assert [exchange.resent for exchange in one.exchanges] == [True]

@@ -91,7 +91,8 @@ def test_packets_that_share_a_read_are_marked_all_but_the_last() -> None:
         **{name: getattr(one, name) for name in one.__struct_fields__}
         | {"read_ends": one.read_ends[-1:], "arrived_ns": one.arrived_ns[-1:], "seen_ns": one.seen_ns[-1:]}
     )
-    frames = tabled(result(merged))
+    frames = tabled(result(structs.replace(merged, resent=True)))
+    assert frames["exchanges"]["resent"].to_list() == [True]
     assert frames["packets"]["merged"].to_list() == [True, True, True, True, False]
     assert frames["exchanges"]["merged_reads"].to_list() == [1]
     assert frames["exchanges"]["reads"].to_list() == [1]
