@@ -9,16 +9,18 @@ refused a list (wire 5.5): then ids pass as they are, and names are an error
 that says why they cannot be looked up.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from harness.errors import TargetError, did_you_mean
 from harness.sigma.client import Client
 from harness.suite.model import LlmOverride, Settings
+
+Read = TypeVar("Read")
 
 PROBE_S = 10.0
 """How long a server may take to say that it is well; even a saturated one says so at once (wire 5.10)."""
@@ -92,32 +94,35 @@ def _well(response: httpx.Response) -> bool:
 
 
 async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
-    """The lists that *needed* refers to. Raises `TargetError` where the key is refused altogether."""
+    """The lists that *needed* refers to. Raises `TargetError` where nobody answers any more.
+
+    A list that is refused, or that cannot be read, is None in the answer.
+    """
     settings = list(needed)
     refused: dict[str, str] = {}
 
-    async def rows(path: str, *, wanted: bool) -> Any:
+    async def listed(path: str, read: Callable[[Any], Read], *, wanted: bool) -> Read | None:
         if not wanted:
             return None
         try:
             response = await client.get(path)
         except httpx.TransportError as error:
             raise TargetError(f"{client.address.base_url}{path}: {_reason(error)}") from error
-        if _well(response):
-            return response.json()
-        refused[path] = f"GET {path} answered {response.status_code}"
-        return None
+        if not _well(response):
+            refused[path] = f"GET {path} answered {response.status_code}"
+            return None
+        try:
+            return read(response.json())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            refused[path] = f"GET {path} answered with something that is no such list"
+            return None
 
-    tools = await rows("/tool", wanted=any(_uses_tools(one) for one in settings))
-    personas = await rows("/persona", wanted=any(one.persona_id is not None for one in settings))
-    providers = await rows("/llm/provider", wanted=any(one.llm_override is not None for one in settings))
-    listed, default = _providers(providers)
+    tools = await listed("/tool", _tools, wanted=any(_uses_tools(one) for one in settings))
+    personas = await listed("/persona", _personas, wanted=any(one.persona_id is not None for one in settings))
+    uses_models = any(one.llm_override is not None for one in settings)
+    providers, default = await listed("/llm/provider", _providers, wanted=uses_models) or (None, None)
     return Catalogue(
-        tools=None if tools is None else tuple(map(_tool, tools)),
-        personas=None if personas is None else {row["id"]: row["name"] for row in personas},
-        providers=listed,
-        default_provider=default,
-        refused=refused,
+        tools=tools, personas=personas, providers=providers, default_provider=default, refused=refused
     )
 
 
@@ -144,9 +149,12 @@ def _tool_id(wanted: int | str, catalogue: Catalogue, problems: list[str], where
     if catalogue.tools is None:
         problems += _unlisted(wanted, catalogue, "/tool", where)
         return wanted
-    for tool in catalogue.tools:
-        if wanted == tool.tool_id or wanted in tool.aliases:
-            return tool.tool_id
+    named = [tool.tool_id for tool in catalogue.tools if wanted == tool.tool_id or wanted in tool.aliases]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        problems.append(f"{where}: {wanted} names {len(named)} tools; write one of the ids {named}")
+        return wanted
     have = ", ".join(f"{tool.name} ({tool.tool_id})" for tool in catalogue.tools)
     near = did_you_mean(wanted, (tool.name for tool in catalogue.tools))
     problems.append(f"{where}: this Sigma has no tool {wanted}; it has {have}{near}")
@@ -177,12 +185,16 @@ def _check_model(chosen: LlmOverride, catalogue: Catalogue) -> Iterator[str]:
     if chosen.model_version is None and chosen.model_provider is None:
         return
     name = chosen.model_provider or catalogue.default_provider
+    if name is None:
+        known = ", ".join(one.name for one in catalogue.providers)
+        yield f"llm_override: this Sigma names no default provider; set model_provider to one of {known}"
+        return
     provider = next((one for one in catalogue.providers if one.name == name), None)
     if provider is None:
         have = [one.name for one in catalogue.providers]
         yield (
             f"llm_override.model_provider: this Sigma has no provider {name}; it has "
-            f"{', '.join(have)}{did_you_mean(name or '', have)}"
+            f"{', '.join(have)}{did_you_mean(name, have)}"
         )
     elif chosen.model_version is None:
         yield (
@@ -220,10 +232,16 @@ def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
                 yield operation["operationId"]
 
 
-def _providers(listed: Any) -> tuple[tuple[Provider, ...] | None, str | None]:
+def _tools(rows: Any) -> tuple[Tool, ...]:
+    return tuple(map(_tool, rows))
+
+
+def _personas(rows: Any) -> dict[int, str]:
+    return {row["id"]: row["name"] for row in rows}
+
+
+def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None]:
     """The providers and the default one's name; older servers answer with a bare list (wire 5.5)."""
-    if listed is None:
-        return None, None
     rows, default = (
         (listed, None) if isinstance(listed, list) else (listed["providers"], listed.get("default_text"))
     )

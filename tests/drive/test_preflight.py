@@ -8,9 +8,9 @@ import pytest
 from harness.drive.preflight import look
 from harness.errors import TargetError, UsageError
 from harness.plan import make_plan
-from harness.sigma.catalogue import look_up, probe
+from harness.sigma.catalogue import look_up, probe, resolve
 from harness.sigma.client import Address, Client
-from harness.suite.model import Settings
+from harness.suite.model import LlmOverride, Settings
 from harness.suite.read import parse_suite
 from tests.conftest import Serving
 from tests.drive.test_odd_servers import Answer, Told
@@ -73,6 +73,20 @@ async def test_a_list_that_is_a_web_page_is_a_list_that_is_not_to_be_had() -> No
     async with Client(Address("http://sigma"), Told(pages(rest=PAGE))) as client:
         catalogue = await look_up(client, [Settings(forced_tool_id=1)])
     assert catalogue.tools is None
+
+
+@pytest.mark.parametrize(
+    "odd", ["{", "null", "7", '"no"', "[1]", "[{}]", '{"providers": 1}', '{"detail": "?"}']
+)
+async def test_a_list_that_cannot_be_read_is_a_list_that_is_not_to_be_had(odd: str) -> None:
+    asked = Settings(forced_tool_id=1, persona_id=1, llm_override=LlmOverride(model_version="m"))
+    server = pages(rest=httpx.Response(200, text=odd))
+    async with Client(Address("http://sigma"), Told(server)) as client:
+        catalogue = await look_up(client, [asked])
+    assert (catalogue.tools, catalogue.personas, catalogue.providers) == (None, None, None)
+    assert catalogue.refused is not None
+    assert set(catalogue.refused) == {"/tool", "/persona", "/llm/provider"}
+    assert resolve(asked, catalogue) == (asked, [])
 
 
 @pytest.mark.parametrize("key", ["s\u00e9cret", "two\nlines"])

@@ -107,3 +107,20 @@ def test_where_a_list_is_refused_ids_pass_and_names_say_why_they_cannot() -> Non
     assert resolved({"forced_tool_id": "internal_search"}, refused)[1] == [
         "forced_tool_id: internal_search cannot be looked up by name (GET /tool answered 403); write the id"
     ]
+
+
+def test_a_name_that_two_tools_have_is_no_name() -> None:
+    twice = Catalogue(
+        tools=(Tool(4, "Weather", ("now",), ("Weather",)), Tool(9, "Weather", ("then",), ("Weather",)))
+    )
+    assert resolved({"forced_tool_id": "Weather"}, twice)[1] == [
+        "forced_tool_id: Weather names 2 tools; write one of the ids [4, 9]"
+    ]
+    assert resolved({"forced_tool_id": 9}, twice) == ({"forced_tool_id": 9}, [])
+
+
+def test_a_model_alone_needs_a_default_provider() -> None:
+    bare = Catalogue(providers=(Provider("OpenAI", ("gpt-5",)), Provider("Router", ("openai/*",))))
+    assert resolved({"llm_override": {"model_version": "gpt-5"}}, bare)[1] == [
+        "llm_override: this Sigma names no default provider; set model_provider to one of OpenAI, Router"
+    ]
