@@ -73,11 +73,13 @@ def _show(done: "Run", *, as_json: bool, talk: "Console") -> None:
     from harness.report.terminal import reasons, summary_table
 
     for warning in done.manifest.warnings:
-        talk.print(f"warning: {warning}", style="yellow", markup=False)
+        talk.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(done.summary), indent=2).decode())
     else:
-        Console(width=None if talk.is_terminal else 160).print(summary_table(done.summary))
+        figures = Console()
+        figures.width = figures.width if figures.is_terminal else 160
+        figures.print(summary_table(done.summary))
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)

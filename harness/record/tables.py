@@ -308,8 +308,10 @@ def write(frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
         try:
             frame.write_parquet(partial, metadata={"sigma_harness_schema_version": str(SCHEMA_VERSION)})
             partial.replace(path)
-        except OSError as error:
-            raise RunDirectoryError(f"{path}: cannot be written: {error.strerror or error}") from error
+        except (OSError, pl.exceptions.ComputeError) as error:  # to polars a full disk is often the latter
+            partial.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or error
+            raise RunDirectoryError(f"{path}: cannot be written: {reason}") from error
 
 
 def _trial_row(judged: Judged) -> dict[str, Any]:

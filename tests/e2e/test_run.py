@@ -161,6 +161,17 @@ def test_a_journal_that_can_take_no_more_ends_the_run_with_4_and_keeps_what_it_h
     assert left_behind(tmp_path) == set()
 
 
+def test_tables_that_cannot_be_written_end_the_run_with_4_and_the_journal_is_whole(tmp_path: Path) -> None:
+    full = ["bash", "-c", 'ulimit -f 12 && exec "$@"', "bash", *HARNESS, "run", str(suite(tmp_path, SMALL))]
+    done = subprocess.run(full, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == Exit.ENVIRONMENT, done.stderr
+    assert "exchanges.parquet: cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    (run,) = (tmp_path / "results" / "small").glob("2*")
+    assert len(list(read(run / "journal-0.jsonl"))) == 1
+    assert list(run.glob("*.partial")) == []
+
+
 def test_ctrl_c_before_the_first_trial_ends_with_3(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
