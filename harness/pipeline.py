@@ -168,6 +168,10 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
         if judged.took_effect:
             histograms.add(result)
     frames = tables.frames()
+    if len(frames["trials"]) != manifest.planned:
+        raise AssertionError(
+            f"{manifest.planned} trials were planned and {len(frames['trials'])} have a result"
+        )
     summary = summarise(frames, plan.variants)
     exit_code = exit_of(summary, interrupted=manifest.interrupted)
     manifest = structs.replace(manifest, exit_code=int(exit_code))

@@ -191,5 +191,7 @@ def _arm(case: Case, name: str, variant: Variant) -> _Arm:
     settings = tuple(effective(turn, variant) for turn in case.turns)
     sent = [case.case_id, name]
     for turn, with_settings in zip(case.turns, settings, strict=True):
-        sent += [turn.message or "", with_settings.model_dump_json(exclude_none=True)]
+        # The time limit is ours: Sigma is sent the same with another one.
+        asked = with_settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
+        sent += [turn.message or "", asked]
     return _Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())

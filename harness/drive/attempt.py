@@ -205,6 +205,9 @@ async def _send(draft: _Draft, client: Client, now: Clock) -> None:
         draft.status = response.status_code
         draft.content_type = response.headers.get("content-type", "")
         draft.retry_after_s = _seconds(response.headers.get("retry-after"))
+        if response.has_redirect_location:
+            said = f"redirected to {response.headers['location']}; is target.base_url right?"
+            draft.failure = Failure(Fault.HTTP, Step.HEADERS, said, http_status=draft.status)
         async for _ in response.aiter_raw():
             pass  # the tape has it
     finally:

@@ -53,6 +53,7 @@ class Catalogue:
     providers: tuple[Provider, ...] | None = None
     default_provider: str | None = None
     refused: Mapping[str, str] | None = None
+    dialect: str = "sigma"
 
     @property
     def called(self) -> dict[int, tuple[str, ...]]:
@@ -122,7 +123,12 @@ async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
     uses_models = any(one.llm_override is not None for one in settings)
     providers, default = await listed("/llm/provider", _providers, wanted=uses_models) or (None, None)
     return Catalogue(
-        tools=tools, personas=personas, providers=providers, default_provider=default, refused=refused
+        tools=tools,
+        personas=personas,
+        providers=providers,
+        default_provider=default,
+        refused=refused,
+        dialect=client.address.dialect,
     )
 
 
@@ -183,6 +189,13 @@ def _check_model(chosen: LlmOverride, catalogue: Catalogue) -> Iterator[str]:
         # No name is translated here, so a key without this list may still run; only the check is lost.
         return
     if chosen.model_version is None and chosen.model_provider is None:
+        return
+    if chosen.model_provider is None and catalogue.dialect == "onyx":
+        have = [one.name for one in catalogue.providers if chosen.model_version in one.models]
+        yield (
+            "llm_override: model_version without model_provider is answered by the default model; "
+            f"set model_provider to {' or '.join(have) or 'the provider that has it'}"
+        )
         return
     name = chosen.model_provider or catalogue.default_provider
     if name is None:

@@ -128,3 +128,13 @@ async def test_a_request_that_the_transport_sent_twice_is_on_record() -> None:
 
     one = await tried(second)
     assert [exchange.resent for exchange in one.exchanges] == [True]
+
+
+async def test_a_redirect_is_no_cut_off_stream_but_says_where_it_points() -> None:
+    def moved(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(308, headers={"location": "https://sigma.example.com/"})
+
+    one = await tried(moved)
+    assert one.failure is not None
+    assert (one.failure.fault, one.failure.step, one.failure.http_status) == (Fault.HTTP, Step.HEADERS, 308)
+    assert "https://sigma.example.com/" in one.failure.detail

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,3 +125,12 @@ def test_a_model_alone_needs_a_default_provider() -> None:
     assert resolved({"llm_override": {"model_version": "gpt-5"}}, bare)[1] == [
         "llm_override: this Sigma names no default provider; set model_provider to one of OpenAI, Router"
     ]
+
+
+def test_an_onyx_server_is_not_asked_for_a_model_that_it_would_silently_replace() -> None:
+    onyx = replace(HAS, dialect="onyx")
+    asked = {"llm_override": {"model_version": "gpt-5"}}
+    assert resolved(asked)[1] == []
+    (problem,) = resolved(asked, onyx)[1]
+    assert problem.startswith("llm_override: model_version without model_provider is answered by the default")
+    assert problem.endswith("set model_provider to OpenAI")

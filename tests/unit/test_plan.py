@@ -128,3 +128,7 @@ def test_ten_thousand_trials_are_planned_in_well_under_two_seconds_of_cpu() -> N
     planned = make_plan(suite(text))
     assert len(planned.trials) == 10_000
     assert time.process_time() - began < 5  # CPU, and generous: the figure itself is printed by the benchmark
+
+
+def test_a_time_limit_is_not_sent_and_so_makes_no_other_trial() -> None:
+    assert ids(SUITE.replace("defaults: {repeat: 2}", "defaults: {repeat: 2, time_limit: 9s}")) == ids()
