@@ -23,7 +23,7 @@ from rich.console import Console
 from harness import journal
 from harness.audit import audit
 from harness.drive.loop import in_a_loop
-from harness.drive.pool import Reins, cut_at, drive_closed, plain_errors
+from harness.drive.pool import Reins, cut_at, drive_closed, make_room, plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.transport import transports
 from harness.errors import Exit, UsageError
@@ -106,6 +106,7 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
 async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     if not plan.trials:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
+    make_room(options.workers or max(load.workers for load in suite.load.values()))
     async with address_of(suite, options.target) as address:
         plan, catalogue = await resolved(plan, address)
         started = datetime.now(UTC), time.perf_counter_ns()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -279,3 +280,19 @@ def test_help_names_every_command_and_stays_light(tmp_path: Path) -> None:
         "msgspec",
     }
     assert heavy & set(loaded) == set()
+
+
+def test_a_limit_of_open_files_is_raised_or_said_to_be_too_low_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    path = suite(tmp_path, SMALL)
+    run = f"{shlex.join(HARNESS)} run {shlex.quote(str(path))} --workers 100"
+
+    def under(limit: str) -> subprocess.CompletedProcess[str]:
+        command = ["sh", "-c", f"ulimit {limit}; {run}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert under("-Sn 64").returncode == Exit.OK
+    refused = under("-n 128")
+    assert refused.returncode == Exit.USAGE
+    assert "100 workers need up to 264 open files, and this system allows 128" in refused.stderr
