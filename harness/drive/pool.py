@@ -31,7 +31,7 @@ if sys.platform != "win32":
 SPARE_FILES = 64
 SPREAD_S = 0.0237
 LONGEST_SPREAD_S = 2.37
-"""Odd on purpose: starts that lie a divisor of the gap between packets apart make all streams speak at once."""
+"""Odd on purpose: starts that lie a divisor of the gap between packets apart make streams speak at once."""
 
 
 @dataclass(slots=True)
