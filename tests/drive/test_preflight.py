@@ -45,7 +45,8 @@ async def test_a_sigma_that_is_well_passes_even_where_a_key_may_not_ask_who_it_i
 async def test_a_key_that_is_refused_is_said_before_anything_is_sent() -> None:
     server = pages(health=HEALTHY, me=STRANGER)
     assert await refusal(server, "wrong") == (
-        "http://sigma: the API key was refused (GET /me answered 403); is SIGMA_API_KEY right?"
+        "http://sigma: the API key was refused (GET /me answered 403); "
+        "is target.api_key right, or with --target SIGMA_API_KEY?"
     )
     assert "an API key is wanted, and there is none" in await refusal(server)
 

@@ -1,0 +1,57 @@
+"""The README says what there is, and what it says works."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from harness.cli import app
+from harness.suite.model import UNBUILT, Settings, SuiteFile
+from harness.suite.read import parse_suite
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+COMMANDS = typer.main.get_group(app).commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert f"`harness {name}" in README
+
+
+def test_every_option_of_run_is_in_the_readme() -> None:
+    (row,) = (line for line in README.splitlines() if line.startswith("| `harness run"))
+    options = {
+        parameter.opts[0] for parameter in COMMANDS["run"].params if parameter.opts[0].startswith("--")
+    }
+    assert {option for option in options if option not in row} == set()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        field.alias or name
+        for model in (SuiteFile, Settings)
+        for name, field in model.model_fields.items()
+        if UNBUILT not in field.metadata
+    ],
+)
+def test_every_suite_key_is_in_the_readme(key: str) -> None:
+    assert f"`{key}`" in README
+
+
+def test_the_suites_of_the_readme_load() -> None:
+    suites = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert suites
+    for text in suites:
+        parse_suite(
+            text, Path("smoke.yaml"), {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}
+        )
+
+
+def test_what_is_said_not_to_be_built_is_refused() -> None:
+    (sentence,) = re.findall(r"planned but not built \((.*?)\)", README)
+    keys = set(re.findall(r"`(\w+)`", sentence))
+    unbuilt = {name for name, field in SuiteFile.model_fields.items() if UNBUILT in field.metadata}
+    assert unbuilt <= keys
