@@ -86,7 +86,8 @@ async def probe(client: Client) -> None:
         key = (
             "the API key was refused" if client.address.api_key else "an API key is wanted, and there is none"
         )
-        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); is target.api_key right, or with --target SIGMA_API_KEY?")
+        where = "is target.api_key right, or with --target SIGMA_API_KEY?"
+        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); {where}")
 
 
 def _well(response: httpx.Response) -> bool:
