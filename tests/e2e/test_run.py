@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "suites" / "quickstart.yaml"
 HARNESS = [sys.executable, "-m", "harness"]
 
+pytestmark = pytest.mark.slow
+
 SMALL = """
 suite: small
 target: standin
@@ -56,7 +58,6 @@ def left_behind(folder: Path) -> set[str]:
     return found
 
 
-@pytest.mark.slow
 def test_the_quick_start_of_the_readme_passes_and_leaves_everything_it_says(tmp_path: Path) -> None:
     done = harness_("run", QUICKSTART, cwd=tmp_path)
     assert done.returncode == Exit.OK, done.stdout + done.stderr
