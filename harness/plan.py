@@ -18,8 +18,9 @@ from random import Random
 from typing import Any, TypeVar
 
 from harness.errors import UsageError, did_you_mean
-from harness.suite.model import Retry, Settings, Suite, Variant
+from harness.suite.model import Retry, Settings, Suite, Turn, Variant
 from harness.suite.resolve import (
+    SETTINGS,
     Case,
     effective,
     repeats,
@@ -136,7 +137,8 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     tags = {tag for case in cases for tag in case.tags}
     _chosen(dict.fromkeys(sorted(tags)), choice.tags, "tag")
     chosen = [case for case in kept.values() if not choice.tags or set(choice.tags) & set(case.tags)]
-    blocks = [_block(suite, case, variants, choice) for case in chosen]
+    known: Known = {}
+    blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
     trials = (trial for phase in suite.load for trial in _rounds(blocks, phase, seed))
     return Plan(suite, choice, seed, variants=variants, trials=tuple(islice(trials, choice.limit)))
 
@@ -179,19 +181,35 @@ def _rounds(blocks: list[list[tuple[_Arm, int]]], phase: str, seed: int) -> Iter
             yield from (arm.trial(repeat, phase) for arm in arms)
 
 
-def _block(suite: Suite, case: Case, variants: dict[str, Variant], choice: Choice) -> list[tuple[_Arm, int]]:
+Known = dict[tuple[object, ...], tuple[Settings, str]]
+"""Settings worked out already, with their JSON: most turns have none of their own and share the variant's."""
+
+
+def _block(
+    suite: Suite, case: Case, variants: dict[str, Variant], *, choice: Choice, known: Known
+) -> list[tuple[_Arm, int]]:
     return [
-        (_arm(case, name, variant), choice.repeat or repeats(case, variant, suite))
+        (_arm(case, name, variant, known), choice.repeat or repeats(case, variant, suite))
         for name, variant in variants.items()
         if runs_on(variant, case)
     ]
 
 
-def _arm(case: Case, name: str, variant: Variant) -> _Arm:
-    settings = tuple(effective(turn, variant) for turn in case.turns)
+def _arm(case: Case, name: str, variant: Variant, known: Known) -> _Arm:
+    asked = [_asked(turn, name, variant, known) for turn in case.turns]
     sent = [case.case_id, name]
-    for turn, with_settings in zip(case.turns, settings, strict=True):
-        # The time limit is ours: Sigma is sent the same with another one.
-        asked = with_settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
-        sent += [turn.message or "", asked]
+    for turn, (_, as_json) in zip(case.turns, asked, strict=True):
+        sent += [turn.message or "", as_json]
+    settings = tuple(settings for settings, _ in asked)
     return _Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())
+
+
+def _asked(turn: Turn, name: str, variant: Variant, known: Known) -> tuple[Settings, str]:
+    """What *turn* asks under the variant called *name*: the same object wherever the same is asked."""
+    own = turn.model_fields_set & SETTINGS
+    key = (name, *((field, id(getattr(turn, field))) for field in sorted(own)))
+    if key not in known:
+        settings = effective(turn, variant)
+        # The time limit is ours: Sigma is sent the same with another one.
+        known[key] = settings, settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
+    return known[key]
