@@ -1,5 +1,6 @@
 """`harness plan SUITE`: what would run, in which order; look-ups only."""
 
+import gc
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ def plan(
     from harness.plan import Choice, make_plan
     from harness.suite.read import load_suite
 
+    gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
     planned = make_plan(load_suite(suite), choice, seed=seed)
     if not offline:
