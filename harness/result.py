@@ -45,6 +45,8 @@ class Skip(StrEnum):
     """Why *we* did not send or finish a trial. Never counted against Sigma."""
 
     BUDGET = "budget"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
     INTERRUPTED = "interrupted"
     FAIL_FAST = "fail_fast"
 
@@ -79,6 +81,10 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     *resent*: a kept connection proved dead before a byte of the answer came, and the request went
     out once more on a new one; *sent_ns* is of the second time.
 
+    *endpoint* is what it was sent through; how the body is read depends on it. *request* is the body as sent,
+    with what is secret masked. *stopped* says whether a run that we no longer listened to was ended on the
+    server too: None where there was nothing to end, False where it may still be working.
+
     *transcript* is a function of the body. It is not journalled; `journal.read`
     works it out again.
     """
@@ -105,6 +111,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     seen_ns: tuple[int, ...] = ()
     failure: Failure | None = None
     session_id: str | None = None
+    endpoint: str = "send-chat-message"
+    stopped: bool | None = None
     transcript: Transcript | None = None
 
     @property
@@ -134,7 +142,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
         return read if read < len(self.read_ends) else None
 
 
-class Result(Struct, frozen=True, omit_defaults=True):
+class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="line"):
     """One trial, finished one way or another: the record that is journalled, graded and tabled."""
 
     trial_id: str
@@ -155,8 +163,8 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
     @property
     def failure(self) -> Failure | None:
-        """The failure that ended the conversation: of the last attempt of its last turn."""
-        return self.exchanges[-1].failure if self.exchanges else None
+        """The first failure that stands: of the last attempt of a turn. It ended its branch of the conversation."""
+        return next((turn.failure for turn in self.turns if turn.failure is not None), None)
 
 
 def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:

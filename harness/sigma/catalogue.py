@@ -38,10 +38,14 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A configured provider and its models; a model may be a pattern (``openai/*``), as LiteLLM has them."""
+    """A configured provider and its models; a model may be a pattern (``openai/*``), as LiteLLM has them.
+
+    *vendor* is the kind of provider behind it (``openai``), which is all that session detail shows.
+    """
 
     name: str
     models: tuple[str, ...]
+    vendor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +265,9 @@ def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None]:
     )
     providers = tuple(
         Provider(
-            row["name"] or row["provider"], tuple(model["name"] for model in row["model_configurations"])
+            row["name"] or row["provider"],
+            tuple(model["name"] for model in row["model_configurations"]),
+            row.get("provider") or "",
         )
         for row in rows
     )

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from harness.suite.values import (
     Address,
@@ -22,19 +22,25 @@ from harness.suite.values import (
     CellName,
     Count,
     Duration,
+    Endpoint,
     FileName,
     Flag,
     Id,
+    Ignorable,
     Limit,
     Moment,
     Number,
+    Origin,
     Rate,
     RetryReason,
     Secret,
+    Share,
     Text,
     Texts,
+    Uuid,
     Variables,
     Whole,
+    list_of_one,
 )
 
 UNBUILT = "not yet supported"
@@ -65,8 +71,28 @@ class SearchFilters(Written):
     tags: dict[str, Text] | None = None
 
 
+class FileDescriptor(Written):
+    """An uploaded file, as the API wants it named: *id* is of its content, *user_file_id* of the upload.
+
+    People write a path, an id or a name; look-ups and uploads put one of these in its place.
+    """
+
+    id: Text
+    type: Text
+    name: Text | None = None
+    user_file_id: Text | None = None
+
+
+Files = Annotated[tuple[Text | FileDescriptor, ...], BeforeValidator(list_of_one)]
+
+
 class Settings(Written):
-    """Everything a request can be asked to do. *time_limit* is in nanoseconds."""
+    """Everything a request can be asked to do. *time_limit* is in nanoseconds.
+
+    *files* are paths beside the suite, or ids or names of uploaded files. *llm_overrides* are models that
+    answer side by side. *parent_message_id* is of a message in the conversation *chat_session_id*; within a
+    conversation of the suite's own, `after` and `regenerate` of a turn say it by name.
+    """
 
     llm_override: LlmOverride | None = None
     allowed_tool_ids: tuple[Id, ...] | None = None
@@ -77,13 +103,15 @@ class Settings(Written):
     project_id: Id | None = None
     stream: Flag | None = None
     time_limit: Duration | None = None
-    chat_session_id: Annotated[Text | None, UNBUILT] = None
-    files: Annotated[Texts | None, UNBUILT] = None
-    include_citations: Annotated[Flag | None, UNBUILT] = None
-    additional_context: Annotated[Text | None, UNBUILT] = None
-    mcp_headers: Annotated[dict[str, SecretStr] | None, UNBUILT] = None
-    llm_overrides: Annotated[tuple[LlmOverride, ...] | None, UNBUILT] = None
-    origin: Annotated[Text | None, UNBUILT] = None
+    chat_session_id: Uuid | None = None
+    parent_message_id: Whole | None = None
+    files: Files | None = None
+    include_citations: Flag | None = None
+    additional_context: Text | None = None
+    mcp_headers: dict[Text, SecretStr] | None = None
+    llm_overrides: tuple[LlmOverride, ...] | None = None
+    origin: Origin | None = None
+    endpoint: Endpoint | None = None
 
 
 class Expect(Written):
@@ -133,15 +161,19 @@ class Retry(Written):
 
 
 class Turn(Settings):
-    """One message of a conversation, or an answer asked for once more."""
+    """One message of a conversation, or an answer asked for once more.
+
+    It follows the turn before it in the file; *after* names the turn whose answer it follows instead, and
+    *regenerate* the turn that is to be answered again. *repeat* makes so many siblings of such a branch.
+    """
 
     id: Text | None = None
     message: str | None = None
     vars: Variables = {}
     assert_: Asserts = ()
-    after: Annotated[Text | None, UNBUILT] = None
-    regenerate: Annotated[Text | None, UNBUILT] = None
-    repeat: Annotated[AtLeastOne | None, UNBUILT] = None
+    after: Text | None = None
+    regenerate: Text | None = None
+    repeat: AtLeastOne | None = None
 
 
 class Each(Written):
@@ -219,14 +251,44 @@ class Defaults(Settings):
     turn_limit: Annotated[AtLeastOne | None, UNBUILT] = None
 
 
+class OpenAiProvider(Written):
+    """A provider of the stand-in whose models are real: any OpenAI-compatible endpoint, streamed through."""
+
+    base_url: Address
+    api_key: Secret | None = None
+    models: Annotated[Texts, Field(min_length=1)]
+
+
 class Standin(Written):
-    """Our own Sigma on loopback, started for the run and ended with it."""
+    """Our own Sigma on loopback, started for the run and ended with it.
+
+    *ignore* are settings that it accepts and does nothing with, as real servers sometimes do; *providers* are
+    real models beside its simulated ones, by the provider's name.
+    """
 
     dialect: Literal["sigma", "onyx"] | None = None
+    ignore: tuple[Ignorable, ...] = ()
+    providers: dict[Text, OpenAiProvider] = {}
+
+
+class Cleanup(Written):
+    """What a run deletes of what it made, when it ends: only its own sessions, only its own uploads."""
+
+    sessions: Flag = False
+    files: Flag = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        return {"sessions": written, "files": written} if isinstance(written, bool) else written
 
 
 class Target(Written):
-    """The Sigma under test: the stand-in, or a server at *base_url*."""
+    """The Sigma under test: the stand-in, or a server at *base_url*.
+
+    *allow_anonymous*: a key that the server takes for nobody's is an error unless this is set. *audit* is the
+    share of trials whose session is looked at afterwards, to see which model answered.
+    """
 
     standin: Standin | None = None
     base_url: Address | None = None
@@ -234,6 +296,10 @@ class Target(Written):
     dialect: Literal["sigma", "onyx", "auto"] = "sigma"
     persona_id: Id | None = None
     project_id: Id | None = None
+    endpoint: Endpoint | None = None
+    allow_anonymous: Flag = False
+    audit: Share = 1.0
+    cleanup: Cleanup = Cleanup()
 
     @model_validator(mode="before")
     @classmethod

@@ -12,6 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
@@ -34,7 +35,8 @@ def _id_or_name(value: object) -> object:
     return value
 
 
-def _list_of_one(value: object) -> object:
+def list_of_one(value: object) -> object:
+    """A text alone where a list of them may stand."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -101,6 +103,13 @@ def _retry_reason(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
+def _uuid(value: str) -> str:
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise ValueError("a UUID is wanted: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11") from None
+
+
 def _limit(value: object) -> object:
     """A number, or an amount with any unit; which one is right depends on the metric."""
     value = _unfilled(value)
@@ -120,7 +129,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(
 Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
 Id = Annotated[int | str, BeforeValidator(_id_or_name)]
 Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(list_of_one)]
 Duration = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(value)))]
 Rate = Annotated[float, BeforeValidator(literals.rate)]
@@ -134,4 +143,13 @@ FileName = Annotated[str, AfterValidator(_file_name)]
 CellName = Annotated[str, AfterValidator(_cell_name)]
 RetryReason = Annotated[
     Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"], BeforeValidator(_retry_reason)
+]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Share = Annotated[float, BeforeValidator(literals.share), Field(ge=0, le=1)]
+Endpoint = Literal["send-chat-message", "send-message", "send-message-simple-api"]
+Origin = Literal[
+    "webapp", "chrome_extension", "api", "slackbot", "widget", "discordbot", "mobile", "unknown", "unset"
+]
+Ignorable = Literal[
+    "override", "filters", "forced", "allowed", "research", "files", "parent", "persona", "project"
 ]
