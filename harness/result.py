@@ -83,7 +83,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
 
     *endpoint* is what it was sent through; how the body is read depends on it. *request* is the body as sent,
     with what is secret masked. *stopped* says whether a run that we no longer listened to was ended on the
-    server too: None where there was nothing to end, False where it may still be working.
+    server too: None where there was nothing to end, False where it may still be working. *session_info* is what
+    the session was made with, on the turn it was made for ahead of sending.
 
     *transcript* is a function of the body. It is not journalled; `journal.read`
     works it out again.
@@ -111,6 +112,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     seen_ns: tuple[int, ...] = ()
     failure: Failure | None = None
     session_id: str | None = None
+    session_info: dict[str, Any] | None = None
     endpoint: str = "send-chat-message"
     stopped: bool | None = None
     transcript: Transcript | None = None
