@@ -82,9 +82,9 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     out once more on a new one; *sent_ns* is of the second time.
 
     *endpoint* is what it was sent through; how the body is read depends on it. *request* is the body as sent,
-    with what is secret masked. *stopped* says whether a run that we no longer listened to was ended on the
-    server too: None where there was nothing to end, False where it may still be working. *session_info* is what
-    the session was made with, on the turn it was made for ahead of sending.
+    with what is secret masked. *session_info* is what a session was made with that was made ahead of the turn.
+    *stopped* says whether a run that we no longer listened to was ended on the server too: None where there
+    was nothing to end, False where it may still be working.
 
     *transcript* is a function of the body. It is not journalled; `journal.read`
     works it out again.
@@ -165,7 +165,7 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
 
     @property
     def failure(self) -> Failure | None:
-        """The first failure that stands: of the last attempt of a turn. It ended its branch of the conversation."""
+        """The first failure of a turn's last attempt; it ended that branch of the conversation."""
         return next((turn.failure for turn in self.turns if turn.failure is not None), None)
 
 
@@ -185,7 +185,12 @@ def with_transcript(exchange: Exchange) -> Exchange:
     if exchange.http_status is None:
         return exchange
     try:
-        transcript = read_body(exchange.body, status=exchange.http_status, content_type=exchange.content_type)
+        transcript = read_body(
+            exchange.body,
+            status=exchange.http_status,
+            content_type=exchange.content_type,
+            endpoint=exchange.endpoint,
+        )
     except LineTooLong as error:
         failure = exchange.failure or Failure(Fault.PROTOCOL, Step.BODY, str(error))
         return structs.replace(exchange, failure=failure)

@@ -31,6 +31,7 @@ from harness.metrics import (
 )
 from harness.result import Exchange, Result
 from harness.sigma.packets import packet_rows
+from harness.sigma.transcript import frames_of
 
 SCHEMA_VERSION = 1
 
@@ -351,7 +352,7 @@ def _packet_rows(exchange: Exchange) -> list[dict[str, Any]]:
     """The packets of a stream; *merged* ones share their read with a later one: "no later than" its stamp."""
     if exchange.transcript is None or exchange.transcript.packets == 0:
         return []
-    rows = packet_rows(exchange.body)
+    rows = packet_rows(frames_of(exchange.body, exchange.endpoint))
     last_of_read = {exchange.seen_at(row.end): row.seq for row in rows}
     return [
         {

@@ -7,14 +7,14 @@ default. So a typical line costs nothing for the tolerance, and no line is lost 
 Decoding everything to dicts would have been one road, ten times slower and without a type to hold on to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
 
 from harness.sigma.chat_packets import AnyChatPacket, Heartbeat
-from harness.sigma.frames import Frame, Frames
+from harness.sigma.frames import Frame
 from harness.sigma.tolerant import REFUSED, as_text, fit_each, fitting, loads, whole_text
 from harness.sigma.tool_packets import AnyToolPacket
 
@@ -165,11 +165,10 @@ def read_line(data: bytes) -> Line:
     return _placed(line.obj, line)
 
 
-def packet_rows(body: bytes) -> list[PacketRow]:
-    """A row for every packet of a whole *body*, in order. Raises `LineTooLong`."""
-    frames = Frames()
+def packet_rows(frames: Iterable[Frame]) -> list[PacketRow]:
+    """A row for every packet of a reply, in order."""
     rows: list[tuple[Packet, Frame]] = []
-    for frame in (*frames.feed(body), *frames.close()):
+    for frame in frames:
         rows += [(line, part) for line, part in lines(frame) if isinstance(line, Packet)]
     return [_row(seq, packet, part) for seq, (packet, part) in enumerate(rows)]
 

@@ -12,6 +12,7 @@ from collections import Counter
 
 from harness.sigma.calls import Status, ToolCall
 from harness.sigma.chat_packets import Stop
+from harness.sigma.deprecated import flat_frames
 from harness.sigma.frames import Frame, Frames
 from harness.sigma.packets import (
     BadLine,
@@ -44,9 +45,15 @@ __all__ = [
 
 
 def read_body(
-    body: bytes | bytearray, *, status: int = 200, content_type: str = "text/event-stream"
+    body: bytes | bytearray,
+    *,
+    status: int = 200,
+    content_type: str = "text/event-stream",
+    endpoint: str = "send-chat-message",
 ) -> Transcript:
     """The transcript of a whole reply, streamed or not, whatever its HTTP status.
+
+    *endpoint* is what it answers: the lines of the deprecated `send-message` are flat.
 
     A status of 400 or above is an HTTP error. Otherwise the body is a stream unless it is one JSON document
     that `whole_answer` takes for an answer. Raises `LineTooLong`.
@@ -57,10 +64,18 @@ def read_body(
         return encodable(read_http_error(body))
     if (document := whole_answer(body, media_type)) is not None:
         return encodable(read_answer(document))
-    frames, trace = Frames(), Trace()
-    for frame in (*frames.feed(body), *frames.close()):
+    trace = Trace()
+    for frame in frames_of(body, endpoint):
         trace.feed(frame)
     return trace.close()
+
+
+def frames_of(body: bytes, endpoint: str = "send-chat-message") -> list[Frame]:
+    """The frames of a whole reply of *endpoint*, in today's form. Raises `LineTooLong`."""
+    if endpoint == "send-message":
+        return flat_frames(body)
+    frames = Frames()
+    return [*frames.feed(body), *frames.close()]
 
 
 class Trace:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.sigma.frames import Frame, Frames, LineTooLong
 from harness.sigma.packets import packet_rows
-from harness.sigma.transcript import Transcript, read_body, reading
+from harness.sigma.transcript import Transcript, frames_of, read_body, reading
 
 KINDS = (
     *("message_start", "message_delta", "reasoning_start", "reasoning_delta", "section_end", "error", "stop"),
@@ -121,7 +121,7 @@ def test_both_framings_of_the_same_lines_read_the_same(lines: list[Any]) -> None
 def test_no_packets_however_odd_are_lost_or_break_the_reader(lines: list[Any]) -> None:
     body = ndjson(lines)
     told = read_body(body)
-    assert told.packets == sum("obj" in line for line in lines) == len(packet_rows(body))
+    assert told.packets == sum("obj" in line for line in lines) == len(packet_rows(frames_of(body)))
     assert told.bad_lines == 0
     assert told.heartbeats + told.unknown_packets <= len(lines)
     assert msgspec.json.decode(msgspec.json.encode(told), type=Transcript) == told
@@ -144,7 +144,7 @@ def test_no_bytes_break_the_reader(body: bytes, status: int, content_type: str) 
 def test_a_cut_changes_nothing_that_came_before_it(lines: list[Any], cut: int) -> None:
     body = ndjson(lines)[:cut]
     complete = body[: body.rfind(b"\n") + 1]
-    whole, shorter = packet_rows(body), packet_rows(complete)
+    whole, shorter = packet_rows(frames_of(body)), packet_rows(frames_of(complete))
     assert whole[: len(shorter)] == shorter
 
 

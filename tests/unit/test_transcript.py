@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness.sigma.packets import packet_rows
-from harness.sigma.transcript import Transcript, read_body, reading
+from harness.sigma.transcript import Transcript, frames_of, read_body, reading
 
 
 def packet(kind: str, at: tuple[int, ...] = (0,), model: int | None = 0, **fields: Any) -> dict[str, Any]:
@@ -551,9 +551,8 @@ def test_old_packets_without_effect_are_known(kind: str) -> None:
 
 
 def test_rows_keep_the_name_a_packet_has_on_the_wire() -> None:
-    rows = packet_rows(
-        ndjson({"chat_session_id": "s"}, packet("fetch_tool_start", (2, 1)), packet("chat_heartbeat"))
-    )
+    said = ndjson({"chat_session_id": "s"}, packet("fetch_tool_start", (2, 1)), packet("chat_heartbeat"))
+    rows = packet_rows(frames_of(said))
     assert [(row.seq, row.kind, row.turn_index, row.text) for row in rows] == [
         (0, "fetch_tool_start", 2, None),
         (1, "chat_heartbeat", None, None),
