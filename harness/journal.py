@@ -1,4 +1,4 @@
-"""Results as they happen: an append-only file of JSON lines, one result a line.
+"""Results as they happen: an append-only file of JSON lines, one result a line, or one session's detail.
 
 The journal and the manifest are the run; every table and report can be made
 again from the two. A line is written whole and flushed before the next trial
@@ -6,19 +6,24 @@ is told of it, so a kill loses at most the line that was being written, and a
 torn last line is recognised by its missing newline.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 from msgspec import structs
 
 from harness.errors import RunDirectoryError
 from harness.result import Exchange, Result, with_transcript
+from harness.sigma.session import SessionDetail
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Result).decode
+_decode_session = msgspec.json.Decoder(SessionDetail).decode
+_SESSION = b'{"line":"session"'
+
+Line = TypeVar("Line")
 
 
 class Journal:
@@ -39,9 +44,9 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def append(self, result: Result) -> None:
-        """Write *result* as one line; it is with the operating system when this returns."""
-        line = _encode(_bare(result)) + b"\n"
+    def append(self, told: Result | SessionDetail) -> None:
+        """Write *told* as one line; it is with the operating system when this returns."""
+        line = _encode(_bare(told) if isinstance(told, Result) else told) + b"\n"
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -55,6 +60,20 @@ def read(path: Path) -> Iterator[Result]:
     A torn last line, left by a kill, is passed over. A broken line before the
     last one is an error: a file that was edited is not evidence.
     """
+    for line, at in _lines(path):
+        if not line.startswith(_SESSION):
+            result = _decoded(_decode, line, at)
+            yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def sessions(path: Path) -> dict[str, SessionDetail]:
+    """The session details in a journal, by session; the last one of each. Results are passed over unread."""
+    told = (_decoded(_decode_session, line, at) for line, at in _lines(path) if line.startswith(_SESSION))
+    return {detail.chat_session_id: detail for detail in told}
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """Each whole line, and where it stands."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -63,11 +82,14 @@ def read(path: Path) -> Iterator[Result]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                result = _decode(line)
-            except msgspec.DecodeError as error:
-                raise RunDirectoryError(f"{path}:{number}: not a result of this version: {error}") from error
-            yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+            yield line, f"{path}:{number}"
+
+
+def _decoded(decode: Callable[[bytes], Line], line: bytes, at: str) -> Line:
+    try:
+        return decode(line)
+    except msgspec.DecodeError as error:
+        raise RunDirectoryError(f"{at}: not a result of this version: {error}") from error
 
 
 def _bare(result: Result) -> Result:

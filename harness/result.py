@@ -56,7 +56,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 
     *detail* is what the server or the network said, in its own words. *code* is
     the server's own error code where it gave one. *retry_after_s* is what it
-    asked for, in seconds.
+    asked for, in seconds, *reset_at* the moment until which it refuses, as it says it.
     """
 
     fault: Fault
@@ -65,6 +65,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     code: str | None = None
     http_status: int | None = None
     retry_after_s: float | None = None
+    reset_at: str | None = None
 
     def __str__(self) -> str:
         of = f" {self.code or self.http_status or ''}".rstrip()

@@ -17,6 +17,7 @@ import anyio
 import anyio.lowlevel
 
 from harness.drive.attempt import Clock, Running, attempt
+from harness.drive.faults import refused_until, refuses_the_key
 from harness.errors import HarnessError, UsageError
 from harness.plan import Trial
 from harness.result import Result, Skip
@@ -40,13 +41,16 @@ class Reins:
 
     *deep_research* is how many such runs are left, None for any number.
     *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
-    early, *interrupted* that the user asked for it, be it after it was ending anyway.
+    early, and *said* what for, in a sentence; *interrupted* that the user asked for it, be it after it was
+    ending anyway, and *abandoned* that what follows the trials is not to be waited for either.
     """
 
     deep_research: int | None = None
     fail_fast: bool = False
     stopped: Skip | None = None
+    said: str = ""
     interrupted: bool = False
+    abandoned: bool = False
     _running: list[Running] = field(default_factory=list)
 
     @property
@@ -58,6 +62,21 @@ class Reins:
         """Send no further trial; those under way finish. The first reason to stop is the one that stands."""
         self.stopped = self.stopped or why
         self.interrupted |= why is Skip.INTERRUPTED
+
+    def heed(self, result: Result) -> None:
+        """Stop where *result* shows that no trial would fare better; with *fail_fast*, at any failure."""
+        failure = result.failure
+        if failure is None or self.stopped is not None:
+            return
+        if (until := refused_until(failure)) is not None:
+            self.said = f"Sigma refuses everything {until} (429: {failure.detail})"
+            self.stop(Skip.RATE_LIMITED)
+        elif refuses_the_key(failure):
+            self.said = f"Sigma does not take the API key any more ({failure.http_status}: {failure.detail})"
+            self.stop(Skip.REFUSED)
+        elif self.fail_fast:
+            self.said = f"the first failure ends the run (--fail-fast): {failure}"
+            self.stop(Skip.FAIL_FAST)
 
     def cut(self, why: Skip) -> None:
         """Send no further trial, and end those under way where they stand."""
@@ -113,22 +132,31 @@ async def drive_closed(
     """
     waiting = iter(trials)
 
+    conversations: dict[str, anyio.Lock] = {}
+
+    async def one(trial: Trial, client: Client) -> None:
+        running = Running(trial)
+        running.skip = reins.refuses(trial)
+        if running.skip is not None:
+            sink(running.result(None))
+            # A long tail of refusals must not hold up the streams that are still being read.
+            await anyio.lowlevel.checkpoint()
+            return
+        with reins.hold(running):
+            result = await attempt(running, client, now)
+        sink(result)
+        reins.heed(result)
+
     async def slot(number: int) -> None:
         await anyio.sleep(min(number * SPREAD_S, number * LONGEST_SPREAD_S / workers))
         async with open_client() as client:
             for trial in waiting:
-                running = Running(trial)
-                running.skip = reins.refuses(trial)
-                if running.skip is not None:
-                    sink(running.result(None))
-                    # A long tail of refusals must not hold up the streams that are still being read.
-                    await anyio.lowlevel.checkpoint()
-                    continue
-                with reins.hold(running):
-                    result = await attempt(running, client, now)
-                sink(result)
-                if reins.fail_fast and result.failure is not None:
-                    reins.stop(Skip.FAIL_FAST)
+                going_on = trial.settings[0].chat_session_id
+                if going_on is None:
+                    await one(trial, client)
+                else:  # two sends in one session both "succeed", each without seeing the other (wire 1.6)
+                    async with conversations.setdefault(going_on, anyio.Lock()):
+                        await one(trial, client)
 
     with plain_errors():
         async with anyio.create_task_group() as tasks:

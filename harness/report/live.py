@@ -6,6 +6,7 @@ line is written every two seconds at first and less often as the run gets long,
 also while no result comes in.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,6 +123,26 @@ def live(tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
             progress.update(task, completed=tally.done, description=tally.line())
 
         yield _Throttled(tally, redraw, REDRAW_EVERY_S)
+
+
+@contextmanager
+def counted(console: Console | None, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how far *what* is, of *total*; call what is yielded after each. What is quick shows nothing."""
+    if console is None:
+        yield lambda: None
+        return
+    done, began = 0, time.perf_counter_ns()
+    next_s = LINE_EVERY_S
+
+    def advance() -> None:
+        nonlocal done, next_s
+        done += 1
+        elapsed_s = (time.perf_counter_ns() - began) / SECOND
+        if elapsed_s >= next_s:
+            next_s = elapsed_s + LINE_EVERY_S
+            console.print(f"{what}: {done}/{total}", style="dim", highlight=False)
+
+    yield advance
 
 
 async def keep_showing(show: Callable[[], None]) -> None:

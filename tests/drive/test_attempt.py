@@ -180,10 +180,15 @@ async def test_no_more_tries_are_made_than_the_suite_allows(sigma: Standin) -> N
 
 
 async def test_a_reply_that_broke_is_not_asked_for_again_unless_the_suite_says_so(sigma: Standin) -> None:
-    assert len((await tried(sigma, trial("sim:tokens=5,fault=reset@2"))).exchanges) == 1
-    again = await tried(sigma, trial("sim:tokens=5,fault=reset@2", "  retry: {attempts: 2, for: [reset]}"))
+    assert len((await tried(sigma, trial("sim:tokens=5,fault=reset"))).exchanges) == 1
+    again = await tried(sigma, trial("sim:tokens=5,fault=reset", "  retry: {attempts: 2, for: [reset]}"))
     assert len(again.exchanges) == 2
     assert len({exchange.session_id for exchange in again.exchanges}) == 2
+
+
+async def test_a_reply_that_broke_midway_is_never_asked_for_again(sigma: Standin) -> None:
+    retry = "  retry: {attempts: 3, for: [reset, timeout, 500]}"
+    assert len((await tried(sigma, trial("sim:tokens=5,fault=reset@2", retry))).exchanges) == 1
 
 
 async def test_a_broken_turn_ends_the_conversation(sigma: Standin) -> None:

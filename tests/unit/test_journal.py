@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunDirectoryError
-from harness.journal import Journal, read
+from harness.journal import Journal, read, sessions
 from harness.result import Failure, Fault, Result, Skip, Step
+from harness.sigma.session import FileSeen, MessageSeen, ModelParams, SessionDetail
 from tests.replies import answer, exchange, result
 
 RESULTS = [
@@ -66,3 +67,21 @@ def test_a_broken_line_before_the_last_is_an_error_that_names_it(tmp_path: Path)
 def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="cannot be written"), Journal(tmp_path / "no" / "journal"):
         pass
+
+
+def test_what_the_server_keeps_of_a_session_stands_beside_the_results_and_the_last_word_counts(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    early = SessionDetail("s", 0)
+    late = SessionDetail(
+        "s",
+        1,
+        (MessageSeen(3, 2, "assistant", [FileSeen("f")], ModelParams("swift", "openai", {"top_p": 1})),),
+        (4,),
+    )
+    with Journal(path) as journal:
+        for told in (early, RESULTS[0], late, SessionDetail("t")):
+            journal.append(told)
+    assert list(read(path)) == [RESULTS[0]]
+    assert sessions(path) == {"s": late, "t": SessionDetail("t")}
