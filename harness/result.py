@@ -83,7 +83,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     out once more on a new one; *sent_ns* is of the second time.
 
     *endpoint* is what it was sent through; how the body is read depends on it. *request* is the body as sent,
-    with what is secret masked. *session_info* is what a session was made with that was made ahead of the turn.
+    with what is secret masked. *session_info* is what a session that was made ahead was made with.
     *stopped* says whether a run that we no longer listened to was ended on the server too: None where there
     was nothing to end, False where it may still be working.
 

@@ -65,7 +65,7 @@ async def look_at(errand: Errand, session_ids: Sequence[str], sink: Callable[[Se
         if not response.is_success:
             return f"GET /chat/get-chat-session answered {response.status_code}"
         try:
-            detail = read_session(response.json(), projects and projects.get(session_id, ()))
+            detail = read_session(response.json(), None if projects is None else projects.get(session_id, ()))
         except ValueError:
             detail = None
         if detail is None:

@@ -63,7 +63,9 @@ class Client:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def send(self, body: Mapping[str, Any], *, extensions: dict[str, Any]) -> httpx.Response:
+    async def send(
+        self, body: Mapping[str, Any], *, extensions: dict[str, Any], path: str = SEND
+    ) -> httpx.Response:
         """The response to one turn, once its head is there; the caller drains and closes it.
 
         *extensions* go to the transport: a stamped one fills the tape it finds
@@ -75,7 +77,7 @@ class Client:
             timeout["read"] = None
         request = self._http.build_request(
             "POST",
-            SEND,
+            path,
             content=msgspec.json.encode(body),
             headers={"content-type": "application/json"},
             extensions={"timeout": timeout, **extensions},
@@ -89,6 +91,14 @@ class Client:
     async def stop(self, session_id: str) -> httpx.Response:
         """Ask the server to end the run of a session; closing the connection does not (wire 4.4)."""
         return await self._http.post(f"/chat/stop-chat-session/{session_id}")
+
+    async def session_detail(self, session_id: str) -> httpx.Response:
+        """What the server keeps of a conversation (wire 5.3)."""
+        return await self._http.get(f"/chat/get-chat-session/{session_id}")
+
+    async def delete_session(self, session_id: str) -> httpx.Response:
+        """Delete one conversation."""
+        return await self._http.delete(f"/chat/delete-chat-session/{session_id}")
 
     async def get(self, path: str, *, silence_s: float = SILENCE_S) -> httpx.Response:
         """The response to a look-up."""

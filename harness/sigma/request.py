@@ -13,13 +13,21 @@ SEND = "/chat/send-chat-message"
 
 
 def request_body(
-    message: str, settings: Settings, *, dialect: str, session_id: str | None = None
+    message: str,
+    settings: Settings,
+    *,
+    dialect: str,
+    session_id: str | None = None,
+    parent_message_id: int | None = None,
 ) -> dict[str, Any]:
     """The JSON object to send for *message* under *settings*, whose names are ids by now.
 
-    Without *session_id* the server makes a session, of the settings' persona and project.
+    Without *session_id* the server makes a session, of the settings' persona and project. Without
+    *parent_message_id* the message follows the last one of its session.
     """
     body: dict[str, Any] = {"message": message}
+    if parent_message_id is not None:
+        body["parent_message_id"] = parent_message_id
     if session_id is not None:
         body["chat_session_id"] = session_id
     elif info := session_info(settings):
@@ -37,6 +45,13 @@ def request_body(
         body["deep_research"] = settings.deep_research
     body["stream"] = settings.stream is not False
     return body
+
+
+def masked(body: dict[str, Any]) -> dict[str, Any]:
+    """*body* as it may be kept and shown: what is secret in it is not."""
+    if "mcp_headers" not in body:
+        return body
+    return body | {"mcp_headers": dict.fromkeys(body["mcp_headers"], "***")}
 
 
 def session_info(settings: Settings, *, description: str | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from harness.result import Fault, Result, Skip, Step
 from harness.sigma.client import Address, Client
 from harness.sigma.transcript import Outcome
 from harness.suite.read import parse_suite
-from tests.conftest import Standin
+from tests.conftest import Standin, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -237,3 +237,170 @@ async def test_a_trial_that_is_cut_keeps_what_it_has_and_says_why(sigma: Standin
     assert one.skip is Skip.INTERRUPTED
     assert one.exchanges[0].failure is None
     assert one.exchanges[0].ended_ns is not None
+
+
+TREE = """
+suite: s
+target: standin
+defaults: {{llm_override: {{model_provider: Simulated, model_version: "sim:tokens=3"}}}}
+prompts:
+  - id: p
+    turns:
+      - {{id: ask, message: one}}
+      - {{id: more, message: two{model}}}
+      - {{id: deeper, message: three}}
+      - {{id: reroll, regenerate: ask}}
+      - {{id: other, after: reroll, message: four}}
+"""
+
+
+def tree(model: str = "") -> Trial:
+    chosen = f', llm_override: {{model_provider: Simulated, model_version: "{model}"}}' if model else ""
+    (only,) = make_plan(parse_suite(TREE.format(model=chosen), Path("s.yaml"), {})).trials
+    return only
+
+
+async def messages(target: Standin, session_id: str | None) -> dict[int, dict[str, object]]:
+    async with httpx.AsyncClient() as http:
+        detail = (await http.get(f"{target.url}/chat/get-chat-session/{session_id}")).json()
+    return {message["message_id"]: message for message in detail["messages"]}
+
+
+@pytest.mark.parametrize("dialect", ["sigma", "onyx"])
+async def test_a_conversation_branches_below_the_turn_that_is_named(
+    dialect: str, request: pytest.FixtureRequest
+) -> None:
+    target: Standin = request.getfixturevalue(dialect)
+    one = await tried(target, tree(), dialect)
+    turns = {exchange.turn_id: exchange for exchange in one.exchanges}
+    assert one.failure is None
+    assert list(turns) == ["ask", "more", "deeper", "reroll", "other"]
+    ids = {name: turns[name].transcript for name in turns}
+    known = await messages(target, turns["ask"].session_id)
+
+    def question(name: str) -> int:
+        said = ids[name]
+        assert said is not None
+        assert said.user_message_id is not None
+        return said.user_message_id
+
+    def answer(name: str) -> int:
+        said = ids[name]
+        assert said is not None
+        return said.assistant_message_ids[0]
+
+    assert question("reroll") == question("ask")
+    assert turns["reroll"].request["parent_message_id"] == question("ask")
+    assert turns["other"].request["parent_message_id"] == answer("reroll")
+    assert known[question("other")]["parent_message"] == answer("reroll")
+    assert known[question("more")]["parent_message"] == answer("ask")
+    assert ["parent_message_id" in turns[name].request for name in turns] == [False, False, False, True, True]
+
+
+async def test_a_broken_turn_ends_its_branch_and_the_others_go_on(sigma: Standin) -> None:
+    one = await tried(sigma, tree("sim:fault=error"))
+    assert [exchange.turn_id for exchange in one.exchanges] == ["ask", "more", "reroll", "other"]
+    assert [exchange.failure is None for exchange in one.exchanges] == [True, False, True, True]
+    assert one.failure is not None
+
+
+async def test_a_turn_that_hangs_below_an_answer_without_an_id_is_not_sent(sigma: Standin) -> None:
+    text = TREE.format(model="").replace("defaults: {", "defaults: {stream: false, ")
+    (only,) = make_plan(parse_suite(text, Path("s.yaml"), {})).trials
+    one = await tried(sigma, only)
+    reroll = next(exchange for exchange in one.exchanges if exchange.turn_id == "reroll")
+    assert reroll.sent_ns is None
+    assert reroll.failure is not None
+    assert "names no id of its question" in reroll.failure.detail
+
+
+async def test_a_conversation_that_exists_is_continued_below_the_message_that_is_named(
+    sigma: Standin,
+) -> None:
+    before = sigma.ask("hello", "sim:tokens=2")
+    where = f"  chat_session_id: {before.session_id}\n  parent_message_id: {before.assistant_id}"
+    sigma.ask("and on", "sim:tokens=2", chat_session_id=before.session_id)
+    one = await tried(sigma, trial("sim:tokens=2", where, turns=("first", "second")))
+    assert one.failure is None
+    assert one.exchanges[0].request["parent_message_id"] == before.assistant_id
+    assert "chat_session_info" not in one.exchanges[0].request
+    assert "parent_message_id" not in one.exchanges[1].request
+    known = await messages(sigma, before.session_id)
+    first = one.exchanges[0].transcript
+    assert first is not None
+    assert first.user_message_id is not None
+    assert known[first.user_message_id]["parent_message"] == before.assistant_id
+
+
+async def cut_when(target: Standin, model: str, dialect: str = "sigma") -> Result:
+    """A trial that is cut as soon as the server has its request."""
+    running, results = Running(trial(model)), []
+
+    async def run(client: Client) -> None:
+        results.append(await attempt(running, client, time.perf_counter_ns))
+
+    async with (
+        Client(Address(target.url, dialect), transports(target.url)()) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(run, client)
+        async with httpx.AsyncClient() as http:
+            while (await http.get(f"{target.url}/_standin/stats")).json()["in_flight"] == 0:
+                await anyio.lowlevel.checkpoint()
+        running.cut(Skip.INTERRUPTED)
+    (one,) = results
+    assert isinstance(one, Result)
+    return one
+
+
+async def test_a_reply_cut_before_its_session_is_known_is_stopped_once_it_is() -> None:
+    with serving() as target:  # its head comes 300 ms after the request, and its text never
+        one = await cut_when(target, "sim:pre=300ms,ttft=60s,tokens=5")
+        (exchange,) = one.exchanges
+        assert one.skip is Skip.INTERRUPTED
+        assert exchange.session_id is not None
+        assert exchange.stopped is True
+        known = await messages(target, exchange.session_id)
+    assert "stopped by the user" in str(known[max(known)]["message"])
+
+
+async def test_a_reply_whose_session_never_comes_cannot_be_stopped_and_says_so() -> None:
+    with serving() as target:
+        one = await cut_when(target, "sim:pre=60s,tokens=5")
+    (exchange,) = one.exchanges
+    assert exchange.session_id is None
+    assert exchange.stopped is False
+
+
+async def test_a_whole_reply_needs_no_stop(sigma: Standin) -> None:
+    assert (await tried(sigma, trial())).exchanges[0].stopped is None
+
+
+async def test_the_values_of_mcp_headers_are_sent_and_not_kept() -> None:
+    with serving() as target:
+        one = await tried(target, trial(extra="  mcp_headers: {X-Token: s3cret-value}"))
+        received = target.get("/_standin/requests")[-1]["body"]
+    assert one.exchanges[0].request["mcp_headers"] == {"X-Token": "***"}
+    assert "s3cret-value" in received
+
+
+async def test_models_side_by_side_are_one_exchange_with_a_reading_each(onyx: Standin) -> None:
+    models = "".join(
+        f'    - {{model_provider: Simulated, model_version: "sim:tokens={count}"}}\n' for count in (2, 3)
+    )
+    text = f"""
+suite: s
+target: {{standin: {{dialect: onyx}}}}
+prompts:
+  - id: p
+    message: hello
+    llm_overrides:
+{models}
+"""
+    (only,) = make_plan(parse_suite(text, Path("s.yaml"), {})).trials
+    one = await tried(onyx, only, "onyx")
+    (exchange,) = one.exchanges
+    assert exchange.failure is None
+    assert exchange.transcript is not None
+    assert exchange.transcript.models is not None
+    assert [len(model.answer.split()) for model in exchange.transcript.models] == [2, 3]

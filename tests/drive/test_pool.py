@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -127,7 +128,7 @@ async def test_the_budget_of_minutes_cuts_what_is_under_way(sigma: Standin) -> N
 
 
 async def test_fail_fast_stops_at_the_first_failure_of_sigma(sigma: Standin) -> None:
-    results = await driven(sigma, trials(10, "sim:fault=http:403"), workers=1, reins=Reins(fail_fast=True))
+    results = await driven(sigma, trials(10, "sim:fault=http:500"), workers=1, reins=Reins(fail_fast=True))
     assert [one.skip for one in results] == [None, *[Skip.FAIL_FAST] * 9]
 
 
@@ -161,3 +162,29 @@ def test_an_interruption_is_known_also_after_the_run_was_ending_anyway() -> None
     assert not reins.interrupted
     reins.stop(Skip.INTERRUPTED)
     assert (reins.stopped, reins.interrupted) == (Skip.FAIL_FAST, True)
+
+
+async def test_a_spent_budget_stops_the_run_and_says_until_when(sigma: Standin) -> None:
+    reins = Reins()
+    results = await driven(sigma, trials(6, "sim:fault=http:429"), workers=1, reins=reins)
+    assert [one.skip for one in results] == [None, *[Skip.RATE_LIMITED] * 5]
+    assert len(results[0].exchanges) == 1
+    assert "Sigma refuses everything until 20" in reins.said
+
+
+async def test_a_key_that_is_refused_midway_stops_the_run(sigma: Standin) -> None:
+    reins = Reins()
+    results = await driven(sigma, trials(4, "sim:fault=http:403"), workers=1, reins=reins)
+    assert [one.skip for one in results] == [None, *[Skip.REFUSED] * 3]
+    assert "API key" in reins.said
+
+
+async def test_trials_that_go_on_in_one_conversation_go_one_after_the_other(sigma: Standin) -> None:
+    session_id = sigma.ask("hello").session_id
+    planned = trials(4, "sim:ttft=30ms,tokens=3", f"  chat_session_id: {session_id}")
+    results = await driven(sigma, planned, workers=4)
+    assert all(one.failure is None for one in results)
+    assert {one.exchanges[0].session_id for one in results} == {session_id}
+    sent = sorted((one.exchanges[0].sent_ns or 0, one.exchanges[0].ended_ns or 0) for one in results)
+    assert all(ended <= sent for (_, ended), (sent, _) in pairwise(sent))
+    assert len(sent) == 4
