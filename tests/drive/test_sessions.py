@@ -1,0 +1,75 @@
+"""Sessions looked at and deleted after the trials, against a real stand-in."""
+
+import socket
+
+import pytest
+
+from harness.drive.sessions import Errand, delete_sessions, look_at
+from harness.drive.transport import transports
+from harness.sigma.client import Address, Client
+from harness.sigma.session import SessionDetail
+from tests.conftest import Standin
+
+pytestmark = pytest.mark.anyio
+
+
+def client_of(url: str) -> Client:
+    return Client(Address(url), transports(url)())
+
+
+async def test_each_session_is_told_with_the_model_that_really_answered(sigma: Standin) -> None:
+    replies = [sigma.ask("hello", model) for model in ("steady", "sim:tokens=1,ignore=override")]
+    told: dict[str, SessionDetail] = {}
+    async with client_of(sigma.url) as client:
+        errand = Errand(client)
+        await look_at(
+            errand, [each.session_id for each in replies], lambda d: told.update({d.chat_session_id: d})
+        )
+    assert (errand.done, errand.failed) == (2, {})
+    seen = [told[each.session_id].message(each.assistant_id) for each in replies]
+    names = [message.request_params.model_name for message in seen if message and message.request_params]
+    assert names == ["steady", "swift"]
+    question = told[replies[0].session_id].message(replies[0].user_id)
+    assert question is not None
+    assert question.message_type == "user"
+
+
+async def test_a_session_that_is_gone_is_counted_and_the_others_are_told(sigma: Standin) -> None:
+    known = sigma.ask("hello", "sim:tokens=1").session_id
+    told: list[str] = []
+    async with client_of(sigma.url) as client:
+        errand = Errand(client)
+        await look_at(
+            errand, ["5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11", known], lambda d: told.append(d.chat_session_id)
+        )
+    assert told == [known]
+    assert errand.why() == "GET /chat/get-chat-session answered 404 (1 times)"
+
+
+async def test_only_the_sessions_that_are_named_are_deleted(sigma: Standin) -> None:
+    ours, other = (sigma.ask("hello", "sim:tokens=1").session_id for _ in range(2))
+    async with client_of(sigma.url) as client:
+        errand = Errand(client)
+        await delete_sessions(errand, [ours])
+    listed = {row["id"] for row in sigma.get("/chat/get-user-chat-sessions?page_size=100")["sessions"]}
+    assert errand.done == 1
+    assert other in listed
+    assert ours not in listed
+
+
+async def test_an_errand_that_is_abandoned_asks_nothing_more(sigma: Standin) -> None:
+    async with client_of(sigma.url) as client:
+        errand = Errand(client, abandoned=lambda: True)
+        await delete_sessions(errand, [sigma.ask("hello", "sim:tokens=1").session_id])
+    assert (errand.done, errand.failed) == (0, {})
+
+
+async def test_a_server_that_is_gone_leaves_a_reason_and_no_exception() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    told: list[SessionDetail] = []
+    async with client_of(f"http://127.0.0.1:{port}") as client:
+        errand = Errand(client)
+        await look_at(errand, ["a", "b"], told.append)
+    assert told == []
+    assert sum(errand.failed.values()) == 2
