@@ -7,12 +7,15 @@ answered, the filters that were applied) is `not shown` so far.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 from msgspec.json import encode
 
+from harness.sigma.catalogue import Provider
+from harness.sigma.session import SessionDetail
 from harness.sigma.transcript import Outcome, ToolCall, Transcript
 
 MEMORY_TOOL = "add_memory"
@@ -39,16 +42,32 @@ class Finding(Struct, frozen=True):
     word: Word
 
 
-def audit(
-    request: Mapping[str, Any], transcript: Transcript, called: Mapping[int, Sequence[str]]
-) -> list[Finding]:
-    """The findings for one exchange, in the order of the request's fields.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known beside the reply.
 
     *called* are, for each tool id, the names by which the model calls it: one
-    row of `GET /tool` may have several. A reply that broke shows nothing, since
+    row of `GET /tool` may have several. *providers* are those of the catalogue,
+    empty where it could not be had. *session* is the conversation as the server
+    has it afterwards. *session_info* is what a session that was made ahead of
+    the request was made with.
+    """
+
+    called: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    providers: Sequence[Provider] = ()
+    default_provider: str | None = None
+    session: SessionDetail | None = None
+    session_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def audit(request: Mapping[str, Any], transcript: Transcript, evidence: Evidence) -> list[Finding]:
+    """The findings for one exchange, in the order of the request's fields.
+
+    A reply that broke shows nothing, since
     a tool may have been on its way: only a finished one can have ignored
     something. Nor does an answer that is a bare string, which has no place for calls.
     """
+    called = evidence.called
     shows_calls = transcript.packets > 0 or bool(transcript.assistant_message_ids)
     finished = shows_calls and transcript.outcome in {Outcome.SUCCESS, Outcome.EMPTY}
     findings = []

@@ -21,7 +21,7 @@ from msgspec import structs
 from rich.console import Console
 
 from harness import journal
-from harness.audit import audit
+from harness.audit import Evidence, audit
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import Reins, cut_at, drive_closed, make_room, plain_errors
 from harness.drive.preflight import address_of, resolved
@@ -187,7 +187,7 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
 def judge(result: Result, trial: Trial, called: Mapping[int, tuple[str, ...]]) -> Judged:
     """*result* with its audit, its grades and its state."""
     findings = {
-        exchange.exchange_id: audit(exchange.request, exchange.transcript, called)
+        exchange.exchange_id: audit(exchange.request, exchange.transcript, Evidence(called=called))
         for exchange in result.exchanges
         if exchange.transcript is not None
     }

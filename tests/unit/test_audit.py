@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from harness.audit import RESEARCH_AGENT, Word, audit, worst
+from harness.audit import RESEARCH_AGENT, Evidence, Word, audit, worst
 from harness.sigma.transcript import Transcript
 from tests.replies import IDS, SESSION, STOP, answer, delta, exchange, packet, searched
 
@@ -76,18 +76,18 @@ RESEARCH = read(packet("deep_research_plan_start"), packet("deep_research_plan_d
 def test_a_setting_is_audited_by_what_the_reply_shows(
     asked: dict[str, Any], transcript: Transcript, word: Word
 ) -> None:
-    (finding,) = audit({"message": "hi", **asked}, transcript, CALLED)
+    (finding,) = audit({"message": "hi", **asked}, transcript, Evidence(CALLED))
     assert finding.word is word
 
 
 def test_nothing_asked_is_nothing_found() -> None:
-    assert audit({"message": "hi", "deep_research": False, "stream": True}, PLAIN, CALLED) == []
+    assert audit({"message": "hi", "deep_research": False, "stream": True}, PLAIN, Evidence(CALLED)) == []
     assert worst([]) is None
 
 
 def test_the_worst_word_of_several_counts() -> None:
     asked = {"allowed_tool_ids": [1], "forced_tool_id": 1, "deep_research": True}
-    assert worst(audit(asked, SEARCH, CALLED)) is Word.IGNORED
+    assert worst(audit(asked, SEARCH, Evidence(CALLED))) is Word.IGNORED
 
 
 def test_the_tools_of_a_research_agent_and_the_memory_tool_are_not_held_against_the_allowed_ones() -> None:
@@ -99,10 +99,10 @@ def test_the_tools_of_a_research_agent_and_the_memory_tool_are_not_held_against_
         packet("memory_tool_start", 1),
         packet("section_end", 1),
     ]
-    (finding,) = audit({"allowed_tool_ids": []}, read(*nested, *END), CALLED)
+    (finding,) = audit({"allowed_tool_ids": []}, read(*nested, *END), Evidence(CALLED))
     assert finding.word is Word.TOOK_EFFECT
 
 
 def test_the_tools_of_research_agents_are_the_servers_own_choice_streamed_or_not() -> None:
-    findings = audit({"allowed_tool_ids": [1], "deep_research": True}, whole(AGENTS), CALLED)
+    findings = audit({"allowed_tool_ids": [1], "deep_research": True}, whole(AGENTS), Evidence(CALLED))
     assert [finding.word for finding in findings] == [Word.NOT_EXERCISED, Word.TOOK_EFFECT]

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from harness.audit import audit
+from harness.audit import Evidence, audit
 from harness.grade.checks import Grade
 from harness.grade.states import Standing, State, standing
 from harness.record.histograms import DIGITS, LONGEST_US, Histograms
@@ -31,7 +31,7 @@ def tabled(*results: Result, grades: tuple[Grade, ...] = ()) -> dict[str, pl.Dat
     tables = Tables(count_tokens)
     for one in results:
         findings = {
-            each.exchange_id: audit(each.request, each.transcript, {})
+            each.exchange_id: audit(each.request, each.transcript, Evidence())
             for each in one.exchanges
             if each.transcript
         }
