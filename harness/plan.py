@@ -11,13 +11,15 @@ alike (statistics.md 4.1). The order comes from the seed and nothing else.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 from harness.errors import UsageError, did_you_mean
+from harness.suite.attachments import digest, path_of
 from harness.suite.model import Retry, Settings, Suite, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
@@ -137,7 +139,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     tags = {tag for case in cases for tag in case.tags}
     _chosen(dict.fromkeys(sorted(tags)), choice.tags, "tag")
     chosen = [case for case in kept.values() if not choice.tags or set(choice.tags) & set(case.tags)]
-    known: Known = {}
+    known = Known(suite.path)
     blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
     trials = (trial for phase in suite.load for trial in _rounds(blocks, phase, seed))
     return Plan(suite, choice, seed, variants=variants, trials=tuple(islice(trials, choice.limit)))
@@ -181,8 +183,21 @@ def _rounds(blocks: list[list[tuple[_Arm, int]]], phase: str, seed: int) -> Iter
             yield from (arm.trial(repeat, phase) for arm in arms)
 
 
-Known = dict[tuple[object, ...], tuple[Settings, str]]
-"""Settings worked out already, with their JSON: most turns have none of their own and share the variant's."""
+@dataclass(slots=True)
+class Known:
+    """Settings worked out already, with their JSON: most turns have none of their own and share a variant's.
+
+    *suite_path* is where the files of the suite are: their contents are sent, so they are part of an id.
+    """
+
+    suite_path: Path
+    settings: dict[tuple[object, ...], tuple[Settings, str]] = field(default_factory=dict)
+
+    def as_json(self, settings: Settings) -> str:
+        """What *settings* send, as text. The time limit is ours: Sigma is sent the same with another one."""
+        text = settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
+        paths = [path_of(file, self.suite_path) for file in settings.files or () if isinstance(file, str)]
+        return text + "".join(digest(path) for path in paths if path is not None)
 
 
 def _block(
@@ -200,6 +215,7 @@ def _arm(case: Case, name: str, variant: Variant, known: Known) -> _Arm:
     sent = [case.case_id, name]
     for turn, (_, as_json) in zip(case.turns, asked, strict=True):
         sent += [turn.message or "", as_json]
+        sent += [f"{place} {of}" for place, of in (("after", turn.after), ("again", turn.regenerate)) if of]
     settings = tuple(settings for settings, _ in asked)
     return _Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())
 
@@ -208,8 +224,7 @@ def _asked(turn: Turn, name: str, variant: Variant, known: Known) -> tuple[Setti
     """What *turn* asks under the variant called *name*: the same object wherever the same is asked."""
     own = turn.model_fields_set & SETTINGS
     key = (name, *((field, id(getattr(turn, field))) for field in sorted(own)))
-    if key not in known:
+    if key not in known.settings:
         settings = effective(turn, variant)
-        # The time limit is ours: Sigma is sent the same with another one.
-        known[key] = settings, settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
-    return known[key]
+        known.settings[key] = settings, known.as_json(settings)
+    return known.settings[key]

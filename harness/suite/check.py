@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.errors import did_you_mean
+from harness.suite import together
+from harness.suite.attachments import wrong_with
 from harness.suite.expect import check_type
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
 from harness.suite.places import Finding, Place, Tell, Where, name_of
@@ -26,7 +28,7 @@ from harness.suite.resolve import (
 )
 from harness.suite.templates import is_template
 
-_OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id")
+_OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
 
 
 def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[str, ...]:
@@ -37,6 +39,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     _unbuilt(suite, (), tell)
     _texts(data, root, tell)
     _target(suite, root, tell)
+    _files(suite, tell)
     for key in ("prompts", "load"):
         if data.get(key) in ([], {}) and not root.keys[key].lost and not root.keys[key].keys:
             tell(Finding((key,), "this is empty: nothing would be asked", at_key=True))
@@ -51,10 +54,11 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     if _all_names_known(data, root):
         _only(suite, cases, tell)
     _conflicts(suite, variants, cases, tell)
+    together.check(suite, variants, cases, tell)
     if "deep_research" not in _written(root, "budget"):
         _deep_research(suite, variants, cases, tell)
     _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)
-    return tuple(_warnings(cases))
+    return (*_warnings(cases), *together.warnings(suite, variants, cases))
 
 
 # Everywhere
@@ -130,12 +134,17 @@ def _target(suite: Suite, root: Place, tell: Tell) -> None:
         target, root.walk(("target",))[0][-1]
     ):
         tell(Finding(("target",), "either standin or base_url is wanted, and one of them"))
-    if target.dialect == "auto":
-        tell(Finding(("target", "dialect"), f"auto: {UNBUILT}; write sigma or onyx"))
-    if target.standin and target.standin.dialect and target.standin.dialect != target.dialect:
-        tell(
-            Finding(("target", "dialect"), f"the stand-in is to speak {target.standin.dialect}: say it once")
-        )
+    said = target.standin.dialect if target.standin else None
+    if said is not None and target.dialect not in {said, "auto"}:
+        tell(Finding(("target", "dialect"), f"the stand-in is to speak {said}: say it once"))
+
+
+def _files(suite: Suite, tell: Tell) -> None:
+    for path, settings in _all_settings(suite):
+        for index, file in enumerate(settings.files or ()):
+            wrong = wrong_with(file, suite.path) if isinstance(file, str) else None
+            if wrong is not None:
+                tell(Finding((*path, "files", index), f"{file}: {wrong}"))
 
 
 def _owners(suite: Suite) -> Iterator[tuple[Where, Defaults | Prompt | Turn]]:
@@ -175,11 +184,7 @@ def _prompt(prompt: Prompt, at: Where, root: Place, tell: Tell) -> None:
     for number, turn in enumerate(prompt.turns or ()):
         there = (*at, "turns", number)
         _turn(turn, there, root, tell)
-        for key in ("after", "regenerate"):
-            wanted = getattr(turn, key)
-            if wanted is not None and wanted not in earlier:
-                known = f"; before it come {', '.join(earlier)}" if earlier else "; nothing comes before it"
-                tell(Finding((*there, key), f'no earlier turn is called "{wanted}"{known}'))
+        _place_in_tree(prompt.turns or (), number, there, tell)
         name = turn.id or str(number + 1)
         if name in earlier:
             first = name_of((*at, "turns", earlier[name]))
@@ -189,6 +194,31 @@ def _prompt(prompt: Prompt, at: Where, root: Place, tell: Tell) -> None:
                 )
             )
         earlier.setdefault(name, number)
+
+
+def _place_in_tree(turns: tuple[Turn, ...], number: int, at: Where, tell: Tell) -> None:
+    """Tell where a turn cannot hang where it is to hang."""
+    turn = turns[number]
+    earlier = {each.id or str(place + 1): each for place, each in enumerate(turns[:number])}
+    for key in ("after", "regenerate"):
+        wanted = getattr(turn, key)
+        if wanted is not None and wanted not in earlier:
+            known = f"; before it come {', '.join(earlier)}" if earlier else "; nothing comes before it"
+            close = did_you_mean(wanted, earlier)
+            tell(Finding((*at, key), f'no earlier turn is called "{wanted}"{close}{known}'))
+    if turn.after is not None and turn.regenerate is not None:
+        message = "a turn follows an answer or is answered again, not both: take one of them out"
+        tell(Finding((*at, "after"), message, at_key=True))
+    if turn.repeat is not None and turn.after is None and turn.regenerate is None:
+        message = "only a branch is repeated, one with after or regenerate: for the whole, repeat the prompt"
+        tell(Finding((*at, "repeat"), message, at_key=True))
+    parent = turn.after or turn.regenerate or (list(earlier)[-1] if earlier else None)
+    if parent in earlier and earlier[parent].repeat is not None:
+        where = (*at, "after") if turn.after else (*at, "regenerate") if turn.regenerate else at
+        message = (
+            f'"{parent}" is repeated and stands for several turns: nothing can follow it; say after: ...'
+        )
+        tell(Finding(where, message))
 
 
 def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
@@ -314,12 +344,16 @@ def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, 
 
 
 def _deep_settings(suite: Suite) -> Iterator[Where]:
-    owners: list[tuple[Where, Settings]] = list(_owners(suite))
+    return ((*path, "deep_research") for path, settings in _all_settings(suite) if settings.deep_research)
+
+
+def _all_settings(suite: Suite) -> Iterator[tuple[Where, Settings]]:
+    """Wherever request settings are written, and where that is."""
+    yield from _owners(suite)
     for name, variant in suite.variants.items():
-        owners.append((("variants", name), variant))
+        yield ("variants", name), variant
         for axis, cells in (variant.matrix or {}).items():
-            owners += [(("variants", name, "matrix", axis, cell), value) for cell, value in cells.items()]
-    return ((*path, "deep_research") for path, settings in owners if settings.deep_research)
+            yield from ((("variants", name, "matrix", axis, cell), value) for cell, value in cells.items())
 
 
 def _names_in_load_and_gates(suite: Suite, variants: set[str], root: Place, tell: Tell) -> None:

@@ -10,7 +10,7 @@ way: a thousand prompts and ten variants are ten thousand trials.
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from hashlib import sha256
@@ -37,8 +37,9 @@ class Case:
 
     The *turns* have an id, their message filled in, the settings of target,
     defaults, prompt and turn laid over each other, and the checks that are theirs:
-    those of defaults, then their own. *conversation_asserts* are graded once, over
-    all turns; only a prompt written with ``turns:`` has them.
+    those of defaults, then their own. They come in the order in which they are sent
+    (`in_order`). *conversation_asserts* are graded once, over all turns; only a
+    prompt written with ``turns:`` has them.
     """
 
     case_id: str
@@ -242,12 +243,48 @@ def _case(suite: Suite, prompt: Prompt, at: Where, tell: Tell) -> Case:
     return Case(
         case_id=_digest(made) if prompt.id is None else _render(prompt.id, common, (*at, "id"), tell),
         tags=prompt.tags,
-        turns=tuple(made),
+        turns=in_order(made),
         conversation_asserts=_ready(prompt.assert_, common, at, tell) if prompt.turns else (),
         repeat=prompt.repeat,
         retry=prompt.retry or suite.defaults.retry or Retry(),
         cluster=None if prompt.cluster is None else _render(prompt.cluster, common, (*at, "cluster"), tell),
     )
+
+
+def in_order(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """*turns*, written in the order of the file, in the order in which they are sent.
+
+    Only the mainline of a conversation can be continued (wire 1.6), so its tree is walked depth first: below
+    an answer its followers in the order of the file, then, once all of them are done, what answers the same
+    question again. A turn without `after` and `regenerate` so comes right behind the one it follows.
+
+    A repeated turn becomes siblings called ``entra/1``, ``entra/2``; one that regenerates has the message
+    that it answers again.
+    """
+    follow: dict[str | None, list[Turn]] = {}
+    again: dict[str | None, list[Turn]] = {}
+    said: dict[str | None, str | None] = {}
+    before = None
+    for turn in turns:
+        message = turn.message if turn.regenerate is None else said.get(turn.regenerate)
+        said[turn.id] = message
+        turn = turn if message == turn.message else turn.model_copy(update={"message": message})  # noqa: PLW2901
+        among, parent = (again, turn.regenerate) if turn.regenerate else (follow, turn.after or before)
+        among.setdefault(parent, []).extend(_siblings(turn))
+        before = turn.id
+    ordered: list[Turn] = []
+    waiting = follow.pop(None, [])[::-1]
+    while waiting:
+        turn = waiting.pop()
+        ordered.append(turn)
+        waiting += [*follow.pop(turn.id, ()), *again.pop(turn.id, ())][::-1]
+    return tuple(ordered)
+
+
+def _siblings(turn: Turn) -> list[Turn]:
+    if turn.repeat is None:
+        return [turn]
+    return [turn.model_copy(update={"id": f"{turn.id}/{number}"}) for number in range(1, turn.repeat + 1)]
 
 
 def _render(source: str, variables: Mapping[str, Any], at: Where, tell: Tell) -> str:

@@ -105,7 +105,7 @@ def test_a_tool_and_text_on_either_side_of_it_are_steps_of_their_own() -> None:
 
 
 def test_two_calls_are_two_steps() -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"tool_name": name, "tool_args": {}, **result}
         for name in ("a", "b")
         for result in ({}, {"tool_result": 1})

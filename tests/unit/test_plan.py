@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.plan import Choice, make_plan
+from harness.plan import Choice, Plan, make_plan
 from harness.suite.model import Suite
-from harness.suite.read import parse_suite
+from harness.suite.read import load_suite, parse_suite
 
 SUITE = """
 suite: s
@@ -132,3 +132,32 @@ def test_ten_thousand_trials_are_planned_in_well_under_two_seconds_of_cpu() -> N
 
 def test_a_time_limit_is_not_sent_and_so_makes_no_other_trial() -> None:
     assert ids(SUITE.replace("defaults: {repeat: 2}", "defaults: {repeat: 2, time_limit: 9s}")) == ids()
+
+
+def test_a_file_is_part_of_an_id_by_its_content(tmp_path: Path) -> None:
+    def ids(content: str | None, name: str = "notes.txt") -> list[str]:
+        folder = tmp_path / str(content)
+        folder.mkdir(exist_ok=True)
+        if content is not None:
+            (folder / name).write_text(content)
+        text = "target: standin\nprompts: [{id: a, message: x, files: [notes.txt]}]\n"
+        return [trial.trial_id for trial in make_plan(parse_suite(text, folder / "s.yaml", {})).trials]
+
+    assert ids("one") == ids("one")
+    assert ids("one") != ids("two") != ids(None)
+
+
+def test_no_secret_header_is_in_what_a_plan_shows_nor_in_its_ids() -> None:
+    def plan(value: str) -> Plan:
+        text = f"target: standin\nprompts: [{{id: a, message: x, mcp_headers: {{X-Token: {value}}}}}]\n"
+        return make_plan(parse_suite(text, Path("s.yaml"), {}))
+
+    assert plan("hunter2").trials[0].trial_id == plan("other").trials[0].trial_id
+    assert "hunter2" not in str(plan("hunter2").trials[0].describe())
+
+
+def test_the_ids_of_the_quick_start_stay_what_they_were() -> None:
+    trials = make_plan(load_suite(Path(__file__).parents[2] / "suites" / "quickstart.yaml")).trials
+    first = {(trial.case.case_id, trial.variant): trial.trial_id for trial in trials if trial.repeat == 1}
+    assert first["capital", "steady"] == "f0bb4c92e0249021"
+    assert first["sso-setup", "must-search"] == "545cb55cc2a9e08d"

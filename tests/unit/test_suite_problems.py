@@ -128,7 +128,6 @@ prompts:
         pytest.param(
             "prompts: [{turns: [{message: a}, {message: b, after: x}]}]\n",
             [
-                "2:47 prompts[0].turns[1].after: not yet supported",
                 '2:54 prompts[0].turns[1].after: no earlier turn is called "x"',
             ],
             id="a branch from nowhere",
@@ -231,8 +230,8 @@ def test_a_problem_is_told_where_it_is(rest: str, found: list[str]) -> None:
         ),
         ("{base_url: 5}", ['1:20 target.base_url: 5: text is wanted; quote it: "5"']),
         (
-            "{standin: {}, dialect: auto}",
-            ["1:32 target.dialect: auto: not yet supported; write sigma or onyx"],
+            "{standin: {}, audit: 1.5}",
+            ["1:30 target.audit: 1.5: a share needs a unit"],
         ),
         ("{standin: {}, dialect: onix}", ["1:32 target.dialect: onix: allowed here: sigma, onyx, auto"]),
         (
@@ -524,3 +523,140 @@ def test_prompts_without_a_check_are_a_warning() -> None:
         HEAD + "prompts: [{id: x, message: a}, {message: b, assert: [stream-complete]}]\n"
     ).warnings
     assert warning == "1 of 2 prompts have no assert (the first is x): they pass when the reply is complete"
+
+
+@pytest.mark.parametrize(
+    ("rest", "found"),
+    [
+        pytest.param(
+            "{message: a, chat_session_id: nine}",
+            ["2:41 prompts[0].chat_session_id: nine: a UUID is wanted"],
+            id="no uuid",
+        ),
+        pytest.param(
+            "{message: a, chat_session_id: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11, persona_id: 1}",
+            ["2:79 prompts[0].persona_id: a conversation that exists (chat_session_id) has its own"],
+            id="session and persona",
+        ),
+        pytest.param(
+            "{message: a, parent_message_id: 3}",
+            ["2:24 prompts[0].parent_message_id: this is of a conversation that exists"],
+            id="parent without session",
+        ),
+        pytest.param(
+            "{message: a, forced_tool_id: web_search, allowed_tool_ids: [internal_search]}",
+            ["2:24 prompts[0].forced_tool_id: web_search is not among allowed_tool_ids (internal_search)"],
+            id="forced and not allowed",
+        ),
+        pytest.param(
+            "{message: a, forced_tool_id: 3, allowed_tool_ids: []}",
+            ["2:24 prompts[0].forced_tool_id: 3 is not among allowed_tool_ids (none)"],
+            id="forced with none allowed",
+        ),
+        pytest.param(
+            "{message: a, deep_research: true, project_id: 3}",
+            [
+                "2:24 prompts[0].deep_research: servers refuse deep research in a project",
+                "2:39 prompts[0].deep_research: such runs are long and dear",
+            ],
+            id="research in a project",
+        ),
+        pytest.param(
+            "{message: a, origin: elsewhere}",
+            ["2:32 prompts[0].origin: elsewhere: allowed here: webapp"],
+            id="origin",
+        ),
+        pytest.param(
+            "{message: a, endpoint: send-messages}",
+            ["2:34 prompts[0].endpoint: send-messages: allowed here: send-chat-message"],
+            id="endpoint",
+        ),
+        pytest.param(
+            "{message: a, files: [nowhere/x.pdf, tests]}",
+            [
+                "2:32 prompts[0].files[0]: nowhere/x.pdf: there is no folder nowhere",
+                "2:47 prompts[0].files[1]: tests: this is a folder, and a file is wanted",
+            ],
+            id="files",
+        ),
+        pytest.param(
+            "{turns: [{message: a}, {message: b, repeat: 2}]}",
+            ["2:47 prompts[0].turns[1].repeat: only a branch is repeated"],
+            id="repeat of no branch",
+        ),
+        pytest.param(
+            "{turns: [{id: x, message: a}, {id: y, message: b, after: x, repeat: 2}, {message: c}]}",
+            ['2:83 prompts[0].turns[2]: "y" is repeated and stands for several turns'],
+            id="below a repeated turn",
+        ),
+        pytest.param(
+            "{turns: [{id: x, message: a}, {id: y, after: x, regenerate: x}]}",
+            ["2:49 prompts[0].turns[1].after: a turn follows an answer or is answered again, not both"],
+            id="both kinds of branch",
+        ),
+    ],
+)
+def test_what_no_request_could_say_is_told_before_anything_is_sent(rest: str, found: list[str]) -> None:
+    assert_told(f"{HEAD}prompts: [{rest}]\n", found)
+
+
+PAIR = "llm_overrides: [{model_provider: A, model_version: a}, {model_provider: B, model_version: b}]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ("llm_overrides: [{model_version: a}]", "one alone is llm_override"),
+        ("llm_overrides: []", "two or three models answer side by side, and here are 0"),
+        (f"{PAIR}, stream: false", "models side by side and stream: false exclude each other"),
+        (f"{PAIR}, llm_override: {{model_version: x}}", "models side by side and llm_override exclude"),
+    ],
+)
+def test_models_side_by_side_have_their_rules(settings: str, wrong: str) -> None:
+    (told,) = problems(f"target: {{standin: {{dialect: onyx}}}}\nprompts: [{{message: a, {settings}}}]\n")
+    assert wrong in told
+
+
+def test_models_side_by_side_are_unknown_to_the_guide() -> None:
+    (told,) = problems(f"{HEAD}prompts: [{{message: a, {PAIR}}}]\n")
+    assert "target.dialect: onyx" in told
+
+
+def test_nothing_follows_answers_side_by_side() -> None:
+    head = "target: {standin: {dialect: onyx}}\n"
+    (told,) = problems(f"{head}prompts: [{{turns: [{{message: a, {PAIR}}}, {{message: b}}]}}]\n")
+    assert "nothing can follow answers that stand side by side" in told
+    assert read(f"{head}prompts: [{{turns: [{{message: a}}, {{message: b, {PAIR}}}]}}]\n")
+
+
+def test_a_combination_that_a_variant_makes_is_told_at_the_variant_and_once() -> None:
+    text = f"""{HEAD}variants:
+  forced: {{forced_tool_id: web_search}}
+prompts:
+  - {{message: a, allowed_tool_ids: [internal_search]}}
+  - {{message: b, allowed_tool_ids: [internal_search]}}
+  - {{message: c, allowed_tool_ids: [web_search]}}
+"""
+    assert_told(text, ["3:12 variants.forced.forced_tool_id: web_search is not among"])
+
+
+def test_a_conversation_may_take_away_the_persona_of_the_target() -> None:
+    session = "chat_session_id: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"
+    target = "target: {standin: {}, persona_id: 1}\n"
+    (told,) = problems(f"{target}prompts: [{{message: a, {session}}}]\n")
+    assert told.startswith("1:23 target.persona_id: a conversation that exists")
+    assert read(f"{target}prompts: [{{message: a, {session}, persona_id: null}}]\n")
+
+
+def test_trials_that_would_pile_up_in_one_conversation_are_warned_of() -> None:
+    session = "chat_session_id: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"
+    (warning,) = [
+        one
+        for one in read(f"{HEAD}defaults: {{repeat: 3}}\nprompts: [{{message: a, {session}}}]\n").warnings
+        if "conversation" in one
+    ]
+    assert warning.startswith("3 trials go on in the conversation 5b0f5e0e")
+    fixed = read(
+        f"{HEAD}defaults: {{repeat: 3}}\nprompts: [{{message: a, {session}, parent_message_id: 4}}]\n"
+    )
+    assert not [one for one in fixed.warnings if "conversation" in one]

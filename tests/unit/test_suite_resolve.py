@@ -111,7 +111,9 @@ def test_a_variant_overrides_what_a_prompt_sets_when_it_says_so() -> None:
 
 def test_messages_ids_and_checks_are_filled_in(built: Suite) -> None:
     cases = resolve_cases(built)
-    assert [case.case_id for case in cases] == ["refund-window", "invoice-total", "faq/colour", "sso-setup"]
+    assert [case.case_id for case in cases] == [
+        "refund-window", "invoice-total", "faq/colour", "sso-setup", "every-parameter", "goes-on",
+    ]  # fmt: skip
     assert cases[0].turns[0].message == "How long is the refund window for Atlas?"
     assert cases[2].cluster == "looks"
     assert [check.value for check in cases[2].turns[0].assert_ if check.type == "icontains"] == ["blue"]
