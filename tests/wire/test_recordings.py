@@ -1,44 +1,70 @@
-"""Every recorded reply of a chat endpoint reads as it should, however its bytes come in.
+"""Every recorded reply reads as it should, however its bytes come in.
 
-`readings.json` says what each reply comes to, worked out from the reading rules and not by this reader.
+`readings.json` says what each reply of a chat endpoint comes to; what the other endpoints answered is in
+`REFUSED` and in `test_recorded_lists.py`. The grammar of streams holds for all that were recorded, too.
 """
 
-import base64
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.sigma.frames import Frame, Frames
-from harness.sigma.transcript import Trace, read_body, reading
+from harness.sigma.session import read_session
+from harness.sigma.tolerant import loads
+from harness.sigma.transcript import Outcome, Trace, read_body, reading
+from tests.wire.grammar import documents, unlike, wrongs_of_stream
+from tests.wire.recorded import FOLDER, NAMES, READINGS, chunks, recording
 
-HERE = Path(__file__).parent
-READINGS: dict[str, dict[str, Any]] = json.loads((HERE / "readings.json").read_text(encoding="utf-8"))
 STREAMS = [name for name, wanted in READINGS.items() if wanted["content_type"] == "text/event-stream"]
+RESUMED = "95-resume-stream-after-disconnect"
+CUT = {"94-client-disconnect-after-8-chunks", "x4-truncated"}
+OWN_WAYS = {
+    "x2-ind-envelope": "an envelope and names of 2025",
+    "x3-turn-index-envelope": "an envelope of 2025",
+    "x5-unknown-types": "packets that no grammar has",
+    "xd-sse-crlf-multiline": "one document over several data lines",
+}
+"""Streams that the grammar of today does not cover."""
+
+ACCESS = "Access denied. User is not authenticated."
+PERMISSION = "You do not have the required permissions for this action."
+REFUSED: dict[str, tuple[str | None, str]] = {
+    "6i-deprecated-send-message": (None, "404: Not Found"),
+    "6l-query-answer": (None, "404: Not Found"),
+    "6m-v1-openai": (None, "404: Not Found"),
+    "97-resume-stream-when-done": ("NOT_FOUND", "No resumable run for this chat session"),
+    "9a-stop-unknown-session": ("SESSION_NOT_FOUND", "Chat session not found"),
+    "a4-get-user-file-unknown": (None, "File not found"),
+    "a5-get-user-file-malformed": (
+        None,
+        "1 validation error: {'type': 'uuid_parsing', 'loc': ('path', 'f",
+    ),
+    "a7-upload-noauth": (None, ACCESS),
+    "a8-upload-nofile": (None, "1 validation error: {'type': 'missing', 'loc': ('body', 'files'), 'msg': 'F"),
+    "aa-upload-to-unknown-project": (None, "Failed to upload files. Please try again or contact support if"),
+    "cd-metrics": ("UNAUTHENTICATED", "/metrics auth not configured; set METRICS_AUTH_TOKEN or DISABLE_ME"),
+    "ch-tool-openapi-noauth": (None, ACCESS),
+    "ck-create-chat-session-unknown-persona": (None, "User does not have access to persona"),
+    "cl-delete-unknown-session": (None, "Invalid Chat Session ID provided"),
+    "d2b-writechat-tool-list": ("INSUFFICIENT_PERMISSIONS", PERMISSION),
+    "d6-api-key-create-ce": ("FEATURE_NOT_AVAILABLE", "This feature requires the Business plan."),
+    "d9-user2-get-user1-session": (None, "Access denied"),
+    "d9b-user2-admin-endpoint": ("INSUFFICIENT_PERMISSIONS", PERMISSION),
+}
+"""Refusals of other endpoints: the code, and how the message begins."""
 
 
 def wanted(name: str) -> dict[str, Any]:
     return {key: value for key, value in READINGS[name].items() if key not in {"http_status", "content_type"}}
 
 
-def body(name: str) -> bytes:
-    return (HERE / "recordings" / f"{name}.body").read_bytes()
-
-
-def recorded_chunks(name: str) -> list[bytes]:
-    with (HERE / "recordings" / f"{name}.chunks.jsonl").open(encoding="utf-8") as file:
-        _, *chunks = map(json.loads, file)
-    return [base64.b64decode(each["b64"]) if "b64" in each else each["text"].encode() for each in chunks]
-
-
-def fold(chunks: list[bytes]) -> dict[str, Any]:
+def fold(pieces: list[bytes]) -> dict[str, Any]:
     frames, trace = Frames(), Trace()
 
     def arriving() -> Iterator[Frame]:
-        for chunk in chunks:
-            yield from frames.feed(chunk)
+        for piece in pieces:
+            yield from frames.feed(piece)
         yield from frames.close()
 
     for frame in arriving():
@@ -46,28 +72,129 @@ def fold(chunks: list[bytes]) -> dict[str, Any]:
     return reading(trace.close())
 
 
-def test_there_are_as_many_recordings_as_readings() -> None:
+def test_every_recording_is_here_with_its_request_its_body_and_its_chunks() -> None:
+    assert len(NAMES) == 174
+    assert {path.stem for path in FOLDER.glob("*.body")} == set(NAMES)
     assert len(READINGS) == 124
-    assert {path.stem for path in HERE.glob("recordings/*.body")} == READINGS.keys()
+    assert READINGS.keys() < set(NAMES)
 
 
 @pytest.mark.parametrize("name", READINGS)
 def test_a_whole_body_reads_as_the_rules_say(name: str) -> None:
-    status, content_type = READINGS[name]["http_status"], READINGS[name]["content_type"]
-    assert reading(read_body(body(name), status=status, content_type=content_type)) == wanted(name)
+    one = recording(name)
+    assert one.status == READINGS[name]["http_status"]
+    transcript = read_body(one.body, status=one.status, content_type=one.content_type)
+    assert reading(transcript) == wanted(name)
 
 
-@pytest.mark.parametrize("name", READINGS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_recorded_chunks_joined_are_the_body(name: str) -> None:
-    assert b"".join(recorded_chunks(name)) == body(name)
+    assert b"".join(chunks(name)) == recording(name).body
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_reads_the_same_in_its_recorded_chunks(name: str) -> None:
-    assert fold(recorded_chunks(name)) == wanted(name)
+    assert fold(chunks(name)) == wanted(name)
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_reads_the_same_byte_by_byte(name: str) -> None:
-    content = body(name)
+    content = recording(name).body
     assert fold([content[at : at + 1] for at in range(len(content))]) == wanted(name)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_of_any_endpoint_reads_as_its_code_and_its_message(name: str) -> None:
+    one = recording(name)
+    told = read_body(one.body, status=one.status, content_type=one.content_type)
+    code, message = REFUSED[name]
+    assert told.outcome is Outcome.ERROR
+    assert told.error is not None
+    assert told.error.code == code
+    assert told.error.message.startswith(message)
+    assert len(message) > 60 or told.error.message == message
+
+
+def test_every_refusal_that_was_recorded_is_read() -> None:
+    refused = {name for name in NAMES if recording(name).status >= 400}
+    assert refused == REFUSED.keys() | {
+        name for name, wanted in READINGS.items() if wanted["http_status"] >= 400
+    }
+
+
+def test_a_resumed_stream_reads_as_the_whole_reply_that_was_cut_off() -> None:
+    resumed = recording(RESUMED)
+    told = read_body(resumed.body, status=resumed.status, content_type=resumed.content_type)
+    cut = wanted("94-client-disconnect-after-8-chunks")
+    assert told.outcome is Outcome.SUCCESS
+    assert (told.chat_session_id, told.user_message_id, list(told.assistant_message_ids)) == (
+        cut["chat_session_id"],
+        cut["user_message_id"],
+        cut["assistant_message_ids"],
+    )
+    assert told.answer.startswith(cut["answer"])
+    assert len(told.answer.split()) == 60
+    assert fold(chunks(RESUMED)) == reading(told)
+
+
+def test_a_session_detail_shows_the_turn_that_was_stopped_and_the_model_of_the_next() -> None:
+    detail = read_session(loads(recording("93-get-session-after-stop").body))
+    assert detail is not None
+    assert detail.persona_id == 0
+    kinds = [message.message_type for message in detail.messages]
+    assert kinds == ["system"] + ["user", "assistant"] * 3
+    stopped = READINGS["91-stopped-stream"]
+    question = detail.message(stopped["user_message_id"])
+    answer = detail.message(stopped["assistant_message_ids"][0])
+    assert question is not None
+    assert answer is not None
+    assert answer.parent_message == question.message_id
+    assert answer.request_params is None
+    last = detail.messages[-1].request_params
+    assert last is not None
+    assert (last.model_name, last.model_provider) == ("fake-model", "openai_compatible")
+    assert last.sent_kwargs == {"temperature": 0.0}
+
+
+def test_a_session_detail_has_the_turn_whose_client_had_gone() -> None:
+    detail = read_session(loads(recording("96-get-session-after-disconnect").body))
+    assert detail is not None
+    ids = READINGS["94-client-disconnect-after-8-chunks"]["assistant_message_ids"]
+    answer = detail.message(ids[0])
+    assert answer is not None
+    assert answer.message_type == "assistant"
+    assert answer.request_params is not None
+
+
+@pytest.mark.parametrize("name", [*STREAMS, RESUMED])
+def test_the_grammar_of_streams_holds_for_what_was_recorded(name: str) -> None:
+    if name not in OWN_WAYS:
+        assert wrongs_of_stream(documents(recording(name).body), whole=name not in CUT) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda lines: lines[:-1], "neither stop nor error"),
+        (lambda lines: [*lines, lines[-2]], "after the stop"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "in mid-stream"),
+        (lambda lines: lines[:2] + lines[3:], "not inside"),
+        (lambda lines: lines[:3] + lines[-1:], "no text"),
+        (lambda lines: lines[2:], "which no ids line names"),
+    ],
+)
+def test_the_grammar_of_streams_notices_what_is_against_it(change: Any, complaint: str) -> None:
+    """The recording has one tool call and an answer; each change breaks one rule."""
+    lines = documents(recording("03-tool-custom").body)
+    assert any(complaint in wrong for wrong in wrongs_of_stream(change(lines)))
+
+
+def test_documents_are_told_apart_by_keys_and_types_and_not_by_values() -> None:
+    sample = {"id": 1, "rows": [{"name": "x", "size": 2.5}], "owner": None, "metadata": {"a": "b"}}
+    assert unlike(sample, {"id": 2, "rows": [], "owner": {"id": 3}, "metadata": {}}) == []
+    assert unlike(sample, {"id": "2", "rows": [{"name": "y"}], "owner": None, "more": 1}) == [
+        "$.id: string, recorded as number",
+        "$.metadata: missing",
+        "$.more: not recorded",
+        "$.rows[0].size: missing",
+    ]
