@@ -8,12 +8,13 @@ folder made, and from then on every trial leaves a line in it.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 import polars as pl
@@ -25,6 +26,7 @@ from harness.audit import Evidence, audit
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import Reins, cut_at, drive_closed, make_room, plain_errors
 from harness.drive.preflight import address_of, resolved
+from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transports
 from harness.errors import Exit, UsageError
 from harness.grade.checks import grade
@@ -34,11 +36,12 @@ from harness.record import store
 from harness.record.histograms import Histograms
 from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
-from harness.report.live import Tally, keep_showing, live
+from harness.report.live import Tally, counted, keep_showing, live
 from harness.report.terminal import NotPassed
 from harness.result import Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
+from harness.sigma.session import SessionDetail
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 from harness.summarise import Summary, summarise
@@ -113,58 +116,139 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
         folder = store.new_run(options.results, suite.name, started[0])
         manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
         store.write_manifest(manifest, folder)
-        reins = await _drive(plan, address, options, folder)
-        manifest = structs.replace(manifest, ended_ns=time.perf_counter_ns(), interrupted=reins.interrupted)
-    if options.console is not None:
-        options.console.print("writing tables and histograms …", style="dim")
+        given = frozenset(
+            one.chat_session_id for trial in plan.trials for one in trial.settings if one.chat_session_id
+        )
+        reins = Reins(deep_research=suite.budget.deep_research, fail_fast=options.fail_fast)
+        conduct = _Conduct(plan, address, options, folder, reins, given=given)
+        await _conduct(conduct)
+        manifest = structs.replace(
+            manifest,
+            ended_ns=time.perf_counter_ns(),
+            interrupted=reins.interrupted,
+            warnings=(*manifest.warnings, *conduct.warnings),
+            deleted=conduct.deleted,
+        )
+    _say(options.console, "writing tables and histograms …")
     return _finish(plan, manifest, folder)
 
 
-async def _drive(plan: Plan, address: Address, options: Options, folder: Path) -> Reins:
-    """Send every trial; each leaves a line in the journal."""
-    budget = plan.suite.budget
-    now = time.perf_counter_ns
-    reins = Reins(deep_research=budget.deep_research, fail_fast=options.fail_fast)
-    histograms = Histograms()
+@dataclass(slots=True)
+class _Conduct:
+    """A run while it goes on.
+
+    *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
+    conversations that were there before. *warnings* are what a reader of the results should know.
+    """
+
+    plan: Plan
+    address: Address
+    options: Options
+    folder: Path
+    reins: Reins
+    made: dict[str, None] = field(default_factory=dict)
+    to_look: dict[str, None] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    warnings: list[str] = field(default_factory=list)
+    deleted: dict[str, int] = field(default_factory=dict)
+
+    def meet(self, result: Result) -> None:
+        """Remember the conversations of *result*."""
+        looked = int(result.trial_id[:8], 16) < self.plan.suite.target.audit * (1 << 32)
+        for session_id in filter(None, (exchange.session_id for exchange in result.exchanges)):
+            if session_id not in self.given:
+                self.made[session_id] = None
+            if looked:
+                self.to_look[session_id] = None
+
+    def warn(self, words: str) -> None:
+        """Say it now, and once more with the results."""
+        self.warnings.append(words)
+        _say(self.options.console, f"warning: {words}")
+
+
+async def _conduct(run: _Conduct) -> None:
+    """Send every trial, look at what the server keeps of each, and clean up after it."""
+    plan, address, options, reins, now = run.plan, run.address, run.options, run.reins, time.perf_counter_ns
+    histograms, transport = Histograms(), transports(address.base_url)
     tally = Tally(len(plan.trials), histograms, lambda: reins.in_flight, now, began_ns=now())
-    transport = transports(address.base_url)
-    with (
-        plain_errors(),
-        journal.Journal(folder / store.JOURNAL) as book,
-        _shown(tally, options.console) as show,
-    ):
-
-        def sink(result: Result) -> None:
-            book.append(result)
-            histograms.add(result)
-            tally.add(result)
-            show()
-
+    minutes = plan.suite.budget.minutes
+    with plain_errors(), journal.Journal(run.folder / store.JOURNAL) as book:
         async with anyio.create_task_group() as around:
-            around.start_soon(keep_showing, show)
             if options.interruptible and threading.current_thread() is threading.main_thread():
                 around.start_soon(_rein_in, reins, options.console)
-            if budget.minutes is not None:
-                around.start_soon(partial(cut_at, now() + round(budget.minutes * 60e9), reins, now=now))
+            if minutes is not None:
+                around.start_soon(partial(cut_at, now() + round(minutes * 60e9), reins, now=now))
             for phase, load in plan.suite.load.items():
-                await drive_closed(
-                    plan.phase(phase),
-                    lambda: Client(address, transport()),
-                    sink,
-                    workers=options.workers or load.workers,
-                    reins=reins,
-                    now=now,
-                )
+                with _shown(tally, options.console) as show:
+
+                    def sink(result: Result, show: Callable[[], None] = show) -> None:
+                        book.append(result)
+                        histograms.add(result)
+                        tally.add(result)
+                        run.meet(result)
+                        show()
+
+                    async with anyio.create_task_group() as shown:
+                        shown.start_soon(keep_showing, show)
+                        await drive_closed(
+                            plan.phase(phase),
+                            lambda: Client(address, transport()),
+                            sink,
+                            workers=options.workers or load.workers,
+                            reins=reins,
+                            now=now,
+                        )
+                        shown.cancel_scope.cancel()
+                await _look(run, book)
+            await _delete_sessions(run)
             around.cancel_scope.cancel()
-    return reins
+    if reins.said:
+        run.warn(f"the run was stopped: {reins.said}")
+
+
+async def _look(run: _Conduct, book: journal.Journal) -> None:
+    """Journal what the server keeps of the conversations so far: which model answered, and the rest."""
+    wanted, run.to_look = list(run.to_look), {}
+    async with _errand(run, "sessions looked at", len(wanted)) as errand:
+        await look_at(errand, wanted, book.append)
+    missing = len(wanted) - errand.done
+    if missing:
+        run.warn(
+            f"{missing} of {len(wanted)} sessions could not be looked at ({errand.why() or 'interrupted'}): "
+            "which model answered there is not shown"
+        )
+
+
+async def _delete_sessions(run: _Conduct) -> None:
+    """Delete the sessions that this run made, where the suite asks for that."""
+    if not run.plan.suite.target.cleanup.sessions:
+        return
+    async with _errand(run, "sessions deleted", len(run.made)) as errand:
+        await delete_sessions(errand, list(run.made))
+    run.deleted["sessions"] = errand.done
+    if errand.done < len(run.made):
+        run.warn(
+            f"{len(run.made) - errand.done} of {len(run.made)} sessions could not be deleted: {errand.why()}"
+        )
+
+
+@asynccontextmanager
+async def _errand(run: _Conduct, what: str, total: int) -> AsyncIterator[Errand]:
+    transport = transports(run.address.base_url)
+    async with Client(run.address, transport()) as client:
+        with counted(run.options.console, what, total) as advance:
+            yield Errand(client, advance, lambda: run.reins.abandoned)
 
 
 def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     """Everything that is made from the journal: grades, states, tables, histograms, summary."""
     trials = {trial.trial_id: trial for trial in plan.trials}
     tables, histograms = Tables(count_tokens), Histograms()
+    sessions = journal.sessions(folder / store.JOURNAL)
+    known = Evidence(manifest.called, manifest.providers, manifest.default_provider)
     for result in journal.read(folder / store.JOURNAL):
-        judged = judge(result, trials[result.trial_id], manifest.called)
+        judged = judge(result, trials[result.trial_id], known, sessions)
         tables.add(judged)
         if judged.took_effect:
             histograms.add(result)
@@ -184,10 +268,23 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     return Run(folder, manifest, summary, frames, exit_code)
 
 
-def judge(result: Result, trial: Trial, called: Mapping[int, tuple[str, ...]]) -> Judged:
-    """*result* with its audit, its grades and its state."""
+def judge(
+    result: Result,
+    trial: Trial,
+    known: Evidence,
+    sessions: Mapping[str, SessionDetail] = MappingProxyType({}),
+) -> Judged:
+    """*result* with its audit, its grades and its state; *sessions* are what the server kept, by id."""
     findings = {
-        exchange.exchange_id: audit(exchange.request, exchange.transcript, Evidence(called=called))
+        exchange.exchange_id: audit(
+            exchange.request,
+            exchange.transcript,
+            replace(
+                known,
+                session=sessions.get(exchange.session_id or ""),
+                session_info=exchange.session_info or {},
+            ),
+        )
         for exchange in result.exchanges
         if exchange.transcript is not None
     }
@@ -222,6 +319,8 @@ def _manifest(
         seed=plan.seed,
         choice=asdict(plan.choice),
         called=catalogue.called,
+        providers=catalogue.providers or (),
+        default_provider=catalogue.default_provider,
         planned=len(plan.trials),
         started_at=started[0].isoformat(),
         started_ns=started[1],
@@ -232,25 +331,29 @@ def _manifest(
 
 async def _rein_in(reins: Reins, console: Console | None) -> None:
     """First Ctrl-C: no new trials, those under way may finish. Second: cut them off."""
-
-    def say(words: str) -> None:
-        if console is not None:
-            console.print(words)
-
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as grace:
             async for _ in signals:
                 if reins.interrupted:
                     reins.cut(Skip.INTERRUPTED)
+                    reins.abandoned = True
                     continue
                 reins.stop(Skip.INTERRUPTED)
-                say(f"stopping: {reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off")
+                words = (
+                    f"stopping: {reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off"
+                )
+                _say(console, words)
                 grace.start_soon(_cut_after_grace, reins)
 
 
 async def _cut_after_grace(reins: Reins) -> None:
     await anyio.sleep(GRACE_S)
     reins.cut(Skip.INTERRUPTED)
+
+
+def _say(console: Console | None, words: str) -> None:
+    if console is not None:
+        console.print(words, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

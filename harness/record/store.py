@@ -20,6 +20,7 @@ from harness import __version__
 from harness.errors import RunDirectoryError
 from harness.record.histograms import filename
 from harness.record.tables import SCHEMA_VERSION
+from harness.sigma.catalogue import Provider
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal-0.jsonl"
@@ -31,8 +32,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     *started_at* is the wall clock, read once, at *started_ns* of the monotonic
     clock that every stamp counts on. *called* are the names by which the model
-    calls each tool id. *exit_code* is None while the run goes on, and stays so
-    when it was killed.
+    calls each tool id, *providers* the models there were: an audit can be made
+    again. *deleted* counts what the run deleted of what it had made. *exit_code*
+    is None while the run goes on, and stays so when it was killed.
     """
 
     run_id: str
@@ -50,6 +52,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     interrupted: bool = False
     exit_code: int | None = None
     called: dict[int, tuple[str, ...]] = {}
+    providers: tuple[Provider, ...] = ()
+    default_provider: str | None = None
+    deleted: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     clock: str = "CLOCK_MONOTONIC (time.perf_counter_ns)"
     schema_version: int = SCHEMA_VERSION

@@ -19,16 +19,20 @@ def conversations(draw: st.DrawFn) -> list[Turn]:
         if kind == "plain" and turns[-1].repeat is not None:
             kind = "after"
         repeat = draw(st.none() | st.integers(1, 3)) if kind != "plain" else None
-        told = {"repeat": repeat} if repeat else {}
         match kind:
             case "plain":
                 turns.append(Turn(id=str(number), message=f"m{number}"))
             case "after":
                 turns.append(
-                    Turn(id=str(number), message=f"m{number}", after=draw(st.sampled_from(parents)), **told)
+                    Turn(
+                        id=str(number),
+                        message=f"m{number}",
+                        after=draw(st.sampled_from(parents)),
+                        repeat=repeat,
+                    )
                 )
             case _:
-                turns.append(Turn(id=str(number), regenerate=draw(st.sampled_from(parents)), **told))
+                turns.append(Turn(id=str(number), regenerate=draw(st.sampled_from(parents)), repeat=repeat))
     return turns
 
 
@@ -40,10 +44,9 @@ class Server:
         self.latest: dict[str, str] = {}
 
     def mainline(self) -> list[str]:
-        line, at = [], "root"
-        while at is not None:
-            line.append(at)
-            at = self.latest.get(at)  # type: ignore[assignment]
+        line = ["root"]
+        while line[-1] in self.latest:
+            line.append(self.latest[line[-1]])
         return line
 
     def add(self, node: str, parent: str) -> None:

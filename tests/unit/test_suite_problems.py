@@ -8,6 +8,7 @@ from harness.errors import SuiteError
 from harness.suite.expect import BUILT, LATER, NOT_OFFERED
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite
+from harness.suite.resolve import resolve_cases
 
 HEAD = "target: standin\n"
 ONE = "prompts: [{message: hi}]\n"
@@ -626,7 +627,9 @@ def test_nothing_follows_answers_side_by_side() -> None:
     head = "target: {standin: {dialect: onyx}}\n"
     (told,) = problems(f"{head}prompts: [{{turns: [{{message: a, {PAIR}}}, {{message: b}}]}}]\n")
     assert "nothing can follow answers that stand side by side" in told
-    assert read(f"{head}prompts: [{{turns: [{{message: a}}, {{message: b, {PAIR}}}]}}]\n")
+    (prompt,) = read(f"{head}prompts: [{{turns: [{{message: a}}, {{message: b, {PAIR}}}]}}]\n").prompts
+    assert prompt.turns is not None
+    assert len(prompt.turns[1].llm_overrides or ()) == 2
 
 
 def test_a_combination_that_a_variant_makes_is_told_at_the_variant_and_once() -> None:
@@ -645,7 +648,8 @@ def test_a_conversation_may_take_away_the_persona_of_the_target() -> None:
     target = "target: {standin: {}, persona_id: 1}\n"
     (told,) = problems(f"{target}prompts: [{{message: a, {session}}}]\n")
     assert told.startswith("1:23 target.persona_id: a conversation that exists")
-    assert read(f"{target}prompts: [{{message: a, {session}, persona_id: null}}]\n")
+    (case,) = resolve_cases(read(f"{target}prompts: [{{message: a, {session}, persona_id: null}}]\n"))
+    assert case.turns[0].persona_id is None
 
 
 def test_trials_that_would_pile_up_in_one_conversation_are_warned_of() -> None:
