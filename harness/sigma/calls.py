@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from harness.sigma.chat_packets import ArgumentDelta, CallDebug
+from harness.sigma.documents import Applied, Search, SearchDoc, found_documents
 from harness.sigma.packets import At
 from harness.sigma.tolerant import shallow
 from harness.sigma.tool_packets import Part, Tool
@@ -60,6 +61,8 @@ class Call:
     result: Any = UNSET
     failed: bool = False
     debug: CallDebug | None = None
+    found: list[SearchDoc] = field(default_factory=list)
+    applied: Applied | None = None
     ended: int | None = None
     passed: int | None = None
     """Where a later turn or the end of the model showed that it must be over."""
@@ -74,6 +77,8 @@ class Call:
         if part.result is not UNSET:
             self.result = _added(self.result, part.result) if part.adds else part.result
         self.failed |= part.failed
+        self.found += part.documents or ()
+        self.applied = part.applied or self.applied
 
     def told(self) -> tuple[str | None, Any]:
         """Name and arguments: what a debug packet says of them, else what the tool's own packets say."""
@@ -242,6 +247,12 @@ def tool_calls(calls: list[Call], model: int) -> tuple[ToolCall, ...]:
             )
         )
     return tuple(told)
+
+
+def searches(calls: list[Call]) -> tuple[Search, ...]:
+    """The internal searches among *calls*."""
+    internal = (call for call in calls if call.tool is Tool.SEARCH and call.name == Tool.SEARCH)
+    return tuple(Search(call.applied, found_documents(call.found)) for call in internal)
 
 
 def _call_id(at: At, model: int, nth: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import UNSET, Struct
 
-from harness.sigma.tool_packets import Documents
+from harness.sigma.documents import Documents
 
 
 class ChatPacket(Struct, frozen=True, gc=False, tag_field="type"):

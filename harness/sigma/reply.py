@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.sigma.calls import ToolCall
+from harness.sigma.documents import Search
 
 
 class Outcome(StrEnum):
@@ -41,10 +42,10 @@ class WireError(Struct, frozen=True):
 class Marks(Struct, frozen=True, kw_only=True):
     """Offsets in the body, each just after the line that brought the event; null where it did not come.
 
-    *session* and *ids* are of the reply, the rest of model 0. *first_packet* is no heartbeat; *first_text* is
-    the first piece of any text block at top level; *first_answer* and *last_answer* are of the final block,
-    null when the answer is empty, and *answer_ends* has every piece of it. *stop* is null when an error ended
-    the run.
+    *session* and *ids* are of the reply, the rest of one model. *first_packet* is no heartbeat; *first_text*
+    is the first piece of any text block at top level; *first_answer* and *last_answer* are of the final
+    block, null when the answer is empty, and *answer_ends* has every piece of it. *stop* is null when an
+    error ended the run.
     """
 
     session: int | None = None
@@ -61,7 +62,7 @@ class Marks(Struct, frozen=True, kw_only=True):
 
 
 class ModelReading(Struct, frozen=True, kw_only=True):
-    """One model's share of a side-by-side reply."""
+    """One model's share of a side-by-side reply; *model_seen* is the model that an error line named."""
 
     model_index: int
     outcome: Outcome
@@ -72,11 +73,15 @@ class ModelReading(Struct, frozen=True, kw_only=True):
     citations: tuple[Citation, ...]
     documents: tuple[str, ...]
     error: WireError | None
+    searched: tuple[Search, ...] = ()
+    marks: Marks = Marks()
+    model_seen: str | None = None
 
 
 class Transcript(Struct, frozen=True, kw_only=True):
     """One reply, put together; with several models side by side the texts are model 0's, *models* has all.
 
+    *searched* is what internal searches showed of the filters they applied and the documents they found.
     *retryable* and *model_seen* are what an error line says of itself: a hint, and the model that really ran.
     *answer_citationless* comes only with answers that were not streamed.
     """
@@ -98,6 +103,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
     packets: int = 0
     bad_lines: int = 0
     models: tuple[ModelReading, ...] | None = None
+    searched: tuple[Search, ...] = ()
     unknown_kinds: dict[str, int] = {}
     marks: Marks = Marks()
     retryable: bool | None = None
@@ -110,6 +116,10 @@ _FIELDS = (
     *("chat_session_id", "user_message_id", "assistant_message_ids", "error"),
     *("heartbeats", "unknown_packets", "packets", "bad_lines"),
 )
+_MODEL_FIELDS = (
+    *("model_index", "outcome", "answer", "narration", "reasoning", "tool_calls", "citations", "documents"),
+    "error",
+)
 
 
 def reading(transcript: Transcript) -> dict[str, Any]:
@@ -117,7 +127,8 @@ def reading(transcript: Transcript) -> dict[str, Any]:
     told = _plain(transcript)
     fields = {name: told[name] for name in _FIELDS}
     if transcript.models is not None:
-        fields["models"] = [_plain(each) for each in transcript.models]
+        shares = map(_plain, transcript.models)
+        fields["models"] = [{name: share[name] for name in _MODEL_FIELDS} for share in shares]
     return fields
 
 

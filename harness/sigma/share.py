@@ -7,7 +7,7 @@ read as if the others were not there.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.sigma.calls import Calls, tool_calls
+from harness.sigma.calls import Calls, searches, tool_calls
 from harness.sigma.chat_packets import (
     ArgumentDelta,
     BranchError,
@@ -23,9 +23,10 @@ from harness.sigma.chat_packets import (
     SectionEnd,
     Stop,
 )
+from harness.sigma.documents import Documents, document_ids
 from harness.sigma.packets import At, ErrorLine, Known, Unknown
 from harness.sigma.reply import Citation, Marks, ModelReading, Outcome, WireError
-from harness.sigma.tool_packets import Documents, ToolPacket, document_ids
+from harness.sigma.tool_packets import ToolPacket
 
 _NO_SECTION = (ArgumentDelta, Branching, CallDebug, BranchError)
 """Packets that do not count as something at their placement that a `section_end` could end (R6)."""
@@ -140,8 +141,11 @@ class Share:
         """End the run; only the first time counts."""
         self.ending = self.ending or ending
 
-    def read(self, index: int) -> ModelReading:
-        """What this model said, put together from what has come so far."""
+    def read(self, index: int, session: int | None, ids: int | None) -> ModelReading:
+        """What this model said, put together from what has come so far.
+
+        *session* and *ids* are where those lines of the reply ended.
+        """
         calls = self._calls.finish(self.ending.end if self.ending else None)
         final = self._answer_block()
         answer = final.text if final else ""
@@ -155,12 +159,12 @@ class Share:
             citations=tuple(self._citations.values()),
             documents=tuple(self._documents),
             error=self.ending.error if self.ending else None,
+            searched=searches(calls),
+            marks=self._marks(final.ends if final else [], session, ids),
+            model_seen=self.ending.model_name if self.ending else None,
         )
 
-    def marks(self, session: int | None, ids: int | None) -> Marks:
-        """Where the events of this model came; to be asked after `read`."""
-        final = self._answer_block()
-        ends = final.ends if final else []
+    def _marks(self, ends: list[int], session: int | None, ids: int | None) -> Marks:
         stop = self.ending.end if self.ending and self.ending.error is None else None
         return Marks(
             session=session,

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
+from harness.sigma.documents import Applied, Documents, document_ids
+
 
 class Tool(StrEnum):
     """A row of the table, by the name its calls have unless their packets say another.
@@ -33,15 +35,6 @@ class Tool(StrEnum):
     RESEARCH = "research_agent"
 
 
-class SearchDoc(Struct, frozen=True, gc=False):
-    """A document as packets carry it; only its id has a place in a reading."""
-
-    document_id: str | None = None
-
-
-Documents = list[SearchDoc] | None
-
-
 class Part(NamedTuple):
     """What one packet says about its call.
 
@@ -58,6 +51,7 @@ class Part(NamedTuple):
     failed: bool = False
     ends: bool = False
     documents: Documents = None
+    applied: Applied | None = None
 
     @property
     def call_name(self) -> str | None:
@@ -67,11 +61,6 @@ class Part(NamedTuple):
 
 class ToolPacket(Struct, frozen=True, gc=False, tag_field="type"):
     """A packet that belongs to a call: a start, a detail or a result. Each has `part() -> Part`."""
-
-
-def document_ids(documents: Documents) -> list[str]:
-    """The ids of *documents*, those without one left out."""
-    return [each.document_id for each in documents or () if each.document_id is not None]
 
 
 def _search(queries: list[str] | None, documents: Documents) -> Part:
@@ -96,8 +85,13 @@ class _SearchStart(ToolPacket, tag="search_tool_start", frozen=True):
 
 
 class _SearchFilter(ToolPacket, tag="search_tool_filter_delta", frozen=True):
+    sources: list[str] | None = None
+    time_filter_start: str | None = None
+    time_filter_end: str | None = None
+
     def part(self) -> Part:
-        return Part(Tool.SEARCH)
+        sources = None if self.sources is None else tuple(self.sources)
+        return Part(Tool.SEARCH, applied=Applied(sources, self.time_filter_start, self.time_filter_end))
 
 
 class _SearchQueries(ToolPacket, tag="search_tool_queries_delta", frozen=True):

@@ -104,10 +104,11 @@ class Trace:
     def close(self) -> Transcript:
         """What the reply said. Every text in it can be encoded, whatever halves of characters came."""
         first = self._models[0]
-        whole = first.read(0)
+        outer = self._session_end, self._ids_end
+        whole = first.read(0, *outer)
         models = None
         if self._ids is not None and self._ids.models is not None:
-            models = tuple(self._model(index).read(index) for index in range(self._ids.models))
+            models = tuple(self._model(index).read(index, *outer) for index in range(self._ids.models))
         ending = first.ending
         return encodable(
             Transcript(
@@ -128,10 +129,11 @@ class Trace:
                 packets=self._packets,
                 bad_lines=self._bad_lines,
                 models=models,
+                searched=whole.searched,
                 unknown_kinds=dict(self._unknown),
-                marks=first.marks(self._session_end, self._ids_end),
+                marks=whole.marks,
                 retryable=ending.retryable if ending else None,
-                model_seen=ending.model_name if ending else None,
+                model_seen=whole.model_seen,
             )
         )
 

@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from harness.sigma.calls import Status, ToolCall
 from harness.sigma.chat_packets import CitationInfo
+from harness.sigma.documents import Documents, Search, document_ids, found_documents
 from harness.sigma.reply import Citation, Outcome, Transcript, WireError
 from harness.sigma.tolerant import as_text, fitting, loads, shallow
-from harness.sigma.tool_packets import Documents, document_ids
+from harness.sigma.tool_packets import Tool
 
 _LINE_KEYS = frozenset({"obj", "error", "responses", "reserved_assistant_message_id", "chat_session_id"})
 _ANSWER_KEYS = frozenset({"answer", "error_msg"})
@@ -77,6 +78,11 @@ def read_answer(document: str | dict[str, Any]) -> Transcript:
         chat_session_id=told.chat_session_id,
         assistant_message_ids=() if told.message_id is None else (told.message_id,),
         error=error,
+        searched=tuple(
+            Search(None, found_documents(call.search_docs))
+            for call in told.tool_calls or ()
+            if call.tool_name == Tool.SEARCH
+        ),
         answer_citationless=told.answer_citationless,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.sigma.documents import Applied, FoundDocument, Search
 from harness.sigma.packets import packet_rows
 from harness.sigma.transcript import Transcript, frames_of, read_body, reading
 
@@ -725,3 +726,77 @@ def test_the_calls_of_other_models_have_ids_of_their_own() -> None:
     got = trace(TWO, packet("open_url_start", (1, 2), 1), packet("bash_tool_start", (1, 2, 3), 1))
     assert got.models is not None
     assert [each.call_id for each in got.models[1].tool_calls] == ["m1/t1.2", "m1/t1.2.3"]
+
+
+# What searches show of the filters they applied (2.5, 2.8)
+
+POLICY = {
+    "document_id": "d1",
+    "source_type": "web",
+    "updated_at": "2026-01-02T00:00:00Z",
+    "metadata": {"team": ["hr", "it"]},
+    "is_internet": False,
+}
+FOUND = FoundDocument("d1", "web", "2026-01-02T00:00:00Z", {"team": ["hr", "it"]})
+
+
+def test_an_internal_search_shows_the_filters_it_applied_and_where_its_documents_are_from() -> None:
+    got = trace(
+        packet("search_tool_start", is_internet_search=False),
+        packet("search_tool_filter_delta", sources=["web"], time_filter_start="2026-01-01T00:00:00Z"),
+        packet("search_tool_documents_delta", documents=[POLICY, {"document_id": "d2", "metadata": "no"}]),
+        end(),
+        packet("search_tool_start", (1,)),
+        packet("search_tool_filter_delta", (1,), sources=[]),
+        end((1,)),
+        STOP,
+    )
+    assert got.searched == (
+        Search(Applied(("web",), "2026-01-01T00:00:00Z"), (FOUND, FoundDocument("d2"))),
+        Search(Applied(())),
+    )
+
+
+def test_what_is_of_the_web_is_no_part_of_an_internal_search() -> None:
+    web = [
+        packet("search_tool_start", is_internet_search=True),
+        packet("search_tool_documents_delta", documents=[POLICY]),
+        end(),
+    ]
+    mixed = [
+        packet("search_tool_start", (1,)),
+        packet("search_tool_documents_delta", (1,), documents=[POLICY | {"is_internet": True}]),
+        end((1,)),
+    ]
+    assert trace(*web, *mixed, STOP).searched == (Search(),)
+
+
+def test_an_answer_that_was_not_streamed_shows_what_its_internal_searches_found() -> None:
+    calls = [
+        {"tool_name": "internal_search", "search_docs": [POLICY]},
+        {"tool_name": "web_search", "search_docs": [POLICY]},
+        {"tool_name": "internal_search", "search_docs": None},
+    ]
+    document = {"answer": "hi", "message_id": 3, "tool_calls": calls}
+    got = read_body(json.dumps(document).encode(), content_type="application/json")
+    assert got.searched == (Search(None, (FOUND,)), Search())
+
+
+def test_each_model_side_by_side_has_marks_searches_and_an_error_of_its_own() -> None:
+    lines: list[dict[str, Any]] = [
+        TWO,
+        *say("zero", model=0),
+        packet("search_tool_start", model=1),
+        packet("search_tool_documents_delta", model=1, documents=[POLICY]),
+        packet("stop", (1,), 0, stop_reason=None),
+        {"error": "no", "error_code": "API_ERROR", "details": {"model": "m1", "model_index": 1}},
+    ]
+    got = trace(*lines)
+    assert got.models is not None
+    zero, one = got.models
+    ends = [len(ndjson(*lines[: number + 1])) for number in range(len(lines))]
+    assert (zero.marks.ids, zero.marks.first_text, zero.marks.stop) == (ends[0], ends[2], ends[5])
+    assert zero.marks == got.marks
+    assert (one.marks.first_tool, one.marks.first_text, one.marks.stop) == (ends[3], None, None)
+    assert (zero.searched, one.searched) == ((), (Search(None, (FOUND,)),))
+    assert (zero.model_seen, one.model_seen) == (None, "m1")
