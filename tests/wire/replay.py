@@ -1,0 +1,64 @@
+"""A server that answers as was recorded: by method and path, whatever is asked there."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.wire.recorded import recording
+
+LISTS = {
+    name.split("-")[0]: name
+    for name in (
+        "c0-tool-list",
+        "c1-persona-list",
+        "c2-llm-provider-list",
+        "c3-chat-sessions",
+        "c4-health",
+        "c5-version",
+        "c6-me",
+        "c7-settings",
+        "c8-tool-by-id",
+        "ca-persona-1",
+        "cc-auth-type",
+        "cf-user-files",
+        "cg-file-recent",
+    )
+}
+"""Everything that was recorded of the lists, by the number of the recording."""
+
+
+@contextmanager
+def replaying(*names: str, instead: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a server with these recordings; *instead* has others for some paths."""
+    routes = {(one.method, one.path): one for one in map(recording, names)}
+    for path, name in (instead or {}).items():
+        routes["GET", path] = recording(name)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            one = routes.get((self.command, self.path.partition("?")[0]))
+            body = one.body if one else b'{"detail":"404: Not Found"}'
+            self.send_response(one.status if one else 404)
+            self.send_header("content-type", one.content_type if one else "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 - named by http.server
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
