@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.sigma.frames import Frame, Frames
-from harness.sigma.request import filters, override
+from harness.sigma.request import descriptors, filters, override
 from harness.sigma.tolerant import loads
 from harness.suite.model import Settings, Turn
 
@@ -82,7 +82,7 @@ def deprecated_body(
         "message": message,
         "prompt_id": None,
         "search_doc_ids": None,
-        "file_descriptors": [each.model_dump() for each in settings.files or () if not isinstance(each, str)],
+        "file_descriptors": descriptors(settings.files or ()),
         "retrieval_options": search,
     }
     if settings.llm_override is not None:

@@ -5,11 +5,19 @@ A setting that is None is left out and never sent as null: an explicit null
 say no more than leaving out does.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-from harness.suite.model import LlmOverride, SearchFilters, Settings
+from pydantic import SecretStr
+
+from harness.suite.model import FileDescriptor, LlmOverride, SearchFilters, Settings
 
 SEND = "/chat/send-chat-message"
+
+Value = TypeVar("Value")
+
+_AS_THEY_ARE = ("forced_tool_id", "deep_research", "include_citations", "additional_context", "origin")
 
 
 def request_body(
@@ -22,29 +30,45 @@ def request_body(
 ) -> dict[str, Any]:
     """The JSON object to send for *message* under *settings*, whose names are ids by now.
 
-    Without *session_id* the server makes a session, of the settings' persona and project. Without
-    *parent_message_id* the message follows the last one of its session.
+    Without *session_id* the server makes a session, of the settings' persona and
+    project. Without *parent_message_id* the message follows the last one of its
+    session. A file that is still a path or a name is left out: there is nothing to
+    send of it before it is uploaded or looked up.
     """
-    body: dict[str, Any] = {"message": message}
-    if parent_message_id is not None:
-        body["parent_message_id"] = parent_message_id
+    named = "internal_search_filters" if dialect == "onyx" else "search_filters"
+    made = {
+        "llm_override": _given(settings.llm_override, override),
+        "llm_overrides": _given(settings.llm_overrides, lambda models: [override(each) for each in models]),
+        "allowed_tool_ids": _given(settings.allowed_tool_ids, list),
+        named: _given(settings.search_filters, partial(filters, dialect=dialect)),
+        "file_descriptors": _given(settings.files, descriptors),
+        "mcp_headers": _given(settings.mcp_headers, _revealed),
+        **{name: getattr(settings, name) for name in _AS_THEY_ARE},
+    }
+    body = {"message": message, **_place(settings, session_id, parent_message_id)}
+    body |= {name: value for name, value in made.items() if value is not None}
+    return body | {"stream": settings.stream is not False}
+
+
+def _given(value: Value | None, made: Callable[[Value], Any]) -> Any:
+    """*made* of *value*; what is not set stays None, and so out of the request."""
+    return None if value is None else made(value)
+
+
+def _revealed(headers: Mapping[str, SecretStr]) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in headers.items()}
+
+
+def _place(settings: Settings, session_id: str | None, parent_message_id: int | None) -> dict[str, Any]:
+    """Where in which conversation the message goes."""
+    place: dict[str, Any] = {}
     if session_id is not None:
-        body["chat_session_id"] = session_id
+        place["chat_session_id"] = session_id
     elif info := session_info(settings):
-        body["chat_session_info"] = info
-    if settings.llm_override is not None:
-        body["llm_override"] = override(settings.llm_override)
-    if settings.allowed_tool_ids is not None:
-        body["allowed_tool_ids"] = list(settings.allowed_tool_ids)
-    if settings.forced_tool_id is not None:
-        body["forced_tool_id"] = settings.forced_tool_id
-    if settings.search_filters is not None:
-        name = "internal_search_filters" if dialect == "onyx" else "search_filters"
-        body[name] = filters(settings.search_filters, dialect=dialect)
-    if settings.deep_research is not None:
-        body["deep_research"] = settings.deep_research
-    body["stream"] = settings.stream is not False
-    return body
+        place["chat_session_info"] = info
+    if parent_message_id is not None:
+        place["parent_message_id"] = parent_message_id
+    return place
 
 
 def masked(body: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +94,11 @@ def session_info(settings: Settings, *, description: str | None = None) -> dict[
 def override(chosen: LlmOverride) -> dict[str, Any]:
     """`llm_override` with the fields that were chosen."""
     return chosen.model_dump(exclude_none=True)
+
+
+def descriptors(files: Iterable[FileDescriptor | str]) -> list[dict[str, Any]]:
+    """`file_descriptors`: those of *files* that the server has."""
+    return [each.model_dump(exclude_none=True) for each in files if isinstance(each, FileDescriptor)]
 
 
 def filters(chosen: SearchFilters, *, dialect: str) -> dict[str, Any]:
