@@ -187,17 +187,24 @@ def _rounds(blocks: list[list[tuple[_Arm, int]]], phase: str, seed: int) -> Iter
 class Known:
     """Settings worked out already, with their JSON: most turns have none of their own and share a variant's.
 
-    *suite_path* is where the files of the suite are: their contents are sent, so they are part of an id.
+    *suite_path* is where the files of the suite are: their contents are sent, so *digests* of them are part
+    of an id. Each is read once for a plan and again for the next, since people edit their files in between.
     """
 
     suite_path: Path
+    digests: dict[Path, str] = field(default_factory=dict)
     settings: dict[tuple[object, ...], tuple[Settings, str]] = field(default_factory=dict)
 
     def as_json(self, settings: Settings) -> str:
         """What *settings* send, as text. The time limit is ours: Sigma is sent the same with another one."""
         text = settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
         paths = [path_of(file, self.suite_path) for file in settings.files or () if isinstance(file, str)]
-        return text + "".join(digest(path) for path in paths if path is not None)
+        return text + "".join(self._digest(path) for path in paths if path is not None)
+
+    def _digest(self, path: Path) -> str:
+        if path not in self.digests:
+            self.digests[path] = digest(path)
+        return self.digests[path]
 
 
 def _block(

@@ -4,11 +4,10 @@ An entry is a path where a file is; otherwise it is the id or the name of a file
 which only the server can tell. What has a slash in it was meant as a path.
 """
 
-from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
 
-from harness.errors import did_you_mean
+from harness.errors import UsageError, did_you_mean
 
 
 def path_of(written: str, suite_path: Path) -> Path | None:
@@ -26,7 +25,7 @@ def wrong_with(written: str, suite_path: Path) -> str | None:
     if path is None:
         return _not_there(suite_path.parent / written) if "/" in written else None
     if not path.is_file():
-        return "this is a folder, and a file is wanted"
+        return f"this is {'a folder' if path.is_dir() else 'no ordinary file'}, and a file is wanted"
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -35,17 +34,22 @@ def wrong_with(written: str, suite_path: Path) -> str | None:
     return "the file is empty, which servers reject" if empty else None
 
 
-@lru_cache(maxsize=4096)
 def digest(path: Path) -> str:
-    """A digest of the content of *path*, read once in a run. Raises `OSError`."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    """A digest of the content of *path*. Raises `UsageError` where it cannot be read any more."""
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: the file cannot be read: {error.strerror}") from error
 
 
 def _not_there(path: Path) -> str:
     folder = path.parent
-    if not folder.is_dir():
+    try:
+        names = sorted(each.name for each in folder.iterdir() if each.is_file())
+    except (FileNotFoundError, NotADirectoryError):
         return f"there is no folder {folder}"
-    names = sorted(each.name for each in folder.iterdir() if each.is_file())
+    except OSError as error:
+        return f"the folder {folder} cannot be read: {error.strerror}"
     near = did_you_mean(path.name, names) or (f"; {folder} has {', '.join(names[:8])}" if names else "")
     return f"there is no such file{near}"

@@ -54,7 +54,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     if _all_names_known(data, root):
         _only(suite, cases, tell)
     _conflicts(suite, variants, cases, tell)
-    together.check(suite, variants, cases, tell)
+    together.check(suite, variants, cases, tell, root=root)
     if "deep_research" not in _written(root, "budget"):
         _deep_research(suite, variants, cases, tell)
     _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)
@@ -185,15 +185,18 @@ def _prompt(prompt: Prompt, at: Where, root: Place, tell: Tell) -> None:
         there = (*at, "turns", number)
         _turn(turn, there, root, tell)
         _place_in_tree(prompt.turns or (), number, there, tell)
-        name = turn.id or str(number + 1)
-        if name in earlier:
-            first = name_of((*at, "turns", earlier[name]))
-            tell(
-                Finding(
-                    (*there, "id"), f'"{name}" is the id of {first} already: turn ids are unique in a prompt'
-                )
-            )
-        earlier.setdefault(name, number)
+        for name in _ids(turn, number):
+            if name in earlier:
+                first = name_of((*at, "turns", earlier[name]))
+                message = f'"{name}" is the id of {first} already: turn ids are unique in a prompt'
+                tell(Finding((*there, "id"), message))
+            earlier.setdefault(name, number)
+
+
+def _ids(turn: Turn, number: int) -> list[str]:
+    """What the turn is called, and each of its siblings where it is repeated."""
+    name = turn.id or str(number + 1)
+    return [name, *(f"{name}/{sibling}" for sibling in range(1, 1 + (turn.repeat or 0)))]
 
 
 def _place_in_tree(turns: tuple[Turn, ...], number: int, at: Where, tell: Tell) -> None:

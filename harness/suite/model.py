@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from harness.suite.values import (
     Address,
@@ -25,6 +25,8 @@ from harness.suite.values import (
     Endpoint,
     FileName,
     Flag,
+    HeaderName,
+    HeaderValue,
     Id,
     Ignorable,
     Limit,
@@ -40,6 +42,7 @@ from harness.suite.values import (
     Uuid,
     Variables,
     Whole,
+    file_or_text,
     list_of_one,
 )
 
@@ -83,7 +86,10 @@ class FileDescriptor(Written):
     user_file_id: Text | None = None
 
 
-Files = Annotated[tuple[Text | FileDescriptor, ...], BeforeValidator(list_of_one)]
+File = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[FileDescriptor, Tag("descriptor")], Discriminator(file_or_text)
+]
+Files = Annotated[tuple[File, ...], BeforeValidator(list_of_one)]
 
 
 class Settings(Written):
@@ -104,11 +110,11 @@ class Settings(Written):
     stream: Flag | None = None
     time_limit: Duration | None = None
     chat_session_id: Uuid | None = None
-    parent_message_id: Whole | None = None
+    parent_message_id: AtLeastOne | None = None
     files: Files | None = None
     include_citations: Flag | None = None
     additional_context: Text | None = None
-    mcp_headers: dict[Text, SecretStr] | None = None
+    mcp_headers: dict[HeaderName, HeaderValue] | None = None
     llm_overrides: tuple[LlmOverride, ...] | None = None
     origin: Origin | None = None
     endpoint: Endpoint | None = None
@@ -154,7 +160,11 @@ Asserts = Annotated[tuple[Expect, ...], Field(alias="assert")]
 
 
 class Retry(Written):
-    """How often one trial is tried in all, the first included, and after what; never after a wrong answer."""
+    """How often one trial is tried in all, the first included, and after what.
+
+    Never after a wrong answer, and never once the first byte of answer text is here, whatever *for* names:
+    from then on a second try would hide what people saw.
+    """
 
     attempts: AtLeastOne = 2
     for_: Annotated[tuple[RetryReason, ...], Field(alias="for")] = ("connect", "429", "503")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from harness.suite.model import Settings, Suite, Turn, Variant
-from harness.suite.places import Finding, Tell, Where
+from harness.suite.places import Finding, Place, Tell, Where
 from harness.suite.resolve import SETTINGS, Case, effective, repeats, runs_on
 
 _OF_INTEREST = frozenset(
@@ -28,15 +28,28 @@ class Met(NamedTuple):
     leaf: bool
 
 
-def check(suite: Suite, variants: Mapping[str, Variant], cases: Mapping[int, Case], tell: Tell) -> None:
-    """Tell of each wrong combination once, where the setting is written that makes it wrong."""
+def check(
+    suite: Suite, variants: Mapping[str, Variant], cases: Mapping[int, Case], tell: Tell, *, root: Place
+) -> None:
+    """Tell of each wrong combination once, where the setting is written that makes it wrong.
+
+    What looks wrong only because a value beside it was wrong, and told of, is left out: *root* has it.
+    """
     told: set[tuple[Where, str]] = set()
     for met in _met(suite, variants, cases):
         for key, message in _wrong(met, suite):
             at = _where(suite, met, key)
-            if (at, message) not in told:
+            if (at, message) not in told and not _lost(at, root):
                 told.add((at, message))
                 tell(Finding(at, message, at_key=True))
+
+
+def _lost(at: Where, root: Place) -> bool:
+    """Whether an entry of the setting at *at* is lost, or the conversation that a parent is of."""
+    places, _ = root.walk(at)
+    if places[-1].lost:
+        return True
+    return at[-1] == "parent_message_id" and "chat_session_id" in places[-2].keys
 
 
 def warnings(suite: Suite, variants: Mapping[str, Variant], cases: Mapping[int, Case]) -> Iterator[str]:

@@ -31,12 +31,22 @@ def validate(data: dict[str, Any], root: Place, tell: Tell) -> SuiteFile | None:
         try:
             return SuiteFile.model_validate(data)
         except ValidationError as error:
-            wrong = error.errors(include_url=False)
+            wrong = [_untagged(each) for each in error.errors(include_url=False)]
         for each in wrong if attempt == 0 else ():
             if (finding := _in_our_words(each, root)) is not None:
                 tell(finding)
         _take_out([each["loc"] for each in wrong], data, root)
     return None
+
+
+def _untagged(error: ErrorDetails) -> ErrorDetails:
+    """Entries of `files:` are tagged with what they were taken for, which is no place in the file."""
+    loc = error["loc"]
+    for at in range(2, len(loc)):
+        if loc[at - 2] == "files" and isinstance(loc[at - 1], int) and loc[at] in {"text", "descriptor"}:
+            error["loc"] = loc[:at] + loc[at + 1 :]
+            break
+    return error
 
 
 def _in_our_words(error: ErrorDetails, root: Place) -> Finding | None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, Strict
 
 from harness.suite import literals
 from harness.suite.scalars import Filled
@@ -110,6 +110,25 @@ def _uuid(value: str) -> str:
         raise ValueError("a UUID is wanted: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11") from None
 
 
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", value, re.ASCII):
+        raise ValueError("a header's name has letters, digits and - only, such as X-Tenant")
+    return value
+
+
+def _header_value(value: object) -> object:
+    if not isinstance(value, str):
+        raise HiddenValueError("a header's value is text: quote it")
+    if not value or not value.isascii() or not value.isprintable():
+        raise HiddenValueError("a header's value has printable ASCII characters only, and one at least")
+    return value
+
+
+def file_or_text(value: object) -> str:
+    """Which of the two an entry of `files:` was meant as. What is neither is told that text is wanted."""
+    return "text" if not isinstance(value, dict | BaseModel) else "descriptor"
+
+
 def _limit(value: object) -> object:
     """A number, or an amount with any unit; which one is right depends on the metric."""
     value = _unfilled(value)
@@ -144,6 +163,8 @@ CellName = Annotated[str, AfterValidator(_cell_name)]
 RetryReason = Annotated[
     Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"], BeforeValidator(_retry_reason)
 ]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[SecretStr, BeforeValidator(_header_value)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Share = Annotated[float, BeforeValidator(literals.share), Field(ge=0, le=1)]
 Endpoint = Literal["send-chat-message", "send-message", "send-message-simple-api"]

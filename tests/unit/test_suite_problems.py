@@ -581,6 +581,51 @@ def test_prompts_without_a_check_are_a_warning() -> None:
             id="files",
         ),
         pytest.param(
+            "{message: a, files: [5, [a], {id: x, typ: y}, {id: x}]}",
+            [
+                "2:32 prompts[0].files[0]: 5: text is wanted",
+                "2:35 prompts[0].files[1]: this is a list: text is wanted",
+                '2:40 prompts[0].files[2]: "type" is missing',
+                "2:48 prompts[0].files[2].typ: unknown key; did you mean type?",
+                '2:57 prompts[0].files[3]: "type" is missing',
+            ],
+            id="neither a text nor a descriptor",
+        ),
+        pytest.param(
+            '{message: a, mcp_headers: {X Y: a, X: 4711, Y: "a\\nb"}}',
+            [
+                '2:38 prompts[0].mcp_headers["X Y"]: a header\'s name has letters',
+                "2:49 prompts[0].mcp_headers.X: a header's value is text",
+                "2:58 prompts[0].mcp_headers.Y: a header's value has printable ASCII",
+            ],
+            id="headers",
+        ),
+        pytest.param(
+            "{message: a, chat_session_id: nine, parent_message_id: 3}",
+            ["2:41 prompts[0].chat_session_id: nine: a UUID is wanted"],
+            id="a parent whose conversation is no uuid",
+        ),
+        pytest.param(
+            "{message: a, parent_message_id: -1, chat_session_id: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11}",
+            ["2:43 prompts[0].parent_message_id: -1: at least 1 is wanted"],
+            id="no id of a message",
+        ),
+        pytest.param(
+            "{turns: [{message: a, persona_id: 1, chat_session_id: 5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11}]}",
+            [
+                "2:33 prompts[0].turns[0].persona_id: a conversation that exists (chat_session_id) has",
+                "2:33 prompts[0].turns[0].persona_id: this holds for a whole conversation",
+                "2:48 prompts[0].turns[0].chat_session_id: this holds for a whole conversation",
+            ],
+            id="of the conversation, on a turn",
+        ),
+        pytest.param(
+            "{turns: [{message: a}, {id: e, message: b, after: '1', repeat: 2}, "
+            "{id: e/2, message: c, after: '1'}]}",
+            ['2:83 prompts[0].turns[2].id: "e/2" is the id of prompts[0].turns[1] already'],
+            id="called as a sibling is",
+        ),
+        pytest.param(
             "{turns: [{message: a}, {message: b, repeat: 2}]}",
             ["2:47 prompts[0].turns[1].repeat: only a branch is repeated"],
             id="repeat of no branch",
@@ -621,6 +666,18 @@ def test_models_side_by_side_have_their_rules(settings: str, wrong: str) -> None
 def test_models_side_by_side_are_unknown_to_the_guide() -> None:
     (told,) = problems(f"{HEAD}prompts: [{{message: a, {PAIR}}}]\n")
     assert "target.dialect: onyx" in told
+
+
+def test_a_model_that_is_wrong_is_told_of_and_not_counted_too() -> None:
+    (told,) = problems(f"{HEAD}prompts: [{{message: a, llm_overrides: [a, {{model_version: b}}]}}]\n")
+    assert "llm_overrides[0]: a: a mapping is wanted" in told
+
+
+def test_no_message_shows_the_value_of_a_header() -> None:
+    for value in ("4711", '"4711\\n"', "[4711]", '"4711\u00e9"'):
+        told = problems(f"{HEAD}prompts: [{{message: a, mcp_headers: {{X: {value}}}}}]\n")
+        assert told
+        assert "4711" not in str(told)
 
 
 def test_nothing_follows_answers_side_by_side() -> None:

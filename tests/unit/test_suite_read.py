@@ -1,12 +1,24 @@
 """From the bytes of a file to its data: YAML, its traps, the environment, and where things stand."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from harness.errors import SuiteError, UsageError
-from harness.suite.model import Suite
+from harness.suite.model import (
+    UNBUILT,
+    FileDescriptor,
+    LlmOverride,
+    Prompt,
+    SearchFilters,
+    Standin,
+    Suite,
+    Target,
+    Turn,
+    Variant,
+)
 from harness.suite.read import load_suite, parse_suite
 
 DATA = Path(__file__).parents[1] / "suites"
@@ -68,6 +80,26 @@ def test_without_what_is_not_built_it_is_read() -> None:
     assert suite.prompts[0].search_filters is not None
     assert suite.prompts[0].search_filters.time_cutoff == "2024-01-01T00:00:00Z"
     assert suite.warnings == ()
+
+
+def test_the_suites_of_these_tests_use_every_key_that_was_built() -> None:
+    written = "".join((DATA / name).read_text() for name in ("built.yaml", "standin.yaml"))
+    assert load_suite(DATA / "standin.yaml", environ=ENVIRON).target.standin is not None
+    unused = {
+        f"{model.__name__}.{key}"
+        for model in (LlmOverride, SearchFilters, FileDescriptor, Turn, Prompt, Variant, Standin, Target)
+        for name, field in model.model_fields.items()
+        if UNBUILT not in field.metadata and not re.search(rf"\b{(key := field.alias or name)}:", written)
+    }
+    assert unused <= {"Variant.overrides"}
+
+
+def test_everything_has_every_key_of_what_is_built() -> None:
+    built, everything = (
+        set(re.findall(r"\b([a-z_]+):", (DATA / name).read_text()))
+        for name in ("built.yaml", "everything.yaml")
+    )
+    assert built - everything - {"question", "answer", "topic"} == set()
 
 
 # Files

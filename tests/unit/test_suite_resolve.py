@@ -38,6 +38,7 @@ def test_a_matrix_is_replaced_by_its_cells_in_the_order_written(built: Suite) ->
         "candidate/claude+forced",
         "candidate/gpt+free",
         "deep",
+        "side-by-side",
     ]
 
 
@@ -113,6 +114,7 @@ def test_messages_ids_and_checks_are_filled_in(built: Suite) -> None:
     cases = resolve_cases(built)
     assert [case.case_id for case in cases] == [
         "refund-window", "invoice-total", "faq/colour", "sso-setup", "every-parameter", "goes-on",
+        "in-a-project", "which-model",
     ]  # fmt: skip
     assert cases[0].turns[0].message == "How long is the refund window for Atlas?"
     assert cases[2].cluster == "looks"
