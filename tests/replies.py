@@ -14,7 +14,8 @@ def packet(kind: str, turn: int = 0, tab: int = 0, sub: int | None = None, **fie
     return json.dumps({"placement": placement, "obj": {"type": kind, **fields}})
 
 
-SESSION = json.dumps({"chat_session_id": "5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11", "incognito": False})
+SESSION_ID = "5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"
+SESSION = json.dumps({"chat_session_id": SESSION_ID, "incognito": False})
 IDS = json.dumps({"user_message_id": 1, "reserved_assistant_message_id": 2})
 START = packet("message_start", final_documents=None)
 STOP = packet("stop", stop_reason=None)
@@ -38,6 +39,37 @@ def searched(*lines: str, turn: int = 0) -> list[str]:
         packet("section_end", turn),
         *lines,
     ]
+
+
+def found(*documents: dict[str, Any], applied: dict[str, Any] | None = None, turn: int = 0) -> list[str]:
+    """The lines of an internal search that returned *documents*, and said which filters it *applied*."""
+    delta = [] if applied is None else [packet("search_tool_filter_delta", turn, **applied)]
+    return [
+        packet("search_tool_start", turn, is_internet_search=False),
+        *delta,
+        packet("search_tool_queries_delta", turn, queries=["q"]),
+        packet("search_tool_documents_delta", turn, documents=documents),
+        packet("section_end", turn),
+    ]
+
+
+def ids_of(*assistants: int) -> str:
+    """The ids line of models side by side."""
+    told = [{"message_id": number, "model_name": "a label"} for number in assistants]
+    return json.dumps({"user_message_id": 1, "responses": told})
+
+
+def of_model(line: str, model: int) -> str:
+    """The packet in *line* as one of that model."""
+    fields = json.loads(line)
+    fields["placement"]["model_index"] = model
+    return json.dumps(fields)
+
+
+def side_by_side(*shares: list[str]) -> list[str]:
+    """The lines of a reply of several models, a share of packets each; the ids of their answers are 2, 3 …"""
+    packets = [of_model(line, model) for model, share in enumerate(shares) for line in share]
+    return [SESSION, ids_of(*range(2, 2 + len(shares))), *packets]
 
 
 def exchange(

@@ -159,9 +159,12 @@ class Trace:
             case IdsLine():
                 self._identify(line, end)
             case ErrorLine(model=None):
+                several = self._ids is not None and self._ids.models is not None
+                # Of which of several models it speaks, it does not say.
+                ended = failed(line._replace(model_name=None) if several else line, end)
                 for share in self._models.values():
-                    share.end(failed(line, end))
-                self._ended_all = self._ended_all or failed(line, end)
+                    share.end(ended)
+                self._ended_all = self._ended_all or ended
             case ErrorLine(model=int(model)):
                 self._model(model).end(failed(line, end))
             case UnknownLine():

@@ -78,13 +78,18 @@ def read_answer(document: str | dict[str, Any]) -> Transcript:
         chat_session_id=told.chat_session_id,
         assistant_message_ids=() if told.message_id is None else (told.message_id,),
         error=error,
-        searched=tuple(
-            Search(None, found_documents(call.search_docs))
-            for call in told.tool_calls or ()
-            if call.tool_name == Tool.SEARCH
-        ),
+        searched=_searched(told),
         answer_citationless=told.answer_citationless,
     )
+
+
+def _searched(told: _Answer) -> tuple[Search, ...]:
+    """The internal searches. The simple API lists no calls: its documents are of one search."""
+    if told.tool_calls is None:
+        found = found_documents(told.top_documents)
+        return (Search(None, found),) if found else ()
+    internal = (call for call in told.tool_calls if call.tool_name == Tool.SEARCH)
+    return tuple(Search(None, found_documents(call.search_docs)) for call in internal)
 
 
 def read_http_error(body: bytes) -> Transcript:
