@@ -7,7 +7,8 @@ from `due_ns`; neither is ever reported under the other's name.
 
 An exchange that was retried, or that failed, is in no latency figure: `counts`
 says which are. Nor is one of a trial that is `invalid`, which takes more than
-the exchange to know: `harness.record.tables` leaves it out.
+the exchange to know: `harness.record.tables` leaves it out. Of models side by
+side the figures of an exchange are those of the first.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,12 +34,12 @@ def ttft_ns(exchange: Exchange) -> int | None:
 
     Heartbeats, ids, reasoning and `message_start` do not count.
     """
-    return _since_sent(exchange, _arrived(exchange, "first_text"))
+    return since_sent(exchange, _arrived(exchange, "first_text"))
 
 
 def answer_ns(exchange: Exchange) -> int | None:
     """From the turn being written to the first packet of the *final* answer block."""
-    return _since_sent(exchange, _arrived(exchange, "first_answer"))
+    return since_sent(exchange, _arrived(exchange, "first_answer"))
 
 
 def total_ns(exchange: Exchange) -> int | None:
@@ -50,7 +51,7 @@ def total_ns(exchange: Exchange) -> int | None:
     if transcript is None or transcript.outcome not in {Outcome.SUCCESS, Outcome.EMPTY}:
         return None
     streamed = transcript.packets > 0
-    return _since_sent(exchange, _arrived(exchange, "stop") if streamed else exchange.ended_ns)
+    return since_sent(exchange, _arrived(exchange, "stop") if streamed else exchange.ended_ns)
 
 
 def gaps_ns(exchange: Exchange) -> Iterator[int]:
@@ -109,5 +110,6 @@ def _arrived(exchange: Exchange, name: str) -> int | None:
     return exchange.arrived_at(getattr(exchange.transcript.marks, name))
 
 
-def _since_sent(exchange: Exchange, stamp: int | None) -> int | None:
+def since_sent(exchange: Exchange, stamp: int | None) -> int | None:
+    """From the turn being written to the socket to *stamp*."""
     return None if stamp is None or exchange.sent_ns is None else stamp - exchange.sent_ns

@@ -6,7 +6,7 @@ again at any time. `SCHEMA_VERSION` stands in every file's metadata and rises
 when a column changes its name, its type or its meaning.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,10 @@ from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
 from harness.grade.checks import Grade
 from harness.grade.states import Standing, State
-from harness.metrics import (
-    CountTokens,
-    answer_ns,
-    counts,
-    longest_gap_ns,
-    mark,
-    milliseconds,
-    tokens_per_s,
-    total_ns,
-    ttft_ns,
-)
-from harness.result import Exchange, Result
-from harness.sigma.packets import packet_rows
-from harness.sigma.transcript import frames_of
+from harness.metrics import CountTokens, counts
+from harness.record.rows import exchange_row, model_rows, packet_rows_of, tool_call_rows, trial_row
+from harness.result import Result
+from harness.sigma.session import SessionDetail
 
 SCHEMA_VERSION = 1
 
@@ -52,6 +42,7 @@ EXCHANGES = {
     "trial_id": pl.String,
     "turn_id": pl.String,
     "attempt": pl.Int32,
+    "endpoint": pl.String,
     "outcome": pl.String,
     "fault": pl.String,
     "fault_step": pl.String,
@@ -61,6 +52,7 @@ EXCHANGES = {
     "stamps": pl.String,
     "resent": pl.Boolean,
     "counted": pl.Boolean,
+    "stopped": pl.Boolean,
     "due_ns": pl.Int64,
     "began_ns": pl.Int64,
     "session_ns": pl.Int64,
@@ -84,6 +76,7 @@ EXCHANGES = {
     "tokens_per_s": pl.Float64,
     "packets": pl.Int64,
     "unknown_packets": pl.Int64,
+    "unknown_kinds": pl.String,
     "heartbeats": pl.Int64,
     "bad_lines": pl.Int64,
     "longest_gap_ms": pl.Float64,
@@ -123,6 +116,29 @@ TOOL_CALLS = {
     "duration_ms": pl.Float64,
     "result": pl.String,
 }
+MODELS = {
+    "exchange_id": pl.String,
+    "model_index": pl.Int32,
+    "model_asked": pl.String,
+    "model_seen": pl.String,
+    "outcome": pl.String,
+    "error_code": pl.String,
+    "first_text_ns": pl.Int64,
+    "first_answer_ns": pl.Int64,
+    "last_answer_ns": pl.Int64,
+    "stop_ns": pl.Int64,
+    "ttft_ms": pl.Float64,
+    "answer_tokens": pl.Int64,
+    "answer": pl.String,
+    "reasoning": pl.String,
+}
+AUDITS = {
+    "exchange_id": pl.String,
+    "setting": pl.String,
+    "asked": pl.String,
+    "seen": pl.String,
+    "finding": pl.String,
+}
 GRADES = {
     "trial_id": pl.String,
     "turn_id": pl.String,
@@ -140,6 +156,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "exchanges": EXCHANGES,
     "packets": PACKETS,
     "tool_calls": TOOL_CALLS,
+    "models": MODELS,
+    "audits": AUDITS,
     "grades": GRADES,
 }
 
@@ -148,13 +166,14 @@ SCHEMAS: Mapping[str, Schema] = {
 class Judged:
     """A result with everything that was found about it: what one journal line adds to the tables.
 
-    *findings* are by exchange id.
+    *findings* are by exchange id, *sessions*, as the server had them afterwards, by theirs.
     """
 
     result: Result
     grades: Sequence[Grade]
     findings: Mapping[str, Sequence[Finding]]
     standing: Standing
+    sessions: Mapping[str, SessionDetail] = field(default_factory=dict)
 
     @property
     def took_effect(self) -> bool:
@@ -174,20 +193,21 @@ class Tables:
     def add(self, judged: Judged) -> None:
         """Add the rows of one result to every table."""
         result = judged.result
-        self._put("trials", _trial_row(judged))
+        self._put("trials", trial_row(result, judged.standing))
         for grade in judged.grades:
             self._put("grades", {"trial_id": result.trial_id, **msgspec.structs.asdict(grade)})
         for exchange in result.exchanges:
-            packets = _packet_rows(exchange)
+            packets = packet_rows_of(exchange)
             findings = judged.findings.get(exchange.exchange_id, ())
-            row = _exchange_row(exchange, packets, self.count_tokens)
+            session = judged.sessions.get(exchange.session_id or "")
+            row = exchange_row(exchange, packets, session, self.count_tokens)
             row |= {"trial_id": result.trial_id, "audit": worst(findings)}
             row |= {"counted": counts(exchange) and judged.took_effect}
             self._put("exchanges", row)
-            for call in _tool_call_rows(exchange):
-                self._put("tool_calls", call)
-            for packet in packets:
-                self._put("packets", packet)
+            self._put_all("tool_calls", tool_call_rows(exchange))
+            self._put_all("packets", packets)
+            self._put_all("models", model_rows(exchange, session, self.count_tokens))
+            self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables as polars frames, by name."""
@@ -196,10 +216,24 @@ class Tables:
             for table, schema in SCHEMAS.items()
         }
 
+    def _put_all(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._put(table, row)
+
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         columns = self.columns[table]
         for name, values in columns.items():
             values.append(row[name])
+
+
+def _audit_row(exchange_id: str, finding: Finding) -> dict[str, Any]:
+    return {
+        "exchange_id": exchange_id,
+        "setting": finding.setting,
+        "asked": finding.asked,
+        "seen": finding.seen or None,
+        "finding": str(finding.word),
+    }
 
 
 def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
@@ -216,91 +250,6 @@ def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
         return pl.Series(name, fitting, dtype)
 
 
-MARKS = (
-    "ids",
-    "first_packet",
-    "first_reasoning",
-    "first_tool",
-    "first_document",
-    "first_text",
-    "first_answer",
-    "last_answer",
-    "stop",
-)
-
-
-def _exchange_row(
-    exchange: Exchange, packets: Sequence[Mapping[str, Any]], count_tokens: CountTokens
-) -> dict[str, Any]:
-    same = ("exchange_id", "turn_id", "attempt", "http_status", "stamps", "resent")
-    times = ("due_ns", "began_ns", "session_ns", "connected_ns", "sent_ns", "headers_ns", "ended_ns")
-    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}
-    row |= {f"{name}_ns": mark(exchange, name) for name in MARKS}
-    row |= {
-        "ttft_ms": milliseconds(ttft_ns(exchange)),
-        "answer_ms": milliseconds(answer_ns(exchange)),
-        "total_ms": milliseconds(total_ns(exchange)),
-        "longest_gap_ms": milliseconds(longest_gap_ns(exchange)),
-        "reads": len(exchange.read_ends),
-        "merged_reads": len({packet["seen_ns"] for packet in packets if packet["merged"]}),
-        "model_asked": _model_asked(exchange),
-        "chat_session_id": exchange.session_id,
-    }
-    return row | _failure_columns(exchange) | _transcript_columns(exchange, packets, count_tokens)
-
-
-def _failure_columns(exchange: Exchange) -> dict[str, Any]:
-    failure = exchange.failure
-    return {
-        "fault": failure and str(failure.fault),
-        "fault_step": failure and str(failure.step),
-        "fault_detail": failure and failure.detail,
-        "error_code": failure and failure.code,
-    }
-
-
-def _transcript_columns(
-    exchange: Exchange, packets: Sequence[Mapping[str, Any]], count_tokens: CountTokens
-) -> dict[str, Any]:
-    transcript = exchange.transcript
-    if transcript is None:
-        return dict.fromkeys(FROM_TRANSCRIPT)
-    counted = {
-        name: getattr(transcript, name) for name in ("packets", "unknown_packets", "heartbeats", "bad_lines")
-    }
-    tokens = count_tokens(transcript.answer) if transcript.answer else None
-    first_ns = mark(exchange, "first_answer")
-    first = next(
-        (packet["text"] for packet in packets if packet["end"] == transcript.marks.first_answer), None
-    )
-    return counted | {
-        "outcome": str(transcript.outcome),
-        "answer_tokens": tokens,
-        "tokens_per_s": tokens and first_ns and tokens_per_s(exchange, tokens, count_tokens(first or "")),
-        "answer": transcript.answer,
-        "reasoning": "\n\n".join(transcript.reasoning) or None,
-        "model_seen": transcript.model_seen,
-        "user_message_id": transcript.user_message_id,
-        "assistant_message_id": next(iter(transcript.assistant_message_ids), None),
-    }
-
-
-FROM_TRANSCRIPT = (
-    "outcome",
-    "packets",
-    "unknown_packets",
-    "heartbeats",
-    "bad_lines",
-    "answer_tokens",
-    "tokens_per_s",
-    "answer",
-    "reasoning",
-    "model_seen",
-    "user_message_id",
-    "assistant_message_id",
-)
-
-
 def write(frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
     """Write each frame to ``<folder>/<name>.parquet``; a file is there whole or not at all."""
     for name, frame in frames.items():
@@ -313,64 +262,3 @@ def write(frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
             partial.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or error
             raise RunDirectoryError(f"{path}: cannot be written: {reason}") from error
-
-
-def _trial_row(judged: Judged) -> dict[str, Any]:
-    result = judged.result
-    return {
-        "trial_id": result.trial_id,
-        "case_id": result.case_id,
-        "variant": result.variant,
-        "repeat": result.repeat,
-        "phase": result.phase,
-        "state": str(judged.standing.state),
-        "reason": judged.standing.reason or None,
-        "due_ns": result.due_ns,
-        "began_ns": result.began_ns,
-        "ended_ns": result.ended_ns,
-    }
-
-
-def _tool_call_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:
-    calls = [] if exchange.transcript is None else [*exchange.transcript.tool_calls]
-    for call in calls:
-        began, ended = exchange.arrived_at(call.began), exchange.arrived_at(call.ended)
-        yield {
-            "exchange_id": exchange.exchange_id,
-            "call_id": call.call_id,
-            "name": call.name,
-            "arguments": _json(call.arguments),
-            "status": str(call.status),
-            "began_ns": began,
-            "ended_ns": ended,
-            "duration_ms": None if began is None or ended is None else milliseconds(ended - began),
-            "result": _json(call.result),
-        }
-
-
-def _packet_rows(exchange: Exchange) -> list[dict[str, Any]]:
-    """The packets of a stream; *merged* ones share their read with a later one: "no later than" its stamp."""
-    if exchange.transcript is None or exchange.transcript.packets == 0:
-        return []
-    rows = packet_rows(frames_of(exchange.body, exchange.endpoint))
-    last_of_read = {exchange.seen_at(row.end): row.seq for row in rows}
-    return [
-        {
-            "exchange_id": exchange.exchange_id,
-            "arrived_ns": exchange.arrived_at(row.end),
-            "seen_ns": (seen := exchange.seen_at(row.end)),
-            "merged": None if seen is None else last_of_read[seen] != row.seq,
-            **row._asdict(),
-        }
-        for row in rows
-    ]
-
-
-def _model_asked(exchange: Exchange) -> str | None:
-    override = exchange.request.get("llm_override") or {}
-    parts = (override.get("model_provider"), override.get("model_version"))
-    return "/".join(part for part in parts if part) or None
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()

@@ -20,9 +20,24 @@ from harness.record.store import new_run, point_latest
 from harness.record.tables import SCHEMAS, Judged, Tables, write
 from harness.record.tokens import count_tokens
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step
+from harness.sigma.session import MessageSeen, ModelParams, SessionDetail
 from harness.stats.quantiles import quantile
 from harness.summarise import summarise
-from tests.replies import IDS, MS, SESSION, STOP, answer, delta, exchange, packet, result, searched
+from tests.replies import (
+    IDS,
+    MS,
+    SESSION,
+    SESSION_ID,
+    START,
+    STOP,
+    answer,
+    delta,
+    exchange,
+    packet,
+    result,
+    searched,
+    side_by_side,
+)
 
 RESULTS_README = Path(__file__).parents[2] / "results" / "README.md"
 
@@ -83,6 +98,70 @@ def test_a_number_that_no_column_holds_costs_its_cell_and_not_the_tables(number:
     (row,) = frames["exchanges"].to_dicts()
     assert (row["user_message_id"], row["assistant_message_id"], row["packets"]) == (None, 7, 3)
     assert frames["packets"]["turn_index"].to_list() == [None, None, 0]
+
+
+def detail(*params: ModelParams | None) -> SessionDetail:
+    """The conversation of `IDS`, its answers from id 2 on."""
+    answers = tuple(MessageSeen(2 + n, 1, "assistant", None, each) for n, each in enumerate(params))
+    return SessionDetail(SESSION_ID, messages=answers)
+
+
+def judged(one: Result, session: SessionDetail) -> Judged:
+    evidence = Evidence(session=session)
+    findings = {
+        each.exchange_id: audit(each.request, each.transcript, evidence)
+        for each in one.exchanges
+        if each.transcript
+    }
+    told = [finding for each in findings.values() for finding in each]
+    return Judged(one, (), findings, standing(one, told, []), {session.chat_session_id: session})
+
+
+def test_each_thing_asked_is_a_row_of_its_own_with_what_became_of_it() -> None:
+    request = {"llm_override": {"model_provider": "P", "model_version": "m"}, "origin": "api"}
+    sent = structs.replace(exchange(answer("yes"), request=request), session_id=SESSION_ID, stopped=False)
+    tables = Tables(count_tokens)
+    tables.add(judged(result(sent), detail(ModelParams("other", "openai"))))
+    frames = tables.frames()
+    assert frames["audits"].rows() == [
+        ("t.1.1", "llm_override", "P/m", "openai/other", "ignored"),
+        ("t.1.1", "origin", "api", None, "not shown"),
+    ]
+    (row,) = frames["exchanges"].to_dicts()
+    assert (row["audit"], row["model_asked"], row["model_seen"]) == ("ignored", "P/m", "other")
+    assert (row["endpoint"], row["stopped"], row["counted"]) == ("send-chat-message", False, False)
+    assert frames["models"].is_empty()
+
+
+def test_models_side_by_side_have_a_row_each_with_times_of_their_own() -> None:
+    broke = json.dumps(
+        {"error": "no", "error_code": "API_ERROR", "details": {"model": "m1", "model_index": 1}}
+    )
+    lines = [*side_by_side([START, delta("zero"), STOP], [START, *searched(), delta("on", 1)]), broke]
+    request = {"llm_overrides": [{"model_version": "m0"}, {"model_provider": "P", "model_version": "m1"}]}
+    sent = structs.replace(exchange(lines, request=request), session_id=SESSION_ID)
+    tables = Tables(count_tokens)
+    tables.add(judged(result(sent), detail(ModelParams("m0"), None)))
+    frames = tables.frames()
+    zero, one = frames["models"].to_dicts()
+    assert (zero["model_asked"], zero["model_seen"], zero["outcome"], zero["answer"]) == (
+        "m0",
+        "m0",
+        "success",
+        "zero",
+    )
+    assert (zero["ttft_ms"], zero["answer_tokens"]) == (40.0, count_tokens("zero"))
+    assert zero["stop_ns"] - zero["last_answer_ns"] == 10 * MS
+    assert (one["model_asked"], one["model_seen"], one["outcome"], one["error_code"]) == (
+        "P/m1",
+        "m1",
+        "error",
+        "API_ERROR",
+    )
+    assert (one["ttft_ms"], one["stop_ns"], one["answer"]) == (100.0, None, "on")
+    (row,) = frames["exchanges"].to_dicts()
+    assert (row["model_asked"], row["model_seen"], row["ttft_ms"]) == ("m0 | P/m1", "m0 | m1", 40.0)
+    assert frames["tool_calls"]["call_id"].to_list() == ["m1/t0.0"]
 
 
 def test_packets_that_share_a_read_are_marked_all_but_the_last() -> None:

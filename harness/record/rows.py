@@ -1,0 +1,227 @@
+"""One result -> the rows that it adds to the tables, as plain mappings.
+
+What a row leaves out, `harness.record.tables` fills in: it knows the trial and the audit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from harness.audit import model_params
+from harness.grade.states import Standing
+from harness.metrics import (
+    CountTokens,
+    answer_ns,
+    longest_gap_ns,
+    mark,
+    milliseconds,
+    since_sent,
+    tokens_per_s,
+    total_ns,
+    ttft_ns,
+)
+from harness.result import Exchange, Result
+from harness.sigma.packets import packet_rows
+from harness.sigma.session import SessionDetail
+from harness.sigma.transcript import frames_of
+
+MARKS = (
+    "ids",
+    "first_packet",
+    "first_reasoning",
+    "first_tool",
+    "first_document",
+    "first_text",
+    "first_answer",
+    "last_answer",
+    "stop",
+)
+
+
+def exchange_row(
+    exchange: Exchange,
+    packets: Sequence[Mapping[str, Any]],
+    session: SessionDetail | None,
+    count_tokens: CountTokens,
+) -> dict[str, Any]:
+    """The row of `exchanges`, less `trial_id`, `audit` and `counted`; *packets* are its rows there."""
+    same = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status", "stamps", "resent", "stopped")
+    times = ("due_ns", "began_ns", "session_ns", "connected_ns", "sent_ns", "headers_ns", "ended_ns")
+    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}
+    row |= {f"{name}_ns": mark(exchange, name) for name in MARKS}
+    row |= {
+        "ttft_ms": milliseconds(ttft_ns(exchange)),
+        "answer_ms": milliseconds(answer_ns(exchange)),
+        "total_ms": milliseconds(total_ns(exchange)),
+        "longest_gap_ms": milliseconds(longest_gap_ns(exchange)),
+        "reads": len(exchange.read_ends),
+        "merged_reads": len({packet["seen_ns"] for packet in packets if packet["merged"]}),
+        "model_asked": " | ".join(map(_model, _overrides(exchange))) or None,
+        "model_seen": _models_seen(exchange, session),
+        "chat_session_id": exchange.session_id,
+    }
+    return row | _failure_columns(exchange) | _transcript_columns(exchange, packets, count_tokens)
+
+
+def _failure_columns(exchange: Exchange) -> dict[str, Any]:
+    failure = exchange.failure
+    return {
+        "fault": failure and str(failure.fault),
+        "fault_step": failure and str(failure.step),
+        "fault_detail": failure and failure.detail,
+        "error_code": failure and failure.code,
+    }
+
+
+def _transcript_columns(
+    exchange: Exchange, packets: Sequence[Mapping[str, Any]], count_tokens: CountTokens
+) -> dict[str, Any]:
+    transcript = exchange.transcript
+    if transcript is None:
+        return dict.fromkeys(FROM_TRANSCRIPT)
+    counted = {
+        name: getattr(transcript, name) for name in ("packets", "unknown_packets", "heartbeats", "bad_lines")
+    }
+    tokens = count_tokens(transcript.answer) if transcript.answer else None
+    first_ns = mark(exchange, "first_answer")
+    first = next(
+        (packet["text"] for packet in packets if packet["end"] == transcript.marks.first_answer), None
+    )
+    return counted | {
+        "outcome": str(transcript.outcome),
+        "answer_tokens": tokens,
+        "tokens_per_s": tokens and first_ns and tokens_per_s(exchange, tokens, count_tokens(first or "")),
+        "answer": transcript.answer,
+        "reasoning": "\n\n".join(transcript.reasoning) or None,
+        "unknown_kinds": _json(transcript.unknown_kinds or None),
+        "user_message_id": transcript.user_message_id,
+        "assistant_message_id": next(iter(transcript.assistant_message_ids), None),
+    }
+
+
+FROM_TRANSCRIPT = (
+    "outcome",
+    "packets",
+    "unknown_packets",
+    "heartbeats",
+    "bad_lines",
+    "answer_tokens",
+    "tokens_per_s",
+    "answer",
+    "reasoning",
+    "unknown_kinds",
+    "user_message_id",
+    "assistant_message_id",
+)
+
+
+def trial_row(result: Result, standing: Standing) -> dict[str, Any]:
+    """The row of `trials`."""
+    return {
+        "trial_id": result.trial_id,
+        "case_id": result.case_id,
+        "variant": result.variant,
+        "repeat": result.repeat,
+        "phase": result.phase,
+        "state": str(standing.state),
+        "reason": standing.reason or None,
+        "due_ns": result.due_ns,
+        "began_ns": result.began_ns,
+        "ended_ns": result.ended_ns,
+    }
+
+
+def tool_call_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:
+    """The rows of `tool_calls`: of every model, where several answered side by side."""
+    transcript = exchange.transcript
+    shares = () if transcript is None else transcript.models or (transcript,)
+    for call in (call for share in shares for call in share.tool_calls):
+        began, ended = exchange.arrived_at(call.began), exchange.arrived_at(call.ended)
+        yield {
+            "exchange_id": exchange.exchange_id,
+            "call_id": call.call_id,
+            "name": call.name,
+            "arguments": _json(call.arguments),
+            "status": str(call.status),
+            "began_ns": began,
+            "ended_ns": ended,
+            "duration_ms": None if began is None or ended is None else milliseconds(ended - began),
+            "result": _json(call.result),
+        }
+
+
+def packet_rows_of(exchange: Exchange) -> list[dict[str, Any]]:
+    """The rows of `packets`; *merged* ones share their read with a later one: "no later than" its stamp."""
+    if exchange.transcript is None or exchange.transcript.packets == 0:
+        return []
+    rows = packet_rows(frames_of(exchange.body, exchange.endpoint))
+    last_of_read = {exchange.seen_at(row.end): row.seq for row in rows}
+    return [
+        {
+            "exchange_id": exchange.exchange_id,
+            "arrived_ns": exchange.arrived_at(row.end),
+            "seen_ns": (seen := exchange.seen_at(row.end)),
+            "merged": None if seen is None else last_of_read[seen] != row.seq,
+            **row._asdict(),
+        }
+        for row in rows
+    ]
+
+
+def model_rows(
+    exchange: Exchange, session: SessionDetail | None, count_tokens: CountTokens
+) -> Iterator[dict[str, Any]]:
+    """The rows of `models`: none of an ordinary reply, one for each of several side by side."""
+    transcript = exchange.transcript
+    if transcript is None:
+        return
+    asked = _overrides(exchange)
+    for share in transcript.models or ():
+        nth = share.model_index
+        stamps = {name: exchange.arrived_at(getattr(share.marks, name)) for name in _MODEL_MARKS}
+        params = model_params(transcript, session, nth)
+        yield {
+            "exchange_id": exchange.exchange_id,
+            "model_index": nth,
+            "model_asked": _model(asked[nth]) or None if nth < len(asked) else None,
+            "model_seen": params and params.model_name,
+            "outcome": str(share.outcome),
+            "error_code": share.error and share.error.code,
+            **{f"{name}_ns": stamp for name, stamp in stamps.items()},
+            "ttft_ms": milliseconds(since_sent(exchange, stamps["first_text"])),
+            "answer_tokens": count_tokens(share.answer) if share.answer else None,
+            "answer": share.answer,
+            "reasoning": "\n\n".join(share.reasoning) or None,
+        }
+
+
+_MODEL_MARKS = ("first_text", "first_answer", "last_answer", "stop")
+
+
+def _overrides(exchange: Exchange) -> Sequence[Mapping[str, Any]]:
+    """The models that were asked for; no override is none, and several are side by side."""
+    several: Sequence[Mapping[str, Any]] | None = exchange.request.get("llm_overrides")
+    one = exchange.request.get("llm_override")
+    return several or ([one] if one else [])
+
+
+def _model(override: Mapping[str, Any]) -> str:
+    parts = (override.get("model_provider"), override.get("model_version"))
+    return "/".join(part for part in parts if part)
+
+
+def _models_seen(exchange: Exchange, session: SessionDetail | None) -> str | None:
+    """The model that answered; of several each, `?` where one is not shown, None where none is."""
+    transcript = exchange.transcript
+    if transcript is None:
+        return None
+    params = [
+        model_params(transcript, session, nth) for nth in range(len(transcript.models or (transcript,)))
+    ]
+    names = [each.model_name if each else None for each in params]
+    return " | ".join(name or "?" for name in names) if any(names) else None
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
