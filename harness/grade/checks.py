@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.metrics import MS, ttft_ns
 from harness.plan import Trial
-from harness.result import Exchange, Result
-from harness.sigma.transcript import Outcome, ToolCall
+from harness.result import Exchange, Failure, Fault, Result, Step
+from harness.sigma.transcript import ModelReading, Outcome, ToolCall
 from harness.suite.model import Expect
 
 SHOWN = 120
@@ -81,10 +81,8 @@ def grade(result: Result, trial: Trial) -> list[Grade]:
 
 
 def _grade(expect: Expect, turn_id: str | None, exchanges: Sequence[Exchange]) -> Grade:
-    opinion = check(expect, exchanges)
+    opinion = _of_every_model(expect, exchanges)
     holds = opinion.passed
-    if expect.negated and holds is not None:
-        holds = not holds
     return Grade(
         turn_id=turn_id,
         type=expect.name,
@@ -94,6 +92,58 @@ def _grade(expect: Expect, turn_id: str | None, exchanges: Sequence[Exchange]) -
         weight=expect.weight,
         reason=opinion.reason,
     )
+
+
+def _of_every_model(expect: Expect, exchanges: Sequence[Exchange]) -> Opinion:
+    """What *expect*, its `not-` applied, says: of models side by side it must hold for every one.
+
+    The reason is that of the first model that does not pass, by name.
+    """
+    count = max((len(_models(exchange)) for exchange in exchanges), default=0)
+    if not count:
+        return _turned(expect, exchanges)
+    opinions = [_turned(expect, [of_model(exchange, nth) for exchange in exchanges]) for nth in range(count)]
+    for worse in (False, None):
+        for nth, opinion in enumerate(opinions):
+            if opinion.passed is worse:
+                return Opinion(worse, f"{model_name(exchanges, nth)}: {opinion.reason}")
+    return passed(f"all {count} models; {model_name(exchanges, 0)}: {opinions[0].reason}")
+
+
+def _turned(expect: Expect, exchanges: Sequence[Exchange]) -> Opinion:
+    opinion = check(expect, exchanges)
+    if expect.negated and opinion.passed is not None:
+        return Opinion(not opinion.passed, opinion.reason)
+    return opinion
+
+
+def model_name(exchanges: Sequence[Exchange], nth: int) -> str:
+    """How the *nth* model of a side-by-side turn is called: by its place, and by what was asked for."""
+    for exchange in exchanges:
+        asked = exchange.request.get("llm_overrides") or ()
+        if nth < len(asked):
+            parts = (asked[nth].get("model_provider"), asked[nth].get("model_version"))
+            named = "/".join(part for part in parts if part)
+            return f"model {nth} ({named})" if named else f"model {nth}"
+    return f"model {nth}"
+
+
+def of_model(exchange: Exchange, nth: int) -> Exchange:
+    """*exchange* as if the *nth* of its models side by side had answered alone; an ordinary one as it is."""
+    models = _models(exchange)
+    if exchange.transcript is None or nth >= len(models):
+        return exchange
+    share = structs.asdict(models[nth])
+    del share["model_index"]
+    transcript = structs.replace(exchange.transcript, models=None, **share)
+    failure = exchange.failure
+    if failure is None and (error := models[nth].error) is not None:
+        failure = Failure(Fault.ERROR_LINE, Step.BODY, error.message, code=error.code)
+    return structs.replace(exchange, transcript=transcript, failure=failure)
+
+
+def _models(exchange: Exchange) -> Sequence[ModelReading]:
+    return (exchange.transcript and exchange.transcript.models) or ()
 
 
 def check(expect: Expect, exchanges: Sequence[Exchange]) -> Opinion:

@@ -1,14 +1,28 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from harness.grade.checks import check, grade
 from harness.plan import Trial, make_plan
 from harness.result import Exchange, Failure, Fault, Skip, Step
 from harness.suite.model import Expect
 from harness.suite.read import parse_suite
-from tests.replies import IDS, SESSION, START, STOP, answer, delta, exchange, packet, result, searched
+from tests.replies import (
+    IDS,
+    SESSION,
+    START,
+    STOP,
+    answer,
+    delta,
+    exchange,
+    packet,
+    result,
+    searched,
+    side_by_side,
+)
 
 PARIS = exchange(answer("The capital is ", "Paris."))
 SEARCHED = exchange([SESSION, IDS, *searched(), packet("message_start", 1), delta("30 days", 1), STOP])
@@ -114,3 +128,65 @@ def test_weight_and_metric_are_carried_along() -> None:
 
 def test_a_turn_that_was_never_sent_is_not_graded() -> None:
     assert grade(result(), trial("[{type: contains, value: Paris}]")) == []
+
+
+# Models side by side
+
+ASKED = {"llm_overrides": [{"model_version": "a"}, {"model_provider": "P", "model_version": "b"}, {}]}
+
+
+def beside(*shares: list[str]) -> Exchange:
+    return exchange(side_by_side(*shares), request=ASKED)
+
+
+def only(asserts: str, *exchanges: Exchange) -> tuple[bool | None, str]:
+    (one,) = grade(result(*exchanges), trial(asserts))
+    return one.passed, one.reason
+
+
+def test_a_check_on_models_side_by_side_holds_only_where_it_holds_for_every_one() -> None:
+    paris, rome = answer("in Paris")[2:], answer("in Rome")[2:]
+    wanted = "[{type: contains, value: Paris}]"
+    assert only(wanted, beside(paris, paris))[0] is True
+    assert only(wanted, beside(paris, rome)) == (
+        False,
+        "model 1 (P/b): the answer does not contain 'Paris': 'in Rome'",
+    )
+    refused = "[{type: not-contains, value: Paris}]"
+    assert only(refused, beside(rome, rome))[0] is True
+    held, reason = only(refused, beside(rome, rome, paris))
+    assert (held, reason.partition(":")[0]) == (False, "model 2")
+
+
+def test_tool_calls_and_times_of_models_side_by_side_are_each_models_own() -> None:
+    plain, searching = answer("hi")[2:], searched(packet("message_start", 1), delta("hi", 1), STOP)
+    used = "[{type: 'trajectory:tool-used', value: internal_search}]"
+    assert only(used, beside(searching, searching))[0] is True
+    assert only(used, beside(searching, plain))[1].startswith("model 1 (P/b): called: no tool")
+    # Lines come 10 ms apart: the second model's text after that of the first.
+    first, second = beside(plain, plain), "[{type: ttft, threshold: 50ms}]"
+    assert only(second, first) == (False, "model 1 (P/b): TTFT 70.0 ms, over 50 ms")
+
+
+def test_one_model_that_broke_leaves_its_answer_ungraded_and_its_stream_incomplete() -> None:
+    broke = json.dumps({"error": "no", "error_code": "API_ERROR", "details": {"model_index": 1}})
+    both = exchange([*side_by_side(answer("Paris")[2:], [START, delta("Par")]), broke], request=ASKED)
+    assert only("[{type: contains, value: Paris}]", both) == (
+        None,
+        "model 1 (P/b): no whole answer: error_line API_ERROR (body): no",
+    )
+    assert only("[]", both) == (False, "model 1 (P/b): turn 1: error_line API_ERROR (body): no")
+
+
+def test_a_conversation_with_one_turn_side_by_side_is_checked_once_for_each_model() -> None:
+    text = "suite: s\ntarget: standin\nprompts:\n  - turns: [{id: a, message: a}, {id: b, message: b}]\n"
+    text += "    assert: [{type: 'trajectory:tool-used', value: internal_search}]\n"
+    (talk,) = make_plan(parse_suite(text, path=Path("s.yaml"), environ={})).trials
+    searching = searched(packet("message_start", 1), delta("hi", 1), STOP)
+    turns = [
+        structs.replace(one, turn_id=name)
+        for name, one in (("a", PARIS), ("b", beside(searching, answer("x")[2:])))
+    ]
+    *_, whole = grade(result(*turns), talk)
+    assert (whole.turn_id, whole.passed) == (None, False)
+    assert whole.reason.startswith("model 1 (P/b): called: no tool")

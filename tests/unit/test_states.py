@@ -1,13 +1,13 @@
 import pytest
 
-from harness.audit import Finding, Word
+from harness.audit import Evidence, Finding, Word, audit
 from harness.errors import Exit
 from harness.grade.checks import Grade
 from harness.grade.states import State, standing
 from harness.pipeline import exit_of
 from harness.result import Failure, Fault, Result, Skip, Step
 from harness.summarise import Figure, Row, Summary
-from tests.replies import IDS, SESSION, STOP, answer, exchange, packet, result
+from tests.replies import IDS, SESSION, START, STOP, answer, exchange, packet, result, side_by_side
 
 PASSED = Grade("1", "contains", None, True, 1.0, 1.0, "there")
 FAILED = Grade("1", "contains", None, False, 0.0, 1.0, "not there")
@@ -51,7 +51,34 @@ def test_a_retry_that_went_well_takes_the_place_of_the_fault_before_it() -> None
 def test_every_state_but_passed_has_a_reason() -> None:
     assert standing(result(skip=Skip.BUDGET), [], []).reason == "budget"
     assert standing(result(WHOLE), [], [FAILED]).reason == "contains: not there"
-    assert "forced_tool_id was ignored" in standing(result(WHOLE), [IGNORED], []).reason
+    assert standing(result(WHOLE), [IGNORED, IGNORED], []).reason == (
+        "forced_tool_id was ignored: asked internal_search, seen no tool call"
+    )
+
+
+def test_every_setting_that_was_ignored_is_named_in_one_sentence() -> None:
+    tags = Finding("search_filters.tags", "team=hr", "d1 with team=it", Word.IGNORED)
+    assert standing(result(WHOLE), [IGNORED, SHOWN, tags, IGNORED], []).reason == (
+        "forced_tool_id (asked internal_search, seen no tool call) and "
+        "search_filters.tags (asked team=hr, seen d1 with team=it) were ignored"
+    )
+
+
+def test_a_question_back_where_research_was_asked_says_so() -> None:
+    asked = {"deep_research": True}
+    one = exchange(answer("Which river?"), request=asked)
+    assert one.transcript is not None
+    found = audit(asked, one.transcript, Evidence())
+    assert standing(result(one), found, [PASSED]) == (
+        State.INVALID,
+        "deep_research was ignored: asked true, seen a clarifying question",
+    )
+
+
+def test_one_empty_answer_side_by_side_fails_the_trial() -> None:
+    request = {"llm_overrides": [{"model_version": "a"}, {"model_version": "b"}]}
+    both = exchange(side_by_side(answer("yes")[2:], [START, STOP]), request=request)
+    assert standing(result(both), [], [PASSED]) == (State.FAILED, "turn 1: model 1 (b): an empty answer")
 
 
 def summary(**states: int) -> Summary:
