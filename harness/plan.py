@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from harness.errors import UsageError, did_you_mean
+from harness.sigma.deprecated import unsupported
 from harness.suite.attachments import digest, path_of
 from harness.suite.model import Retry, Settings, Suite, Turn, Variant
 from harness.suite.resolve import (
@@ -141,8 +142,22 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     chosen = [case for case in kept.values() if not choice.tags or set(choice.tags) & set(case.tags)]
     known = Known(suite.path)
     blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
+    _refuse_unsupported(blocks)
     trials = (trial for phase in suite.load for trial in _rounds(blocks, phase, seed))
     return Plan(suite, choice, seed, variants=variants, trials=tuple(islice(trials, choice.limit)))
+
+
+def _refuse_unsupported(blocks: list[list[tuple["_Arm", int]]]) -> None:
+    """Raise `UsageError` where a deprecated endpoint is to say what it cannot, each thing once."""
+    wrong: dict[str, str] = {}
+    for arm in (arm for block in blocks for arm, _ in block):
+        for turn, settings in zip(arm.case.turns, arm.settings, strict=True):
+            for name in unsupported(settings, turn):
+                what = f"endpoint: {settings.endpoint} cannot express {name}"
+                wrong.setdefault(what, f"{arm.case.case_id} [{arm.variant}]")
+    if wrong:
+        fix = "take it out there, or ask through send-chat-message"
+        raise UsageError("\n".join(f"{what} (in {where}): {fix}" for what, where in wrong.items()))
 
 
 def _chosen(have: dict[str, Named], wanted: Collection[str], what: str) -> dict[str, Named]:

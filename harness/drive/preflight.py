@@ -5,26 +5,31 @@ run or only printed, and printing a plan must not cost what running one does:
 nothing heavy is imported here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from os import environ
+from typing import Any
 
 from harness.drive.local import local_sigma
 from harness.drive.loop import in_a_loop
+from harness.drive.pool import plain_errors
 from harness.drive.transport import transports
-from harness.errors import UsageError
-from harness.plan import Plan, Trial
-from harness.sigma.catalogue import Catalogue, look_up, probe, resolve
+from harness.errors import TargetError, UsageError
+from harness.plan import Plan
+from harness.sigma.catalogue import Catalogue, look_up, prompts_of
 from harness.sigma.client import Address, Client
+from harness.sigma.deprecated import PATHS
+from harness.sigma.names import hints, resolve
+from harness.sigma.probe import dialect_of, identified, located, require_endpoint
 from harness.suite import values
 from harness.suite.model import Settings, Suite
 
 KEY_VARIABLE = "SIGMA_API_KEY"
 
 
-def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue]:
+def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue, Address]:
     """*plan* with every name resolved at its target, or at *target*; no trial is sent.
 
     Raises `UsageError` for names that do not exist, `TargetError` and
@@ -33,7 +38,7 @@ def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue]:
     return in_a_loop(partial(_look, plan, target))
 
 
-async def _look(plan: Plan, target: str | None) -> tuple[Plan, Catalogue]:
+async def _look(plan: Plan, target: str | None) -> tuple[Plan, Catalogue, Address]:
     async with address_of(plan.suite, target) as address:
         return await resolved(plan, address)
 
@@ -45,14 +50,24 @@ async def address_of(suite: Suite, target: str | None) -> AsyncIterator[Address]
     *target* is a URL, or ``standin``, in place of the suite's own. A URL gets the
     key in SIGMA_API_KEY and never the suite's, which is for another server.
     """
+    written = as_written(suite, target)
+    if written is not None:
+        yield written
+        return
+    own = suite.target
+    spoken = (own.standin.dialect if own.standin else None) or own.dialect
+    async with local_sigma("sigma" if spoken == "auto" else spoken) as url:
+        yield Address(url, own.dialect)
+
+
+def as_written(suite: Suite, target: str | None) -> Address | None:
+    """The address that *suite* or *target* gives; None for the stand-in, which has none before it runs."""
     own = suite.target
     if target is not None and target != "standin":
-        yield Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE))
-    elif target is None and own.base_url is not None:
-        yield Address(own.base_url, own.dialect, own.api_key.get_secret_value() if own.api_key else None)
-    else:
-        async with local_sigma(own.dialect) as url:
-            yield Address(url, own.dialect)
+        return Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE))
+    if target is None and own.base_url is not None:
+        return Address(own.base_url, own.dialect, own.api_key.get_secret_value() if own.api_key else None)
+    return None
 
 
 def _checked(target: str) -> str:
@@ -65,28 +80,97 @@ def _checked(target: str) -> str:
         raise UsageError(f"--target {target}: {error}; or standin") from None
 
 
-async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue]:
-    """*plan* with ids for names, and what was looked up for it."""
-    async with Client(address, transports(address.base_url)()) as client:
-        await probe(client)
-        catalogue = await look_up(client, (one for trial in plan.trials for one in trial.settings))
-    found: dict[int, Settings] = {}
+async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue, Address]:
+    """*plan* with ids for names, what was looked up for it, and the address as it turned out to be.
+
+    That one has ``/api`` where only there a Sigma answers, and the dialect that the server speaks where the
+    suite says ``auto``. Raises `TargetError` where nothing can be asked, `UsageError` for names that do not
+    exist: all of them, with what there is instead.
+    """
+    with plain_errors():
+        found, account, warnings = await _reached(plan, address)
+        async with Client(found, transports(found.base_url)()) as client:
+            catalogue = await looked_up(plan, client, account)
+    resolutions: dict[int, Settings] = {}
     problems: dict[str, list[str]] = {}
     for trial in plan.trials:
         for settings in trial.settings:
-            if id(settings) not in found:
-                found[id(settings)], wrong = resolve(settings, catalogue)
+            if id(settings) not in resolutions:
+                resolutions[id(settings)], wrong = resolve(settings, catalogue, plan.suite.path)
+                warnings += hints(resolutions[id(settings)], catalogue)
                 for problem in wrong:
                     problems.setdefault(problem, []).append(f"{trial.case.case_id} [{trial.variant}]")
     if problems:
         raise UsageError("\n".join(map(_with_places, problems, problems.values())))
-    return replace(plan, trials=tuple(_with_ids(trial, found) for trial in plan.trials)), catalogue
+    catalogue = replace(catalogue, warnings=tuple(dict.fromkeys((*warnings, *catalogue.warnings))))
+    return with_settings(plan, lambda settings: resolutions[id(settings)]), catalogue, found
 
 
-def _with_ids(trial: Trial, found: dict[int, Settings]) -> Trial:
-    if all(found[id(one)] is one for one in trial.settings):
-        return trial
-    return replace(trial, settings=tuple(found[id(one)] for one in trial.settings))
+async def looked_up_again(plan: Plan, address: Address) -> Catalogue:
+    """What the server at *address*, as it was found, has by now. Raises `TargetError`."""
+    async with Client(address, transports(address.base_url)()) as client:
+        with plain_errors():
+            return await looked_up(plan, client, await identified(client, allow_anonymous=True))
+
+
+async def looked_up(plan: Plan, client: Client, account: Mapping[str, Any]) -> Catalogue:
+    """What the server of *client* has, as far as *plan* or its fingerprint need it."""
+    catalogue = await look_up(client, _distinct(plan), account)
+    asked = {settings.persona_id for settings in _distinct(plan)}
+    ids = {one.persona_id for one in catalogue.personas or () if {one.persona_id, one.name} & asked}
+    if None in asked:
+        ids.add(0)
+    return replace(catalogue, prompts=await prompts_of(client, ids))
+
+
+async def _reached(plan: Plan, address: Address) -> tuple[Address, Mapping[str, Any], list[str]]:
+    """Where the server really is and what it speaks, whose key it was given, and what is odd about that."""
+    warnings = []
+    async with Client(address, transports(address.base_url)()) as client:
+        found = await located(client)
+    if found != address:
+        warnings.append(
+            f"the API answers at {found.base_url}, not at {address.base_url}: set target.base_url"
+        )
+    needed = _distinct(plan)
+    async with Client(found, transports(found.base_url)()) as client:
+        account = await identified(client, allow_anonymous=plan.suite.target.allow_anonymous)
+        for endpoint in sorted({one.endpoint for one in needed if one.endpoint in PATHS}):
+            await require_endpoint(client, str(endpoint))
+        if found.dialect == "auto":
+            return replace(found, dialect=await _told(client)), account, warnings
+        filtered = any(one.search_filters is not None for one in needed)
+        if found.dialect == "sigma" and filtered and await dialect_of(client) == "onyx":
+            warnings.append(
+                "this Sigma reads internal_search_filters, and the suite's search_filters would be dropped "
+                "without a word: set target.dialect: onyx, or auto"
+            )
+    return found, account, warnings
+
+
+async def _told(client: Client) -> str:
+    dialect = await dialect_of(client)
+    if dialect is None:
+        raise TargetError(
+            f"{client.address.base_url}: which dialect this Sigma speaks cannot be told from how it refuses "
+            "a request without a message; write target.dialect: onyx or sigma"
+        )
+    return dialect
+
+
+def _distinct(plan: Plan) -> list[Settings]:
+    """The settings of *plan*, each object once: most trials share theirs."""
+    return list({id(one): one for trial in plan.trials for one in trial.settings}.values())
+
+
+def with_settings(plan: Plan, changed: Callable[[Settings], Settings]) -> Plan:
+    """*plan* with *changed* settings; it may be asked several times for the same."""
+    trials = []
+    for trial in plan.trials:
+        settings = tuple(map(changed, trial.settings))
+        same = all(new is old for new, old in zip(settings, trial.settings, strict=True))
+        trials.append(trial if same else replace(trial, settings=settings))
+    return replace(plan, trials=tuple(trials))
 
 
 def _with_places(problem: str, places: list[str]) -> str:

@@ -21,6 +21,7 @@ from harness.errors import RunDirectoryError
 from harness.record.histograms import filename
 from harness.record.tables import SCHEMA_VERSION
 from harness.sigma.catalogue import Provider
+from harness.sigma.fingerprint import Fingerprint
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal-0.jsonl"
@@ -33,8 +34,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
     *started_at* is the wall clock, read once, at *started_ns* of the monotonic
     clock that every stamp counts on. *called* are the names by which the model
     calls each tool id, *providers* the models there were: an audit can be made
-    again. *deleted* counts what the run deleted of what it had made. *exit_code*
-    is None while the run goes on, and stays so when it was killed.
+    again. *fingerprint* is of the target before the first trial, *changed* the parts
+    of it that were others after the last. *deleted* counts what the run deleted of
+    what it had made. *exit_code* is None while the run goes on, and stays so when it
+    was killed.
     """
 
     run_id: str
@@ -54,6 +57,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     called: dict[int, tuple[str, ...]] = {}
     providers: tuple[Provider, ...] = ()
     default_provider: str | None = None
+    fingerprint: Fingerprint | None = None
+    changed: tuple[str, ...] = ()
     deleted: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     clock: str = "CLOCK_MONOTONIC (time.perf_counter_ns)"

@@ -1,29 +1,26 @@
-"""Preflight: what this Sigma has, and names -> ids, before anything is spent.
+"""What this Sigma has: models, tools, personas, document sets, projects, files, switches.
 
 An `llm_override` that does not resolve is answered by the default model, an
 unknown tool id is ignored, both under HTTP 200 (wire 1.2, 1.3). So names are
-looked up first, and what does not exist is an error that says what does.
+looked up first (`harness.sigma.names`), in the lists that are fetched here.
 
-Each list is fetched only where a plan needs it. A key may chat and yet be
-refused a list (wire 5.5): then ids pass as they are, and names are an error
-that says why they cannot be looked up.
+All lists are asked for at once, since their fingerprint tells whether a server
+was changed under a run. A key may chat and yet be refused a list (wire 5.5), and
+a server may lack a page: such a list is None, and where the plan needed it a
+warning says so. It never fails a run by itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import anyio
 import httpx
 
-from harness.errors import TargetError, did_you_mean
+from harness.errors import TargetError
 from harness.sigma.client import Client
-from harness.suite.model import LlmOverride, Settings
-
-Read = TypeVar("Read")
-
-PROBE_S = 10.0
-"""How long a server may take to say that it is well; even a saturated one says so at once (wire 5.10)."""
+from harness.sigma.probe import document, is_well, reason
+from harness.suite.model import FileDescriptor, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +46,53 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Persona:
+    """A row of `GET /persona`; *tools* are the ids of those attached to it, None where it does not say."""
+
+    persona_id: int
+    name: str
+    tools: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserFile:
+    """A file that was uploaded before, with everything by which people may name it."""
+
+    user_file_id: str
+    file_id: str
+    name: str
+    kind: str
+    status: str = "COMPLETED"
+
+    @property
+    def descriptor(self) -> FileDescriptor:
+        """The file as a request names it."""
+        return FileDescriptor(id=self.file_id, type=self.kind, name=self.name, user_file_id=self.user_file_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What a Sigma has. A list is None where it was not needed or not to be had; *refused* says why."""
+    """What a Sigma has. A list is None where it was not to be had; *refused* says why, by path.
+
+    *conversations* are the personas of the conversations that the suite goes on in, by session; *prompts*
+    what the personas in use are told, by id. *account* and *switches* are `/me` and `/settings` as they came.
+    """
 
     tools: tuple[Tool, ...] | None = None
-    personas: Mapping[int, str] | None = None
+    personas: tuple[Persona, ...] | None = None
     providers: tuple[Provider, ...] | None = None
     default_provider: str | None = None
-    refused: Mapping[str, str] | None = None
+    document_sets: tuple[str, ...] | None = None
+    projects: Mapping[int, str] | None = None
+    files: tuple[UserFile, ...] | None = None
+    tags: frozenset[tuple[str, str]] | None = None
+    conversations: Mapping[str, int | None] = field(default_factory=dict)
+    prompts: Mapping[int, str] = field(default_factory=dict)
+    version: str | None = None
+    account: Mapping[str, Any] = field(default_factory=dict)
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     dialect: str = "sigma"
 
     @property
@@ -65,181 +101,101 @@ class Catalogue:
         return {tool.tool_id: tool.called for tool in self.tools or ()}
 
 
-async def probe(client: Client) -> None:
-    """Raise `TargetError`, with the likely fix, unless a Sigma answers and knows the key.
+async def look_up(
+    client: Client, needed: Iterable[Settings], account: Mapping[str, Any] | None = None
+) -> Catalogue:
+    """Every list that can be had, and a warning for each that *needed* refers to and that cannot.
 
-    `/health` asks for no key and `/me` does. A key that may chat but not ask who it is,
-    or a server without that page, passes.
+    Raises `TargetError` where nobody answers any more.
     """
-    base = client.address.base_url
-    try:
-        health = await client.get("/health", silence_s=PROBE_S)
-        well = _well(health)
-        prefixed = not well and _well(await client.get("/api/health", silence_s=PROBE_S))
-        me = await client.get("/me") if well else None
-    except httpx.TransportError as error:
-        raise TargetError(
-            f"{base}: no Sigma answers ({_reason(error)}); is it running, and is target.base_url right?"
-        ) from error
-    if prefixed:
-        raise TargetError(f"{base}: answers under /api; set target.base_url to {base.rstrip('/')}/api")
-    if me is None:
-        page = "a web page" if health.is_success else str(health.status_code)
-        raise TargetError(f"{base}: GET /health answered {page}, so this is not a Sigma that is well")
-    if me.status_code == 401 or (me.status_code == 403 and "not authenticated" in me.text):
-        key = (
-            "the API key was refused" if client.address.api_key else "an API key is wanted, and there is none"
-        )
-        where = "is target.api_key right, or with --target SIGMA_API_KEY?"
-        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); {where}")
-
-
-def _well(response: httpx.Response) -> bool:
-    """A 200 that is no web page: the front door shows one for any path that is not the API's."""
-    return response.is_success and "html" not in response.headers.get("content-type", "")
-
-
-async def look_up(client: Client, needed: Iterable[Settings]) -> Catalogue:
-    """The lists that *needed* refers to. Raises `TargetError` where nobody answers any more.
-
-    A list that is refused, or that cannot be read, is None in the answer.
-    """
-    settings = list(needed)
-    refused: dict[str, str] = {}
-
-    async def listed(path: str, read: Callable[[Any], Read], *, wanted: bool) -> Read | None:
-        if not wanted:
-            return None
-        try:
-            response = await client.get(path)
-        except httpx.TransportError as error:
-            raise TargetError(f"{client.address.base_url}{path}: {_reason(error)}") from error
-        if not _well(response):
-            refused[path] = f"GET {path} answered {response.status_code}"
-            return None
-        try:
-            return read(response.json())
-        except (ValueError, LookupError, TypeError, AttributeError):
-            refused[path] = f"GET {path} answered with something that is no such list"
-            return None
-
-    tools = await listed("/tool", _tools, wanted=any(_uses_tools(one) for one in settings))
-    personas = await listed("/persona", _personas, wanted=any(one.persona_id is not None for one in settings))
-    uses_models = any(one.llm_override is not None for one in settings)
-    providers, default = await listed("/llm/provider", _providers, wanted=uses_models) or (None, None)
+    asked = _asked(needed)
+    sessions = [_List(each, "", f"/chat/get-chat-session/{each}", _persona_of) for each in _sessions(asked)]
+    wanted = [one for one in _LISTS if one.worth is None or one.worth & asked.keys()]
+    found, refused = await _fetched(client, [*wanted, *sessions])
+    if _GUIDES_FILES in refused:
+        more, why = await _fetched(client, [_List("files", "files", _OWN_FILES, _files)])
+        found, refused = found | more, refused | why
+    conversations = {one.name: found.pop(one.name) for one in sessions if one.name in found}
+    providers, default = found.pop("providers", (None, None))
     return Catalogue(
-        tools=tools,
-        personas=personas,
+        **found,
         providers=providers,
         default_provider=default,
+        conversations=conversations,
+        account=account or {},
         refused=refused,
+        warnings=tuple(
+            f"{one.words} could not be listed ({refused[one.path]}): what the suite says of them is unchecked"
+            for one in wanted
+            if one.path in refused and one.needed & asked.keys()
+        ),
         dialect=client.address.dialect,
     )
 
 
-def resolve(settings: Settings, catalogue: Catalogue) -> tuple[Settings, list[str]]:
-    """*settings* with ids for names, and what of them does not exist, one sentence each."""
-    problems: list[str] = []
-    update: dict[str, Any] = {}
-    if settings.allowed_tool_ids is not None:
-        ids = (_tool_id(tool, catalogue, problems, "allowed_tool_ids") for tool in settings.allowed_tool_ids)
-        update["allowed_tool_ids"] = tuple(ids)
-    if settings.forced_tool_id is not None:
-        update["forced_tool_id"] = _tool_id(settings.forced_tool_id, catalogue, problems, "forced_tool_id")
-    if settings.persona_id is not None:
-        update["persona_id"] = _persona_id(settings.persona_id, catalogue, problems)
-    if isinstance(settings.project_id, str):
-        problems.append(f"project_id: a name ({settings.project_id}) is not yet supported; write the number")
-    if settings.llm_override is not None:
-        problems += _check_model(settings.llm_override, catalogue)
-    # Most settings name nothing: copying ten thousand of them would take longer than planning them.
-    return settings.model_copy(update=update) if update else settings, problems
+async def _fetched(client: Client, lists: Iterable["_List"]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What each of *lists* has, by field, and why some have nothing, by path."""
+    found: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+
+    async def fetch(one: _List) -> None:
+        try:
+            response = await client.get(one.path)
+        except httpx.TransportError as error:
+            raise TargetError(f"{client.address.base_url}{one.path}: {reason(error)}") from error
+        if not is_well(response):
+            page = "a web page" if response.is_success else response.status_code
+            refused[one.path] = f"GET {one.path} answered {page}"
+            return
+        try:
+            found[one.name] = one.read(response.json())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            refused[one.path] = f"GET {one.path} answered with something that is no such list"
+
+    async with anyio.create_task_group() as tasks:
+        for one in lists:
+            tasks.start_soon(fetch, one)
+    return found, refused
 
 
-def _tool_id(wanted: int | str, catalogue: Catalogue, problems: list[str], where: str) -> int | str:
-    if catalogue.tools is None:
-        problems += _unlisted(wanted, catalogue, "/tool", where)
-        return wanted
-    named = [tool.tool_id for tool in catalogue.tools if wanted == tool.tool_id or wanted in tool.aliases]
-    if len(named) == 1:
-        return named[0]
-    if named:
-        problems.append(f"{where}: {wanted} names {len(named)} tools; write one of the ids {named}")
-        return wanted
-    have = ", ".join(f"{tool.name} ({tool.tool_id})" for tool in catalogue.tools)
-    near = did_you_mean(wanted, (tool.name for tool in catalogue.tools))
-    problems.append(f"{where}: this Sigma has no tool {wanted}; it has {have}{near}")
-    return wanted
+async def prompts_of(client: Client, personas: Iterable[int]) -> dict[int, str]:
+    """What each of *personas* is told, by id, where it may be read: it is part of what is tested."""
+    told: dict[int, str] = {}
+
+    async def one(persona: int) -> None:
+        try:
+            detail = document(await client.get(f"/persona/{persona}"))
+        except httpx.TransportError as error:
+            raise TargetError(f"{client.address.base_url}/persona/{persona}: {reason(error)}") from error
+        if detail:
+            told[persona] = "\n".join(str(detail.get(key) or "") for key in ("system_prompt", "task_prompt"))
+
+    async with anyio.create_task_group() as tasks:
+        for persona in set(personas):
+            tasks.start_soon(one, persona)
+    return told
 
 
-def _persona_id(wanted: int | str, catalogue: Catalogue, problems: list[str]) -> int | str:
-    if catalogue.personas is None:
-        problems += _unlisted(wanted, catalogue, "/persona", "persona_id")
-        return wanted
-    named = [number for number, name in catalogue.personas.items() if wanted in {number, name}]
-    match named:
-        case [number]:
-            return number
-        case []:
-            have = ", ".join(f"{name} ({number})" for number, name in catalogue.personas.items())
-            near = did_you_mean(wanted, catalogue.personas.values())
-            problems.append(f"persona_id: this Sigma has no persona {wanted}; it has {have}{near}")
-        case _:
-            problems.append(f"persona_id: {wanted} names {len(named)} personas; write one of the ids {named}")
-    return wanted
+def _sessions(asked: "Asked") -> set[str]:
+    return asked.get("chat_session_id", set())
 
 
-def _check_model(chosen: LlmOverride, catalogue: Catalogue) -> Iterator[str]:
-    if catalogue.providers is None:
-        # No name is translated here, so a key without this list may still run; only the check is lost.
-        return
-    if chosen.model_version is None and chosen.model_provider is None:
-        return
-    if chosen.model_provider is None and catalogue.dialect == "onyx":
-        have = [one.name for one in catalogue.providers if chosen.model_version in one.models]
-        yield (
-            "llm_override: model_version without model_provider is answered by the default model; "
-            f"set model_provider to {' or '.join(have) or 'the provider that has it'}"
-        )
-        return
-    name = chosen.model_provider or catalogue.default_provider
-    if name is None:
-        known = ", ".join(one.name for one in catalogue.providers)
-        yield f"llm_override: this Sigma names no default provider; set model_provider to one of {known}"
-        return
-    provider = next((one for one in catalogue.providers if one.name == name), None)
-    if provider is None:
-        have = [one.name for one in catalogue.providers]
-        yield (
-            f"llm_override.model_provider: this Sigma has no provider {name}; it has "
-            f"{', '.join(have)}{did_you_mean(name, have)}"
-        )
-    elif chosen.model_version is None:
-        yield (
-            f"llm_override: model_provider {name} without model_version is answered by the default model; "
-            f"name one of {', '.join(provider.models)}"
-        )
-    elif not any(fnmatchcase(chosen.model_version, model) for model in provider.models):
-        others = [one.name for one in catalogue.providers if chosen.model_version in one.models]
-        elsewhere = f"; {others[0]} has it: set model_provider: {others[0]}" if others else ""
-        near = elsewhere or did_you_mean(chosen.model_version, provider.models)
-        yield (
-            f"llm_override.model_version: provider {name} has no model {chosen.model_version}; it has "
-            f"{', '.join(provider.models)}{near}"
-        )
+Asked = Mapping[str, set[Any]]
 
 
-def _unlisted(wanted: int | str, catalogue: Catalogue, path: str, where: str) -> list[str]:
-    if isinstance(wanted, int):
-        return []
-    why = (catalogue.refused or {}).get(path, f"{path} was not looked up")
-    return [f"{where}: {wanted} cannot be looked up by name ({why}); write the id"]
-
-
-def _tool(row: dict[str, Any]) -> Tool:
-    called = tuple(_operations(row.get("definition"))) or (row["name"],)
-    aliases = {row["name"], row.get("display_name"), row.get("in_code_tool_id"), *called} - {None}
-    return Tool(row["id"], row["name"], called, tuple(aliases))
+def _asked(needed: Iterable[Settings]) -> dict[str, set[Any]]:
+    """The settings that are used at all, each with the values that can be told apart."""
+    asked: dict[str, set[Any]] = {}
+    for settings in needed:
+        for name in settings.model_fields_set:
+            value = getattr(settings, name)
+            if value is None:
+                continue
+            asked.setdefault(name, set()).update({value} if isinstance(value, int | str) else ())
+            if name == "search_filters":
+                for part in value.model_fields_set:
+                    asked.setdefault(f"search_filters.{part}", set())
+    return asked
 
 
 def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
@@ -250,12 +206,25 @@ def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
                 yield operation["operationId"]
 
 
+def _tool(row: dict[str, Any]) -> Tool:
+    called = tuple(_operations(row.get("definition"))) or (row["name"],)
+    aliases = {row["name"], row.get("display_name"), row.get("in_code_tool_id"), *called} - {None}
+    return Tool(row["id"], row["name"], called, tuple(sorted(aliases)))
+
+
 def _tools(rows: Any) -> tuple[Tool, ...]:
     return tuple(map(_tool, rows))
 
 
-def _personas(rows: Any) -> dict[int, str]:
-    return {row["id"]: row["name"] for row in rows}
+def _personas(rows: Any) -> tuple[Persona, ...]:
+    return tuple(
+        Persona(
+            row["id"],
+            row["name"],
+            None if row.get("tools") is None else tuple(tool["id"] for tool in row["tools"]),
+        )
+        for row in rows
+    )
 
 
 def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None]:
@@ -275,9 +244,79 @@ def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None]:
     return providers, ids.get(default["provider_id"]) if default else None
 
 
-def _uses_tools(settings: Settings) -> bool:
-    return bool(settings.allowed_tool_ids) or settings.forced_tool_id is not None
+def _names(rows: Any) -> tuple[str, ...]:
+    return tuple(row["name"] for row in rows)
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _projects(rows: Any) -> dict[int, str]:
+    return {row["id"]: row["name"] for row in rows}
+
+
+def user_file(row: Mapping[str, Any]) -> UserFile:
+    """One uploaded file, as any of the endpoints for files tells it. Raises `LookupError`."""
+    return UserFile(
+        str(row["id"]),
+        str(row["file_id"]),
+        row["name"],
+        row["chat_file_type"],
+        row.get("status", "COMPLETED"),
+    )
+
+
+def _files(rows: Any) -> tuple[UserFile, ...]:
+    return tuple(map(user_file, rows))
+
+
+def _tags(listed: Any) -> frozenset[tuple[str, str]]:
+    return frozenset((row["tag_key"], row["tag_value"]) for row in listed["tags"])
+
+
+def _version(told: Any) -> str:
+    return str(told["backend_version"])
+
+
+def _object(told: Any) -> dict[str, Any]:
+    return dict(told)
+
+
+def _persona_of(told: Any) -> int | None:
+    persona: int | None = told["persona_id"]
+    return persona
+
+
+class _List(NamedTuple):
+    """One list: the field it fills, how people call it, and the settings that need it.
+
+    Without one of *worth* it is not asked for at all; None is for those that are in the fingerprint.
+    """
+
+    name: str
+    words: str
+    path: str
+    read: Callable[[Any], Any]
+    needed: frozenset[str] = frozenset()
+    worth: frozenset[str] | None = None
+
+
+_GUIDES_FILES = "/user/projects/file/"
+_OWN_FILES = "/user/files/recent"
+"""Real servers do not have the guide's list of files, but this one (wire, two dialects)."""
+
+_FILES, _TAGS = frozenset({"files"}), frozenset({"search_filters.tags"})
+_LISTS = (
+    _List("version", "version", "/version", _version),
+    _List("switches", "settings", "/settings", _object),
+    _List("tools", "tools", "/tool", _tools, frozenset({"allowed_tool_ids", "forced_tool_id"})),
+    _List("personas", "personas", "/persona", _personas, frozenset({"persona_id"})),
+    _List("providers", "models", "/llm/provider", _providers, frozenset({"llm_override", "llm_overrides"})),
+    _List(
+        "document_sets",
+        "document sets",
+        "/manage/document-set",
+        _names,
+        frozenset({"search_filters.document_set"}),
+    ),
+    _List("projects", "projects", "/user/projects", _projects, frozenset({"project_id"})),
+    _List("files", "files", _GUIDES_FILES, _files, worth=_FILES),
+    _List("tags", "tags", "/query/valid-tags", _tags, _TAGS, _TAGS),
+)

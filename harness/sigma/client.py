@@ -100,6 +100,18 @@ class Client:
         """Delete one conversation."""
         return await self._http.delete(f"/chat/delete-chat-session/{session_id}")
 
+    async def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """The response to a JSON body that is no turn: a probe."""
+        return await self._http.post(path, json=dict(body))
+
+    async def upload(self, name: str, content: bytes) -> httpx.Response:
+        """The response to one file (wire 5.2): 200 even where it was rejected."""
+        return await self._http.post("/user/projects/file/upload", files={"files": (name, content)})
+
+    async def delete_file(self, user_file_id: str) -> httpx.Response:
+        """Delete one upload."""
+        return await self._http.delete(f"/user/projects/file/{user_file_id}")
+
     async def get(self, path: str, *, silence_s: float = SILENCE_S) -> httpx.Response:
         """The response to a look-up."""
         return await self._http.get(path, timeout=httpx.Timeout(silence_s, connect=CONNECT_S))

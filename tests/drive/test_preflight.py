@@ -8,11 +8,13 @@ import pytest
 from harness.drive.preflight import look
 from harness.errors import TargetError, UsageError
 from harness.plan import make_plan
-from harness.sigma.catalogue import look_up, probe, resolve
+from harness.sigma.catalogue import look_up
 from harness.sigma.client import Address, Client
+from harness.sigma.names import resolve
+from harness.sigma.probe import dialect_of, identified, located
 from harness.suite.model import LlmOverride, Settings
 from harness.suite.read import parse_suite
-from tests.conftest import Serving
+from tests.conftest import Serving, Standin
 from tests.drive.test_odd_servers import Answer, Told
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +29,12 @@ NOT_FOUND = httpx.Response(404, json={"detail": "Not Found"})
 def pages(**of: httpx.Response) -> Answer:
     """A server with these pages; slashes are written as two underscores."""
     return lambda request: of.get(request.url.path.strip("/").replace("/", "__"), of.get("rest", NOT_FOUND))
+
+
+async def probe(client: Client, *, allow_anonymous: bool = False) -> Address:
+    found = await located(client)
+    await identified(client, allow_anonymous=allow_anonymous)
+    return found
 
 
 async def refusal(answer: Answer, key: str | None = None) -> str:
@@ -66,8 +74,67 @@ async def test_a_web_page_is_no_sigma() -> None:
     assert "answered a web page" in await refusal(pages(rest=PAGE))
 
 
-async def test_a_front_door_that_shows_its_page_for_every_path_but_api_is_recognised() -> None:
-    assert "set target.base_url to http://sigma/api" in await refusal(pages(api__health=HEALTHY, rest=PAGE))
+async def where(answer: Answer, base_url: str) -> str:
+    async with Client(Address(base_url), Told(answer)) as client:
+        return (await located(client)).base_url
+
+
+async def test_a_base_url_may_lack_api_or_have_it_in_vain() -> None:
+    behind = pages(api__health=HEALTHY, rest=PAGE)
+    assert await where(behind, "http://sigma") == "http://sigma/api"
+    assert await where(behind, "http://sigma/api") == "http://sigma/api"
+    bare = pages(health=HEALTHY)
+    assert await where(bare, "http://sigma") == "http://sigma"
+    assert await where(bare, "http://sigma/api") == "http://sigma"
+
+
+async def test_a_key_that_is_nobodys_is_an_error_unless_that_is_allowed() -> None:
+    anybody = pages(health=HEALTHY, me=httpx.Response(200, json={"is_anonymous_user": True}))
+    assert "the API key is nobody's" in await refusal(anybody, "wrong")
+    assert "there is no API key" in await refusal(anybody)
+    async with Client(Address("http://sigma"), Told(anybody)) as client:
+        await probe(client, allow_anonymous=True)
+
+
+ECHO = "'input': {'internal_search_filters': {'source_type': ['?']}}"
+
+
+@pytest.mark.parametrize(
+    ("refused", "dialect"),
+    [
+        (
+            {"status_code": 422, "message": f"1 validation error: {{'loc': ('body', 'message'), {ECHO}}}"},
+            "sigma",
+        ),
+        (
+            {"status_code": 422, "message": "'loc': ('body', 'internal_search_filters', 'source_type', 0)"},
+            "onyx",
+        ),
+        ({"detail": [{"loc": ["body", "message"], "msg": "Field required"}]}, "sigma"),
+        ({"detail": [{"loc": ["body", "internal_search_filters", "source_type", 0]}]}, "onyx"),
+    ],
+)
+async def test_the_dialect_is_told_by_where_a_validation_error_is(refused: object, dialect: str) -> None:
+    server = pages(rest=httpx.Response(422, json=refused))
+    async with Client(Address("http://sigma", "auto"), Told(server)) as client:
+        assert await dialect_of(client) == dialect
+
+
+@pytest.mark.parametrize("answer", [PAGE, NOT_FOUND, httpx.Response(422, text="<html>")])
+async def test_a_dialect_that_cannot_be_told_is_not_guessed(answer: httpx.Response) -> None:
+    async with Client(Address("http://sigma", "auto"), Told(pages(rest=answer))) as client:
+        assert await dialect_of(client) is None
+
+
+@pytest.mark.parametrize("dialect", ["sigma", "onyx"])
+async def test_the_stand_in_is_asked_for_its_dialect_and_runs_no_model_for_it(
+    dialect: str, request: pytest.FixtureRequest
+) -> None:
+    target: Standin = request.getfixturevalue(dialect)
+    before = target.get("/chat/get-user-chat-sessions")["sessions"]
+    async with Client(Address(target.url, "auto"), httpx.AsyncHTTPTransport()) as client:
+        assert await dialect_of(client) == dialect
+    assert target.get("/chat/get-user-chat-sessions")["sessions"] == before
 
 
 async def test_a_list_that_is_a_web_page_is_a_list_that_is_not_to_be_had() -> None:
@@ -85,8 +152,12 @@ async def test_a_list_that_cannot_be_read_is_a_list_that_is_not_to_be_had(odd: s
     async with Client(Address("http://sigma"), Told(server)) as client:
         catalogue = await look_up(client, [asked])
     assert (catalogue.tools, catalogue.personas, catalogue.providers) == (None, None, None)
-    assert catalogue.refused is not None
-    assert set(catalogue.refused) == {"/tool", "/persona", "/llm/provider"}
+    assert {"/tool", "/persona", "/llm/provider"} <= set(catalogue.refused)
+    assert [warning.partition(" could")[0] for warning in catalogue.warnings] == [
+        "tools",
+        "personas",
+        "models",
+    ]
     assert resolve(asked, catalogue) == (asked, [])
 
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from harness.sigma.catalogue import Catalogue, Provider, Tool, resolve
+from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool
+from harness.sigma.names import resolve
 from harness.suite.model import Settings
 
 HAS = Catalogue(
@@ -13,7 +14,7 @@ HAS = Catalogue(
         ),
         Tool(12, "Weather", ("get_weather", "get_chart"), ("Weather", "get_weather", "get_chart")),
     ),
-    personas={0: "Assistant", 7: "Support Agent"},
+    personas=(Persona(0, "Assistant"), Persona(7, "Support Agent")),
     providers=(Provider("OpenAI", ("gpt-5", "gpt-5-mini")), Provider("Router", ("openai/*",))),
     default_provider="OpenAI",
 )
