@@ -6,11 +6,15 @@ grander name. Rates are over passed + failed; the other states are counted
 beside them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import polars as pl
 from msgspec import Struct
+from msgspec.json import decode
 
+from harness.audit import Word
 from harness.grade.states import State
 from harness.stats.quantiles import quantile
 
@@ -43,18 +47,49 @@ class Row(Struct, frozen=True, kw_only=True):
     retried: int
 
 
+class Ignored(Struct, frozen=True):
+    """A setting that was ignored in *trials* of the *of* trials of a variant that asked for it.
+
+    *asked* and *seen* are those of the most frequent case.
+    """
+
+    variant: str
+    setting: str
+    asked: str
+    seen: str
+    trials: int
+    of: int
+
+
 class Summary(Struct, frozen=True):
-    """The rows of a run, in the order of the suite, and what a reader should know beside them."""
+    """The rows of a run, in the order of the suite, and what a reader should know beside them.
+
+    *audits* counts, for each variant and setting, the trials by what was found of it. *unknown_kinds* are the
+    packets that have no name here, by kind. *unstopped* replies were cut off and may still be worked on.
+    """
 
     rows: tuple[Row, ...]
     faults: dict[str, int]
     stamps: dict[str, int]
     merged_share: Figure
-    unknown_kinds: int
+    unknown_kinds: dict[str, int]
+    audits: dict[str, dict[str, dict[str, int]]] = {}
+    ignored: tuple[Ignored, ...] = ()
+    unstopped: int = 0
 
     def count(self, state: State) -> int:
         """How many trials are in *state*."""
         return sum(getattr(row, state) for row in self.rows)
+
+
+class Found(NamedTuple):
+    """What was found of one setting in one trial."""
+
+    variant: str
+    setting: str
+    asked: str
+    seen: str
+    word: Word
 
 
 def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Summary:
@@ -68,6 +103,7 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         for phase in phases
         for variant in variants
     ]
+    found = _found(frames["audits"], sent, list(variants))
     reads = int(exchanges["reads"].sum())
     merged = int(exchanges["merged_reads"].sum())
     return Summary(
@@ -75,7 +111,10 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         faults=_counts(exchanges["fault"]),
         stamps=_counts(exchanges.filter(pl.col("reads") > 0)["stamps"]),  # what never came has none
         merged_share=Figure(merged / reads if reads else None, reads),
-        unknown_kinds=int(exchanges["unknown_packets"].sum()),
+        unknown_kinds=_unknown_kinds(exchanges["unknown_kinds"]),
+        audits=_audits(found),
+        ignored=tuple(_ignored(found)),
+        unstopped=int((~exchanges["stopped"]).sum()),
     )
 
 
@@ -100,6 +139,57 @@ def _row(variant: str, phase: str, frames: Mapping[str, pl.DataFrame]) -> Row:
         tool_errors=int((calls["status"] == "error").sum()),
         retried=int((sent["attempt"] > 1).sum()),
     )
+
+
+_WORST_LAST = (Word.NOT_EXERCISED, Word.TOOK_EFFECT, Word.NOT_SHOWN, Word.IGNORED)
+"""What counts for a trial of several turns: one that ran no search says nothing against one that did."""
+
+
+def _found(audits: pl.DataFrame, sent: pl.DataFrame, variants: list[str]) -> list[Found]:
+    """What was found of each setting in each trial, in the order of the variants.
+
+    Of a turn only its last attempt counts, of a trial the turn that says most.
+    """
+    last = sent.filter(pl.col("attempt") == pl.col("attempt").max().over("trial_id", "turn_id"))
+    rows = audits.join(
+        last.select("exchange_id", "trial_id", "variant"), on="exchange_id", maintain_order="left"
+    )
+    worst: dict[tuple[str, str, str], Found] = {}
+    for variant, trial, setting, asked, seen, word in rows.select(*_FOUND).iter_rows():
+        found = Found(variant, setting, asked, seen or "", Word(word))
+        before = worst.get((variant, trial, setting), found)
+        worst[variant, trial, setting] = max(before, found, key=lambda each: _WORST_LAST.index(each.word))
+    return sorted(worst.values(), key=lambda each: variants.index(each.variant))
+
+
+_FOUND = ("variant", "trial_id", "setting", "asked", "seen", "finding")
+
+
+def _audits(found: Iterable[Found]) -> dict[str, dict[str, dict[str, int]]]:
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for each in found:
+        words = counts.setdefault(each.variant, {}).setdefault(each.setting, {})
+        words[each.word] = words.get(each.word, 0) + 1
+    return counts
+
+
+def _ignored(found: Iterable[Found]) -> Iterator[Ignored]:
+    grouped: dict[tuple[str, str], list[Found]] = {}
+    for each in found:
+        grouped.setdefault((each.variant, each.setting), []).append(each)
+    for (variant, setting), trials in grouped.items():
+        cases = Counter((each.asked, each.seen) for each in trials if each.word is Word.IGNORED)
+        if cases:
+            ((asked, seen), _), *_ = cases.most_common(1)
+            yield Ignored(variant, setting, asked, seen, cases.total(), len(trials))
+
+
+def _unknown_kinds(told: pl.Series) -> dict[str, int]:
+    """The sum of the kinds that each exchange counted, the most frequent first."""
+    kinds: Counter[str] = Counter()
+    for each in told.drop_nulls():
+        kinds.update(decode(each, type=dict[str, int]))
+    return dict(kinds.most_common())
 
 
 def _figure(values: pl.Series, per_mille: int) -> Figure:

@@ -28,7 +28,7 @@ def overrides(asked: Sequence[Mapping[str, Any]], told: Told) -> Iterator[Findin
     for nth, each in enumerate(asked):
         setting = f"llm_overrides[{nth}]"
         if 0 < answered <= nth:
-            seen = f"only {answered} of {len(asked)} models answered"
+            seen = f"no model: only {answered} of {len(asked)} answered"
             yield Finding(setting, _asked(each), seen, Word.IGNORED)
         else:
             params = model_params(transcript, told.session, nth) if answered else None

@@ -4,6 +4,7 @@ Functions from figures to rich renderables; `harness.cli` prints them. A figure
 that is missing is a dash, and a line beneath says why.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -11,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.audit import Word
 from harness.grade.states import State
 from harness.stats.quantiles import least_count
 from harness.summarise import Figure, Row, Summary
@@ -34,7 +36,8 @@ def summary_table(summary: Summary) -> RenderableType:
     table.add_column("tool calls", justify="right")
     for row in summary.rows:
         table.add_row(*_cells(row, phases=phases))
-    return Group(table, *(Text(note, style="dim") for note in notes(summary)))
+    alarms = (Text(line, style=STYLES[State.INVALID]) for line in ignored(summary))
+    return Group(table, *alarms, *(Text(note, style="dim") for note in notes(summary)))
 
 
 def notes(summary: Summary) -> Iterator[str]:
@@ -52,8 +55,37 @@ def notes(summary: Summary) -> Iterator[str]:
         yield f"{retried} exchanges were sent again after a fault; they are in no latency figure."
     if summary.stamps.get("user"):
         yield f"{summary.stamps['user']} exchanges have our stamps, not the kernel's: our delay is in them."
+    if summary.unstopped:
+        yield (
+            f"{summary.unstopped} cut replies could not be stopped: "
+            "the server may still be working on them, and spending."
+        )
     if summary.unknown_kinds:
-        yield f"{summary.unknown_kinds} packets of unknown kinds were kept and passed over."
+        kinds = ", ".join(f"{kind} {count}" for kind, count in summary.unknown_kinds.items())
+        yield f"packets of unknown kinds, kept and passed over: {kinds}"
+    yield from _left_open(summary)
+
+
+def ignored(summary: Summary) -> Iterator[str]:
+    """A line for each setting that was ignored: what was asked, and what was found instead."""
+    for one in summary.ignored:
+        model = one.setting.startswith("llm_override") and not one.setting.endswith(".temperature")
+        yield (
+            f"{one.setting} was ignored in {one.trials} of {one.of} trials of {one.variant}: "
+            f"asked {one.asked}, {'answered by' if model else 'seen'} {one.seen}"
+        )
+
+
+def _left_open(summary: Summary) -> Iterator[str]:
+    """A line for each setting whose effect was not seen everywhere, over all variants."""
+    totals: dict[str, Counter[str]] = {}
+    for settings in summary.audits.values():
+        for setting, words in settings.items():
+            totals.setdefault(setting, Counter()).update(words)
+    for setting, words in totals.items():
+        told = [f"{word} in {words[word]}" for word in (Word.NOT_SHOWN, Word.NOT_EXERCISED) if words[word]]
+        if told:
+            yield f"audit: {setting} {', '.join(told)} of {words.total()} trials"
 
 
 def _why_dashes(rows: Iterable[Row]) -> Iterator[str]:

@@ -259,7 +259,7 @@ def test_a_server_that_knows_no_side_by_side_is_found_out() -> None:
     findings = audit({"llm_overrides": THREE[1:]}, PLAIN, Evidence(session=detail(ran("gpt-4o"))))
     assert [(one.word, one.seen) for one in findings] == [
         (Word.TOOK_EFFECT, "openai/gpt-4o"),
-        (Word.IGNORED, "only 1 of 2 models answered"),
+        (Word.IGNORED, "no model: only 1 of 2 answered"),
     ]
     refused = exchange([json.dumps({"error_code": "INVALID_INPUT"})], status=400).transcript
     assert refused is not None

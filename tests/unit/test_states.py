@@ -98,7 +98,7 @@ def summary(**states: int) -> Summary:
         tool_errors=0,
         retried=0,
     )
-    return Summary(rows=(row,), faults={}, stamps={}, merged_share=figure, unknown_kinds=0)
+    return Summary(rows=(row,), faults={}, stamps={}, merged_share=figure, unknown_kinds={})
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 from io import StringIO
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from harness.record.histograms import Histograms
 from harness.report.live import Tally, duration
-from harness.report.terminal import notes, reasons, shortened, summary_table
+from harness.report.terminal import ignored, notes, reasons, shortened, summary_table
 from harness.result import Failure, Fault, Skip, Step
-from harness.summarise import Figure, Row, Summary
+from harness.summarise import Figure, Ignored, Row, Summary
 from tests.replies import answer, exchange, result
 
 SECOND = 1_000_000_000
@@ -35,7 +36,7 @@ def row(variant: str = "base", *, p50: Figure, p95: Figure) -> Row:
 
 
 def summary(*rows: Row) -> Summary:
-    return Summary(rows=rows, faults={}, stamps={"kernel": 3}, merged_share=Figure(0.0, 3), unknown_kinds=0)
+    return Summary(rows=rows, faults={}, stamps={"kernel": 3}, merged_share=Figure(0.0, 3), unknown_kinds={})
 
 
 def shown(of: Summary) -> str:
@@ -66,6 +67,50 @@ def test_a_dash_is_explained_beneath_the_table(p50: Figure, p95: Figure, why: li
     dashes = [note for note in notes(summary(row(p50=p50, p95=p95))) if note.startswith("–")]
     assert len(dashes) == len(why)
     assert all(wanted in note for wanted, note in zip(why, dashes, strict=True))
+
+
+QUIET = summary(row(p50=Figure(50.0, 20), p95=Figure(90.0, 20)))
+
+
+def test_what_was_ignored_stands_right_beneath_the_table_in_plain_words() -> None:
+    found = (
+        Ignored("candidate", "llm_override", "P/m", "openai/other", 12, 12),
+        Ignored("candidate", "llm_override.temperature", "0.3", "1.0", 2, 12),
+        Ignored("[b]", "search_filters.tags", "team=hr", "d1 with team=it", 1, 3),
+    )
+    told = structs.replace(QUIET, ignored=found)
+    assert list(ignored(told)) == [
+        "llm_override was ignored in 12 of 12 trials of candidate: asked P/m, answered by openai/other",
+        "llm_override.temperature was ignored in 2 of 12 trials of candidate: asked 0.3, seen 1.0",
+        "search_filters.tags was ignored in 1 of 3 trials of [b]: asked team=hr, seen d1 with team=it",
+    ]
+    lines = shown(told).splitlines()
+    assert lines[2].startswith("llm_override was ignored")
+    assert "trials of [b]" in lines[4]
+
+
+def test_settings_whose_effect_was_not_seen_have_one_line_each_over_all_variants() -> None:
+    audits = {
+        "a": {
+            "llm_override": {"took effect": 3},
+            "search_filters.tags": {"not shown": 1, "took effect": 2, "not exercised": 4},
+        },
+        "b": {"search_filters.tags": {"not shown": 2, "ignored": 1}, "origin": {"not shown": 3}},
+    }
+    told = [note for note in notes(structs.replace(QUIET, audits=audits)) if note.startswith("audit")]
+    assert told == [
+        "audit: search_filters.tags not shown in 3, not exercised in 4 of 10 trials",
+        "audit: origin not shown in 3 of 3 trials",
+    ]
+
+
+def test_unknown_packets_are_named_once_and_replies_that_could_not_be_stopped_are_counted() -> None:
+    told = structs.replace(QUIET, unknown_kinds={"sparkle": 20, "(line)": 1}, unstopped=2)
+    text = "\n".join(notes(told))
+    assert "unknown kinds, kept and passed over: sparkle 20, (line) 1" in text
+    assert "2 cut replies could not be stopped: the server may still be working on them" in text
+    assert "unknown" not in "".join(notes(QUIET))
+    assert "stopped" not in "".join(notes(QUIET))
 
 
 def test_repeats_that_did_not_pass_are_one_line_and_long_lists_end_with_where_the_rest_is() -> None:
