@@ -161,7 +161,7 @@ def judge(
     }
     grades = grade(result, trial)
     last = [finding for exchange in result.turns for finding in findings.get(exchange.exchange_id, ())]
-    return Judged(result, grades, findings, standing(result, last, grades))
+    return Judged(result, grades, findings, standing(result, last, grades), sessions)
 
 
 def exit_of(summary: Summary, *, interrupted: bool) -> Exit:
