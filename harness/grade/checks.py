@@ -129,16 +129,19 @@ def model_name(exchanges: Sequence[Exchange], nth: int) -> str:
 
 
 def of_model(exchange: Exchange, nth: int) -> Exchange:
-    """*exchange* as if the *nth* of its models side by side had answered alone; an ordinary one as it is."""
+    """*exchange* as if the *nth* of its models side by side had answered alone; an ordinary one as it is.
+
+    A model that came to its end has not failed, whatever became of the others.
+    """
     models = _models(exchange)
     if exchange.transcript is None or nth >= len(models):
         return exchange
     share = structs.asdict(models[nth])
     del share["model_index"]
     transcript = structs.replace(exchange.transcript, models=None, **share)
-    failure = exchange.failure
-    if failure is None and (error := models[nth].error) is not None:
-        failure = Failure(Fault.ERROR_LINE, Step.BODY, error.message, code=error.code)
+    failure = exchange.failure if transcript.outcome is Outcome.TRUNCATED else None
+    if transcript.error is not None:
+        failure = Failure(Fault.ERROR_LINE, Step.BODY, transcript.error.message, code=transcript.error.code)
     return structs.replace(exchange, transcript=transcript, failure=failure)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from harness.grade.checks import check, grade
+from harness.grade.checks import check, grade, of_model
 from harness.plan import Trial, make_plan
 from harness.result import Exchange, Failure, Fault, Skip, Step
 from harness.suite.model import Expect
@@ -176,6 +176,20 @@ def test_one_model_that_broke_leaves_its_answer_ungraded_and_its_stream_incomple
         "model 1 (P/b): no whole answer: error_line API_ERROR (body): no",
     )
     assert only("[]", both) == (False, "model 1 (P/b): turn 1: error_line API_ERROR (body): no")
+
+
+def test_a_model_that_came_to_its_end_has_not_failed_whatever_became_of_the_others() -> None:
+    cut = exchange(
+        side_by_side(answer("Paris")[2:], [START, delta("Par")]),
+        request=ASKED,
+        failure=Failure(Fault.DISCONNECTED, Step.BODY, "reset by peer"),
+    )
+    assert of_model(cut, 0).failure is None
+    assert only("[{type: contains, value: Paris}]", cut) == (
+        None,
+        "model 1 (P/b): no whole answer: disconnected (body): reset by peer",
+    )
+    assert only("[{type: contains, value: Rome}]", cut)[1].startswith("model 0 (a): the answer does not")
 
 
 def test_a_conversation_with_one_turn_side_by_side_is_checked_once_for_each_model() -> None:
