@@ -3,6 +3,7 @@
 The policy stands in for a model's choice of tools and is simple enough to predict in a test:
 
 * a forced tool is called first, and alone;
+* what an attached file answers is answered from it, without a tool;
 * a quantity with two units calls `unit_convert`, two dates or "days after" the `Calendar`, a link opens that
   page, "on the web" or "online" searches the web and then opens the best page;
 * otherwise internal search runs when at least half of the question's content words occur in the documents;
@@ -23,7 +24,16 @@ from typing import Any
 from harness.standin import knowledge, tools
 from harness.standin.catalogue import CALENDAR, CONVERT, OPEN, WEB, Persona, Tool
 from harness.standin.draft import Draft, Piece
-from harness.standin.search import NO_FILTERS, Filters, Hit, Library, best_sentences, words
+from harness.standin.search import (
+    NO_FILTERS,
+    Filters,
+    Hit,
+    Library,
+    attached_document,
+    best_sentences,
+    stem,
+    words,
+)
 from harness.standin.wire import Beat, interleave
 
 _FOLLOW_UP = re.compile(r"^(same|and\b|now\b|also\b|but\b|what about|how about|only\b|then\b|more\b)", re.I)
@@ -35,7 +45,7 @@ _ONLINE = re.compile(r"\b(on|search) the (web|internet)\b|\bonline\b|\bweb searc
 class Turn:
     """A question and everything that bears on its answer.
 
-    *before* are the earlier questions, oldest first.
+    *before* are the earlier questions, oldest first; *attached* are name and text of the files that go along.
     """
 
     message: str
@@ -46,6 +56,7 @@ class Turn:
     filters: Filters = NO_FILTERS
     deep_research: bool = False
     clarified: bool = False
+    attached: tuple[tuple[str, str], ...] = ()
     seed: str = ""
 
 
@@ -123,6 +134,8 @@ def decide(turn: Turn, library: Library) -> list[Call]:
     """The calls of the first step, in order of tabs."""
     if turn.forced is not None:
         return [call_of(turn.forced, turn)]
+    if in_files(turn) is not None:
+        return []
     return [call_of(tool, turn) for tool in turn.tools if _suits(tool, turn, library)]
 
 
@@ -133,7 +146,7 @@ def _record(draft: Draft, call: Call, result: Any, hits: Sequence[Hit] | None) -
             "tool_name": call.name,
             "tool_arguments": call.arguments,
             "tool_result": json.dumps(result),
-            "search_docs": None if hits is None else [hit.as_json() for hit in hits],
+            "search_docs": None if hits is None else [draft.shown(hit) for hit in hits],
             "generated_images": None,
             "pre_reasoning": draft.reasoning[-1] if draft.reasoning else None,
         }
@@ -160,7 +173,7 @@ def run_search(
     """The packets of one search, internal or on the web, that found *hits*."""
     web = call.tool is WEB
     yield draft.packet({"type": "search_tool_start", "is_internet_search": web}, tab=tab, sub=sub)
-    if not web and filters.any():
+    if not web and filters.any() and "filters" not in draft.hides:
         start, end = filters.times()
         shown = {
             "type": "search_tool_filter_delta",
@@ -174,7 +187,7 @@ def run_search(
     )
     wait = draft.pace.tool()
     if hits:
-        documents = [hit.as_json() for hit in hits]
+        documents = [draft.shown(hit) for hit in hits]
         yield draft.packet(
             {"type": "search_tool_documents_delta", "documents": documents}, tab=tab, sub=sub, wait=wait
         )
@@ -190,7 +203,7 @@ def _run_open(draft: Draft, call: Call, hits: Sequence[Hit], tab: int) -> Iterat
     yield draft.packet({"type": "open_url_urls", "urls": call.arguments["urls"]}, tab=tab)
     wait = draft.pace.tool()
     if hits:
-        documents = [hit.as_json() for hit in hits]
+        documents = [draft.shown(hit) for hit in hits]
         yield draft.packet({"type": "open_url_documents", "documents": documents}, tab=tab, wait=wait)
         wait = 0
     yield draft.packet({"type": "section_end"}, tab=tab, wait=wait)
@@ -303,7 +316,21 @@ def compose(found: Sequence[Found], turn: Turn, draft: Draft, temperature: float
     return pieces
 
 
+def in_files(turn: Turn) -> str | None:
+    """What an attached file says about the question: its best sentence, if it has half of the words asked."""
+    wanted = query_words(turn)
+    for name, text in turn.attached:
+        document = attached_document(name, text)
+        (best,) = best_sentences(document, wanted, 1) if text.strip() else ("",)
+        inside = {stem(word) for word in words(best)}
+        if wanted and sum(stem(word) in inside for word in wanted) * 2 >= len(wanted):
+            return f"{name} says: {best.strip()}"
+    return None
+
+
 def _unaided(turn: Turn) -> str:
+    if (read := in_files(turn)) is not None:
+        return read
     answer = knowledge.known(turn.message)
     if answer is not None:
         return answer

@@ -1,8 +1,8 @@
 """The routes of the stand-in, and who may use them.
 
-What is here is here: chat, sessions, the catalogue, health, and `/_standin/*`, our own window on what was
-received and sent. Administration, registration, tokens and billing are not, and answer 404 as any unknown
-route does.
+What is here is here: chat, sessions, files and projects, the catalogue, health, and `/_standin/*`, our own
+window on what was received and sent. Administration, registration, tokens and billing are not, and answer 404
+as any unknown route does.
 """
 
 import hmac
@@ -19,8 +19,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from harness.standin import catalogue
+from harness.standin import catalogue, uploads
 from harness.standin.chat import Standin, send_chat_message, snapshot
+from harness.standin.files import LARGEST_MB, USER_ID
 from harness.standin.models import provider_listing
 from harness.standin.request import complaint, read_session_info
 
@@ -49,9 +50,12 @@ async def create_chat_session(request: Request) -> Response:
         return JSONResponse(complaint(error, "POST /chat/create-chat-session"), 422)
     if catalogue.persona(info.persona_id) is None:
         return JSONResponse({"detail": "User does not have access to persona"}, 403)
-    if info.project_id is not None:
+    standin = _standin(request)
+    if info.project_id is not None and standin.files.project(info.project_id) is None:
         return JSONResponse({"detail": "User does not have access to project"}, 403)
-    session_id = _standin(request).sessions.create(info.persona_id, info.description)
+    persona_id = catalogue.DEFAULT.id if "persona" in standin.ignores else info.persona_id
+    project_id = None if "project" in standin.ignores else info.project_id
+    session_id = standin.sessions.create(persona_id, info.description, project_id)
     return JSONResponse({"chat_session_id": session_id, "incognito": False})
 
 
@@ -67,14 +71,50 @@ async def list_chat_sessions(request: Request) -> Response:
     """`GET /chat/get-user-chat-sessions`."""
     wanted = request.query_params.get("page_size", "50")
     limit = min(int(wanted), 100) if wanted.isdecimal() else 50
-    return JSONResponse(_standin(request).sessions.listing(limit))
+    project = request.query_params.get("project_id", "")
+    outside = request.query_params.get("only_non_project_chats") == "true"
+    which = int(project) if project.isdecimal() else None
+    return JSONResponse(_standin(request).sessions.listing(limit, project=which, outside=outside))
 
 
 async def delete_chat_session(request: Request) -> Response:
     """`DELETE /chat/delete-chat-session/{id}`."""
-    if _standin(request).sessions.delete(_session_id(request)):
+    hard = request.query_params.get("hard_delete") == "true"
+    if _standin(request).sessions.delete(_session_id(request), hard=hard):
         return JSONResponse(None)
     return JSONResponse({"detail": "Invalid Chat Session ID provided"}, 400)
+
+
+async def rename_chat_session(request: Request) -> Response:
+    """`PUT /chat/rename-chat-session`."""
+    told = await request.json()
+    name = str(told.get("name") or "A conversation")
+    if _standin(request).sessions.rename(str(told.get("chat_session_id")), name):
+        return JSONResponse({"new_name": name})
+    return JSONResponse({"detail": "Invalid Chat Session ID provided"}, 400)
+
+
+async def set_message_as_latest(request: Request) -> Response:
+    """`PUT /chat/set-message-as-latest`: the mainline turns to this message."""
+    message_id = (await request.json()).get("message_id")
+    if isinstance(message_id, int) and _standin(request).sessions.make_latest(message_id):
+        return JSONResponse(None)
+    return JSONResponse({"detail": "Message not found"}, 400)
+
+
+async def set_preferred_response(request: Request) -> Response:
+    """`PUT /chat/set-preferred-response`: of answers side by side, the one to go on from."""
+    message_id = (await request.json()).get("preferred_response_id")
+    if isinstance(message_id, int) and _standin(request).sessions.make_latest(message_id):
+        return JSONResponse(None)
+    return JSONResponse({"detail": "Message not found"}, 400)
+
+
+async def ready(request: Request) -> Response:
+    """`GET /health/ready`: how full the thread pool is, which the stand-in does not have."""
+    busy = _standin(request).ledger.stats()["in_flight"]
+    told = {"threadpool_total_tokens": 40, "threadpool_borrowed_tokens": busy, "threadpool_tasks_waiting": 0}
+    return JSONResponse({"success": True, "message": "ok", "data": told})
 
 
 async def stop_chat_session(request: Request) -> Response:
@@ -152,7 +192,7 @@ def _constant(path: str, body: Any) -> Route:
 
 def _me() -> dict[str, Any]:
     return {
-        "id": "5a3c1e52-0d4b-4a8e-9f64-2f6d1f1d7c10",
+        "id": USER_ID,
         "email": "standin@atlas.example",
         "is_active": True,
         "is_superuser": False,
@@ -180,6 +220,8 @@ def _settings() -> dict[str, Any]:
         "temperature_override_enabled": True,
         "reasoning_override_enabled": False,
         "vector_db_enabled": True,
+        "user_file_max_upload_size_mb": LARGEST_MB,
+        "max_allowed_upload_size_mb": 250,
         "ee_features_enabled": False,
         "tier": "community",
         "version": "stand-in",
@@ -210,6 +252,9 @@ def _routes() -> list[Route]:
         Route("/chat/create-chat-session", create_chat_session, methods=["POST"]),
         Route("/chat/get-chat-session/{session_id}", get_chat_session),
         Route("/chat/get-user-chat-sessions", list_chat_sessions),
+        Route("/chat/rename-chat-session", rename_chat_session, methods=["PUT"]),
+        Route("/chat/set-message-as-latest", set_message_as_latest, methods=["PUT"]),
+        Route("/chat/set-preferred-response", set_preferred_response, methods=["PUT"]),
         Route("/chat/delete-chat-session/{session_id}", delete_chat_session, methods=["DELETE"]),
         Route("/chat/chat-session/{session_id}/resume-stream", resume_stream),
         Route("/chat/stop-chat-session/{session_id}", stop_chat_session, methods=["POST"]),
@@ -221,8 +266,11 @@ def _routes() -> list[Route]:
         _constant("/llm/provider", provider_listing()),
         _constant("/llm/persona/{persona_id:int}/providers", provider_listing()),
         _constant("/manage/document-set", sets),
+        _constant("/manage/document-set-public", sets),
+        *uploads.routes(),
         Route("/query/valid-tags", valid_tags),
         _constant("/health", {"success": True, "message": "ok", "data": None}),
+        Route("/health/ready", ready),
         _constant("/version", {"backend_version": "stand-in"}),
         _constant("/auth/type", _auth_type()),
         _constant("/me", _me()),
@@ -277,6 +325,7 @@ def create_app(standin: Standin, api_key: str | None = None) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         standin.sessions.close()
+        standin.files.close()
 
     app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers={HTTPException: _http_error})
     app.state.standin = standin

@@ -102,6 +102,7 @@ PERSONAS = (
     ),
     Persona(2, "Writer", "Writes without looking anything up.", (), "You have no tools."),
 )
+DEFAULT = PERSONAS[0]
 DOCUMENT_SETS = ("Policies", "Product", "Engineering", "Support")
 
 

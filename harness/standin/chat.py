@@ -24,9 +24,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from harness.standin import agent, faults, research, scripted
+from harness.standin.files import Files
 from harness.standin.ledger import Entry, Ledger
-from harness.standin.models import Choice, OverrideError, choose_leniently, choose_strictly
-from harness.standin.opening import Prepared, Voice, prepare
+from harness.standin.models import Choice, Override, OverrideError, choose_leniently, choose_strictly
+from harness.standin.opening import Prepared, Stores, Voice, prepare
 from harness.standin.request import Ask, Dialect, complaint, read_ask
 from harness.standin.search import Library
 from harness.standin.sessions import Sessions
@@ -85,11 +86,13 @@ class Run:
 
 @dataclass(slots=True)
 class Standin:
-    """Everything the server knows."""
+    """Everything the server knows; *ignores* are settings that it accepts and does nothing with."""
 
     dialect: Dialect
     sessions: Sessions
     library: Library
+    files: Files = field(default_factory=Files)
+    ignores: frozenset[str] = frozenset()
     ledger: Ledger = field(default_factory=Ledger)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
@@ -307,7 +310,8 @@ async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -
         return _invalid(error)
     choose = choose_strictly if standin.dialect == "sigma" else choose_leniently
     try:
-        choices = [choose(override) for override in ask.overrides()]
+        ignored = "override" in standin.ignores
+        choices = [choose(Override() if ignored else override) for override in ask.overrides()]
     except OverrideError as error:
         return JSONResponse({"error_code": "INVALID_INPUT", "detail": str(error)}, 400)
     if len(choices) > 1 and not ask.stream:
@@ -319,7 +323,11 @@ async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -
     pre_ns = choices[0].model.script.pre_ns if choices[0].model.script else 0
     if pre_ns:
         await anyio.sleep((began_ns + pre_ns - time.perf_counter_ns()) / 1e9)
-    return Reply(standin, ask, prepare(standin.sessions, ask, choices), began_ns + pre_ns)
+    return Reply(standin, ask, _prepared(standin, ask, choices), began_ns + pre_ns)
+
+
+def _prepared(standin: Standin, ask: Ask, choices: list[Choice]) -> Prepared:
+    return prepare(Stores(standin.sessions, standin.files), ask, choices, ignores=standin.ignores)
 
 
 class Counted:
@@ -349,6 +357,6 @@ async def send_chat_message(request: Request) -> Counted:
 
 
 def snapshot(standin: Standin, session_id: str) -> dict[str, Any] | None:
-    """Session detail, with the reply that is in flight."""
+    """Session detail, with the reply that is in flight; less what the session's models hide."""
     run = standin.latest_run(session_id)
     return standin.sessions.detail(session_id, run.id if run else None)

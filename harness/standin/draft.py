@@ -55,6 +55,18 @@ class Draft:
         self._cite = cite
         self._began_ns = time.perf_counter_ns()
 
+    @property
+    def hides(self) -> frozenset[str]:
+        """What this model's script keeps out of sight."""
+        script = self.choice.model.script
+        return script.hides if script else frozenset()
+
+    def shown(self, hit: Hit) -> dict[str, Any]:
+        """A document as the wire shows it, or without what would prove a filter."""
+        document = hit.as_json()
+        hidden: dict[str, Any] = {"source_type": "", "metadata": {}, "updated_at": None}
+        return document | hidden if "filters" in self.hides else document
+
     def packet(self, obj: dict[str, Any], *, tab: int = 0, sub: int | None = None, wait: int = 0) -> Beat:
         """A packet of this model in the present turn."""
         return packet(Place(self.turn, tab, sub, self.index), obj, wait=wait)
@@ -90,7 +102,7 @@ class Draft:
         """A text block on tab 0 of the present turn; `answer` begins anew with it."""
         self.answer = ""
         self.pre_answer_seconds = (time.perf_counter_ns() - self._began_ns) / 1e9
-        documents = [hit.as_json() for hit in self.documents] if self.searched else None
+        documents = [self.shown(hit) for hit in self.documents] if self.searched else None
         start = {
             "type": "message_start",
             "final_documents": documents,
@@ -135,7 +147,7 @@ class Draft:
             "answer_citationless": _MARKER.sub("", self.answer),
             "pre_answer_reasoning": self.reasoning[-1] if self.reasoning else None,
             "tool_calls": self.calls,
-            "top_documents": [hit.as_json() for hit in self.documents],
+            "top_documents": [self.shown(hit) for hit in self.documents],
             "citation_info": [
                 {"type": "citation_info", "citation_number": number, "document_id": document_id}
                 for document_id, number in self.citations.items()

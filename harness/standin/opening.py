@@ -5,16 +5,18 @@ reference 1.6): refusals that make no session, then the session line, then refus
 session, then the ids, then what goes wrong in the run itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.standin import agent, research
-from harness.standin.catalogue import DOCUMENT_SETS, OPEN, WEB, Persona, Tool, persona
+from harness.standin.catalogue import DEFAULT, DOCUMENT_SETS, OPEN, WEB, Persona, Tool, persona
 from harness.standin.draft import Draft
+from harness.standin.files import File, Files
 from harness.standin.models import Choice, Pace
 from harness.standin.request import Ask
 from harness.standin.search import NO_FILTERS
 from harness.standin.sessions import OffMainlineError, Question, Sessions
-from harness.standin.simulate import Script
 from harness.standin.wire import Beat, error_line, ids_line, session_line, side_by_side_line
 
 
@@ -53,6 +55,7 @@ class Prepared:
     opening: list[Beat] = field(default_factory=list)
     voices: list[Voice] = field(default_factory=list)
     refusal: RefusedError | None = None
+    project: int | None = None
 
 
 def _before_session(ask: Ask) -> None:
@@ -78,8 +81,16 @@ def _before_session(ask: Ask) -> None:
         raise RefusedError(message, "DEPLOYMENT_UNSUPPORTED", retryable=False)
 
 
-def _session(ask: Ask, sessions: Sessions, prepared: Prepared) -> Persona:
+class Stores(NamedTuple):
+    """What a turn is written into."""
+
+    sessions: Sessions
+    files: Files
+
+
+def _session(stores: Stores, ask: Ask, prepared: Prepared, *, ignores: frozenset[str]) -> Persona:
     """The session of the turn, made if need be, and the persona it talks to."""
+    sessions, files = stores
     if ask.chat_session_id is not None:
         session = sessions.find(str(ask.chat_session_id))
         if session is None:
@@ -87,42 +98,47 @@ def _session(ask: Ask, sessions: Sessions, prepared: Prepared) -> Persona:
         if session.deleted:
             raise RefusedError("Chat session has been deleted", "VALIDATION_ERROR")
         prepared.session_id, persona_id = session.id, session.persona
+        prepared.project = session.project
     else:
         info = ask.chat_session_info
         persona_id = info.persona_id if info else 0
-        if info and info.project_id is not None:
+        prepared.project = info.project_id if info else None
+        if prepared.project is not None and files.project(prepared.project) is None:
             raise RefusedError("User does not have access to project", "VALIDATION_ERROR")
     known = persona(persona_id)
     if known is None:
         raise RefusedError("User does not have access to persona", "VALIDATION_ERROR")
     if prepared.session_id is None:
         description = ask.chat_session_info.description if ask.chat_session_info else None
-        prepared.session_id = sessions.create(persona_id, description)
+        known = DEFAULT if "persona" in ignores else known
+        prepared.project = None if "project" in ignores else prepared.project
+        prepared.session_id = sessions.create(known.id, description, prepared.project)
         prepared.opening.append(session_line(prepared.session_id))
     return known
 
 
-def _after_session(ask: Ask) -> None:
+def _after_session(ask: Ask, project: int | None) -> None:
     """Refusals that leave an empty session behind."""
-    if any(file.user_file_id is None for file in ask.file_descriptors):
+    if project is None and any(file.user_file_id is None for file in ask.file_descriptors):
         message = "Project files provided but no project_id specified for verification"
         raise RefusedError(message, "VALIDATION_ERROR")
     if "\x00" in ask.message:
         raise RefusedError("A string literal cannot contain NUL (0x00) characters.", "VALIDATION_ERROR")
 
 
-def _allowed(ask: Ask, known: Persona, script: Script | None) -> tuple[Tool, ...]:
+def _allowed(ask: Ask, known: Persona, ignores: frozenset[str]) -> tuple[Tool, ...]:
     """The persona's tools, narrowed by the request; opening pages goes with web search."""
-    if ask.allowed_tool_ids is None or (script and "allowed" in script.ignores):
+    if ask.allowed_tool_ids is None or "allowed" in ignores:
         return known.tools
     chosen = tuple(tool for tool in known.tools if tool.id in ask.allowed_tool_ids)
     return chosen if WEB in chosen else tuple(tool for tool in chosen if tool is not OPEN)
 
 
-def _turn(ask: Ask, known: Persona, question: Question, script: Script | None) -> agent.Turn:
-    """The question with all that bears on it; what a script ignores is left out."""
-    ignores = script.ignores if script else frozenset()
-    tools = _allowed(ask, known, script)
+def _turn(
+    ask: Ask, known: Persona, question: Question, *, attached: Sequence[File], ignores: frozenset[str]
+) -> agent.Turn:
+    """The question with all that bears on it; what is ignored is left out."""
+    tools = _allowed(ask, known, ignores)
     forced = next((tool for tool in tools if tool.id == ask.forced_tool_id), None)
     before = question.before
     return agent.Turn(
@@ -134,27 +150,65 @@ def _turn(ask: Ask, known: Persona, question: Question, script: Script | None) -
         filters=NO_FILTERS if "filters" in ignores else ask.filters(),
         deep_research=ask.deep_research and "research" not in ignores,
         clarified=bool(before) and before[-1].message == research.CLARIFY,
+        attached=tuple((file.name, file.text) for file in attached),
         seed=f"{question.id}",
     )
 
 
-def _voices(
-    sessions: Sessions, ask: Ask, known: Persona, prepared: Prepared, *, choices: list[Choice]
-) -> None:
-    """Hang the question into the tree and reserve an answer for every model."""
-    session_id = prepared.session_id or ""
+def _ask(sessions: Sessions, ask: Ask, session_id: str, ignores: frozenset[str]) -> Question:
+    """The question in the tree of its session; where the parent is ignored, behind the last message."""
     try:
-        question = sessions.ask(session_id, ask.parent_message_id, ask.message)
+        parent = -1 if "parent" in ignores else ask.parent_message_id
+        return sessions.ask(session_id, parent, ask.message)
     except OffMainlineError as error:
         raise RefusedError(str(error), "VALIDATION_ERROR") from error
+
+
+def _attach(stores: Stores, ask: Ask, question: Question, *, project: int | None) -> list[File]:
+    """The files that the model sees: those of this message, of earlier ones and of the project.
+
+    One that the server does not have is passed over without a word (wire reference 1.4).
+    """
+    sessions, files = stores
+    own = files.known(each.user_file_id for each in ask.file_descriptors if each.user_file_id)
+    if own:
+        sessions.attach(question.id, own)
+    earlier = sessions.attached([message.id for message in question.before])
+    inherited = files.known([*earlier, *files.of_project(project)])
+    return list({file.id: file for file in (*own, *inherited)}.values())
+
+
+def _obstacle(ask: Ask, turn: agent.Turn, project: int | None) -> str | None:
+    """What goes wrong in the run itself, after the ids."""
+    if turn.deep_research and project is not None:
+        return "Deep research is not supported for projects"
+    if ask.forced_tool_id is not None and all(tool.id != ask.forced_tool_id for tool in turn.tools):
+        return f"Forced tool {ask.forced_tool_id} not found in tools"
+    return None
+
+
+def _voices(
+    stores: Stores,
+    ask: Ask,
+    known: Persona,
+    prepared: Prepared,
+    *,
+    choices: list[Choice],
+    ignores: frozenset[str],
+) -> None:
+    """Hang the question into the tree and reserve an answer for every model."""
+    sessions, session_id = stores.sessions, prepared.session_id or ""
+    question = _ask(sessions, ask, session_id, ignores)
+    attached = [] if "files" in ignores else _attach(stores, ask, question, project=prepared.project)
     for index, choice in enumerate(choices):
         message_id = sessions.reserve(session_id, question.id, choice.label)
-        turn = _turn(ask, known, question, choice.model.script)
+        if (script := choice.model.script) is not None and script.hides:
+            sessions.hide(message_id, script.hides)
+            sessions.hide(question.id, script.hides)
+        turn = _turn(ask, known, question, attached=attached, ignores=ignores)
         pace = Pace(choice.model, f"{choice.model.name} {session_id} {ask.message}")
         draft = Draft(choice, pace, index=index, cite=ask.include_citations)
-        absent = ask.forced_tool_id is not None and all(tool.id != ask.forced_tool_id for tool in turn.tools)
-        obstacle = f"Forced tool {ask.forced_tool_id} not found in tools" if absent else None
-        prepared.voices.append(Voice(message_id, turn, draft, obstacle))
+        prepared.voices.append(Voice(message_id, turn, draft, _obstacle(ask, turn, prepared.project)))
     if len(choices) == 1:
         prepared.opening.append(ids_line(question.id, prepared.voices[0].message_id))
     else:
@@ -162,14 +216,21 @@ def _voices(
         prepared.opening.append(side_by_side_line(question.id, labels))
 
 
-def prepare(sessions: Sessions, ask: Ask, choices: list[Choice]) -> Prepared:
-    """Everything up to the ids, or up to the refusal that ends the turn."""
+def prepare(
+    stores: Stores, ask: Ask, choices: list[Choice], *, ignores: frozenset[str] = frozenset()
+) -> Prepared:
+    """Everything up to the ids, or up to the refusal that ends the turn.
+
+    *ignores* is what the server does nothing with; the script of the first model may add to it.
+    """
     prepared = Prepared()
+    script = choices[0].model.script
+    ignores |= script.ignores if script else frozenset()
     try:
         _before_session(ask)
-        known = _session(ask, sessions, prepared)
-        _after_session(ask)
-        _voices(sessions, ask, known, prepared, choices=choices)
+        known = _session(stores, ask, prepared, ignores=ignores)
+        _after_session(ask, prepared.project)
+        _voices(stores, ask, known, prepared, choices=choices, ignores=ignores)
     except RefusedError as refusal:
         prepared.refusal = refusal
     return prepared

@@ -103,7 +103,8 @@ def _report(question: str, found: Sequence[tuple[Turn, Sequence[Hit]]]) -> list[
 
 def research(turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
     """The beats of a deep-research reply, up to but without its stop."""
-    if too_vague(turn):
+    script = draft.choice.model.script
+    if too_vague(turn) or (script is not None and script.research == "clarify"):
         yield from draft.say([CLARIFY])
         return
     if draft.choice.model.reasons:

@@ -85,7 +85,14 @@ class Document:
 
     def sentences(self) -> list[str]:
         """The text, cut into sentences."""
-        return _SENTENCE.split(self.text)
+        return [sentence for line in self.text.split("\n") for sentence in _SENTENCE.split(line)]
+
+
+def attached_document(name: str, text: str) -> Document:
+    """A file that goes along with a question, as something to read sentences from; a line may be one too."""
+    never = datetime.min.replace(tzinfo=UTC)
+    lines = "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    return Document(name, name, "", "user_file", "", never, never, {}, lines, internet=False)
 
 
 class Hit(NamedTuple):

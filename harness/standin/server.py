@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from harness.errors import StandinError
 from harness.standin.app import create_app
 from harness.standin.chat import Standin
+from harness.standin.files import Files
 from harness.standin.request import Dialect
 from harness.standin.search import Library, shipped_corpus
 from harness.standin.sessions import Sessions
@@ -76,9 +77,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _sessions(path: str) -> Sessions:
+def _databases(path: str) -> tuple[Sessions, Files]:
     try:
-        return Sessions(path)
+        return Sessions(path), Files(path)
     except sqlite3.Error as error:
         raise StandinError(f"cannot keep sessions in {path}: {error}") from error
 
@@ -108,7 +109,8 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     0. A port that is taken is a `StandinError`.
     """
     listener = _listen(options.host, options.port)
-    standin = Standin(options.dialect, _sessions(options.db), Library(shipped_corpus()))
+    sessions, files = _databases(options.db)
+    standin = Standin(options.dialect, sessions, Library(shipped_corpus()), files)
     config = uvicorn.Config(
         create_app(standin, options.api_key),
         http=BreakableProtocol,

@@ -12,13 +12,14 @@ each, far less than handing them to a thread. A file gets a write-ahead log and 
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.standin.catalogue import persona
 from harness.standin.draft import Draft
+from harness.standin.files import File
 
 UNFINISHED = "Response was terminated prior to completion, try regenerating."
 STOPPED = "Generation was stopped by the user."
@@ -26,12 +27,12 @@ STOPPED = "Generation was stopped by the user."
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
     id TEXT PRIMARY KEY, persona INTEGER, description TEXT, created TEXT, updated TEXT,
-    deleted INTEGER DEFAULT 0
+    deleted INTEGER DEFAULT 0, project INTEGER
 );
 CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT, parent INTEGER, latest INTEGER, type TEXT, sent TEXT,
     message TEXT, error TEXT, seconds REAL, label TEXT, params TEXT,
-    documents TEXT DEFAULT '[]', citations TEXT
+    documents TEXT DEFAULT '[]', citations TEXT, files TEXT DEFAULT '[]', hides TEXT DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS message_session ON message (session);
 """
@@ -59,6 +60,7 @@ class Session:
     id: str
     persona: int
     deleted: bool
+    project: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,13 @@ class Sessions:
         """Close the database; the write-ahead log is folded in."""
         self._sql.close()
 
-    def create(self, persona_id: int, description: str | None) -> str:
+    def create(self, persona_id: int, description: str | None, project: int | None = None) -> str:
         """A new session with its root; returns its id."""
         session_id, now = str(uuid.uuid4()), _now()
         self._sql.execute(
-            "INSERT INTO session (id, persona, description, created, updated) VALUES (?, ?, ?, ?, ?)",
-            (session_id, persona_id, description or "", now, now),
+            "INSERT INTO session (id, persona, description, created, updated, project)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (session_id, persona_id, description or "", now, now, project),
         )
         self._add(session_id, None, "system", "")
         return session_id
@@ -101,16 +104,51 @@ class Sessions:
     def find(self, session_id: str) -> Session | None:
         """The session of that id, if there ever was one."""
         row = self._sql.execute(
-            "SELECT id, persona, deleted FROM session WHERE id = ?", (session_id,)
+            "SELECT id, persona, deleted, project FROM session WHERE id = ?", (session_id,)
         ).fetchone()
-        return Session(row["id"], row["persona"], bool(row["deleted"])) if row else None
+        return Session(row["id"], row["persona"], bool(row["deleted"]), row["project"]) if row else None
 
-    def delete(self, session_id: str) -> bool:
-        """Mark a session as deleted; False where there is none."""
+    def delete(self, session_id: str, *, hard: bool = False) -> bool:
+        """Mark a session as deleted, or take it away; False where there is none."""
+        if hard and self.find(session_id) is not None:
+            self._sql.execute("DELETE FROM message WHERE session = ?", (session_id,))
+            self._sql.execute("DELETE FROM session WHERE id = ?", (session_id,))
+            return True
         changed = self._sql.execute(
             "UPDATE session SET deleted = 1 WHERE id = ? AND deleted = 0", (session_id,)
         )
         return changed.rowcount > 0
+
+    def rename(self, session_id: str, name: str) -> bool:
+        """Give a session a name; False where there is none."""
+        changed = self._sql.execute("UPDATE session SET description = ? WHERE id = ?", (name, session_id))
+        return changed.rowcount > 0
+
+    def make_latest(self, message_id: int) -> bool:
+        """Turn the mainline to a message, at its parent; False where there is none, or it is a root."""
+        row = self._sql.execute("SELECT parent FROM message WHERE id = ?", (message_id,)).fetchone()
+        if row is None or row["parent"] is None:
+            return False
+        self._sql.execute("UPDATE message SET latest = ? WHERE id = ?", (message_id, row["parent"]))
+        return True
+
+    def attach(self, message_id: int, files: Sequence[File]) -> None:
+        """Hang files on a question."""
+        descriptors = json.dumps([file.descriptor() for file in files])
+        self._sql.execute("UPDATE message SET files = ? WHERE id = ?", (descriptors, message_id))
+
+    def attached(self, message_ids: Sequence[int]) -> list[str]:
+        """The ids of the uploads that hang on these messages, each once."""
+        found: dict[str, None] = {}
+        for message_id in message_ids:
+            row = self._sql.execute("SELECT files FROM message WHERE id = ?", (message_id,)).fetchone()
+            found.update({each["user_file_id"]: None for each in json.loads(row["files"] if row else "[]")})
+        return list(found)
+
+    def hide(self, message_id: int, hidden: Iterable[str]) -> None:
+        """Keep some of what a message proves out of every session detail."""
+        text = " ".join(sorted(hidden))
+        self._sql.execute("UPDATE message SET hides = ? WHERE id = ?", (text, message_id))
 
     def _add(self, session_id: str, parent: int | None, kind: str, text: str) -> int:
         cursor = self._sql.execute(
@@ -200,6 +238,8 @@ class Sessions:
         rows = self._sql.execute(
             "SELECT * FROM message WHERE session = ? ORDER BY id", (session_id,)
         ).fetchall()
+        if any("detail" in message["hides"] for message in rows):
+            return None
         known = persona(row["persona"])
         return {
             "chat_session_id": session_id,
@@ -220,10 +260,13 @@ class Sessions:
             "incognito": False,
         }
 
-    def listing(self, limit: int) -> dict[str, Any]:
-        """The answer of `GET /chat/get-user-chat-sessions`, the latest first."""
+    def listing(self, limit: int, *, project: int | None = None, outside: bool = False) -> dict[str, Any]:
+        """The answer of `GET /chat/get-user-chat-sessions`, the latest first; of one project, or of none."""
+        which = "project = ?" if project is not None else "project IS NULL" if outside else "1"
+        values = (*((project,) if project is not None else ()), limit + 1)
         rows: Sequence[sqlite3.Row] = self._sql.execute(
-            "SELECT * FROM session WHERE deleted = 0 ORDER BY updated DESC LIMIT ?", (limit + 1,)
+            f"SELECT * FROM session WHERE deleted = 0 AND {which} ORDER BY updated DESC LIMIT ?",  # noqa: S608
+            values,
         ).fetchall()
         sessions = [
             {
@@ -254,13 +297,13 @@ def _as_json(row: sqlite3.Row) -> dict[str, Any]:
         "context_docs": json.loads(row["documents"]),
         "citations": json.loads(row["citations"] or "null"),
         "time_sent": row["sent"],
-        "files": [],
+        "files": [] if "files" in row["hides"] else json.loads(row["files"]),
         "error": row["error"],
         "current_feedback": None,
         "processing_duration_seconds": row["seconds"],
         "preferred_response_id": None,
         "model_display_name": row["label"],
-        "request_params": json.loads(row["params"] or "null"),
+        "request_params": None if "params" in row["hides"] else json.loads(row["params"] or "null"),
     }
 
 

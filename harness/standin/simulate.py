@@ -16,7 +16,12 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
     pre=200ms         wait before the response head: a server that queues (0)
     jitter=20%        lognormal spread of ttft and gap (0%: exact)
     skip=2            numbers left out between two turn indices (0)
-    ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`
+    ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`,
+                      `files`, `parent`, `persona`, `project`
+    hide=params       keep out of sight what would prove a setting: `params` (the model that answered),
+                      `filters` (those a search applied, and where its documents are from), `files` (those
+                      of a message), `detail` (the session, which then answers 404)
+    research=clarify  ask back where deep research is asked for (plan: do it)
     envelope=ind      packets as older servers wrote them: `ind`, `turn_index` (`placement`)
     share=10%         how many replies the faults strike, drawn by message id (100%)
     fault=...         something goes wrong
@@ -49,7 +54,11 @@ from functools import lru_cache
 from typing import Any
 
 MARK = "sim:"
-IGNORABLE = frozenset({"override", "filters", "forced", "allowed", "research"})
+IGNORABLE = frozenset(
+    {"override", "filters", "forced", "allowed", "research", "files", "parent", "persona", "project"}
+)
+HIDABLE = frozenset({"params", "filters", "files", "detail"})
+RESEARCH = frozenset({"plan", "clarify"})
 TOOLS = frozenset({"search", "web", "convert", "fail"})
 ENVELOPES = frozenset({"placement", "turn_index", "ind"})
 FAULTS = frozenset(
@@ -96,6 +105,8 @@ class Script:
     jitter: float = 0.0
     skip: int = 0
     ignores: frozenset[str] = field(default_factory=frozenset)
+    hides: frozenset[str] = field(default_factory=frozenset)
+    research: str = "plan"
     share: float = 1.0
     envelope: str = "placement"
     faults: tuple[Fault, ...] = ()
@@ -166,10 +177,11 @@ def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PL
             return {key: _share(value)}
         case "tool":
             return {"tools": (*script.tools, _tool(value))}
-        case "ignore":
-            return {"ignores": script.ignores | {_one_of(value, IGNORABLE)}}
-        case "envelope":
-            return {key: _one_of(value, ENVELOPES)}
+        case "ignore" | "hide":
+            held: frozenset[str] = getattr(script, f"{key}s")
+            return {f"{key}s": held | {_one_of(value, IGNORABLE if key == "ignore" else HIDABLE)}}
+        case "research" | "envelope":
+            return {key: _one_of(value, RESEARCH if key == "research" else ENVELOPES)}
         case "fault":
             return {"faults": (*script.faults, _fault(value))}
     raise ScriptError(f"{key!r} is no key of a sim: model")
