@@ -193,8 +193,10 @@ def persona_listing(known: Persona) -> dict[str, Any]:
 
 
 def persona_snapshot(known: Persona) -> dict[str, Any]:
-    """The answer of `GET /persona/{id}`: the listing and what only the full form has."""
-    return persona_listing(known) | {
+    """The answer of `GET /persona/{id}`: the listing, less its counts, and what only the full form has."""
+    counts = {"hierarchy_node_count", "attached_document_count", "knowledge_sources"}
+    listed = {key: value for key, value in persona_listing(known).items() if key not in counts}
+    return listed | {
         "user_file_ids": [],
         "users": [],
         "groups": [],
@@ -205,4 +207,10 @@ def persona_snapshot(known: Persona) -> dict[str, Any]:
         "task_prompt": "",
         "datetime_aware": True,
         "search_start_date": None,
+        "user_shares": [],
+        "group_shares": [],
+        "public_permission": "VIEWER",
+        "sharing_status": "PUBLIC",
+        "admin_count": 0,
+        "ownership_vacant": True,
     }

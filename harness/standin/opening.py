@@ -19,6 +19,11 @@ from harness.standin.search import NO_FILTERS
 from harness.standin.sessions import OffMainlineError, Question, Sessions
 from harness.standin.wire import Beat, error_line, ids_line, session_line, side_by_side_line
 
+_TOKENS = 118_156
+"""What a message may take of the context of a model, which is 128,000 tokens."""
+
+_BYTES_PER_TOKEN = 4
+
 
 class RefusedError(Exception):
     """A turn that ends before any model runs; the line or the body that says so."""
@@ -151,6 +156,7 @@ def _turn(
         deep_research=ask.deep_research and "research" not in ignores,
         clarified=bool(before) and before[-1].message == research.CLARIFY,
         attached=tuple((file.name, file.text) for file in attached),
+        history=tuple((message.type, message.message) for message in before),
         seed=f"{question.id}",
     )
 
@@ -184,6 +190,12 @@ def _obstacle(ask: Ask, turn: agent.Turn, project: int | None) -> str | None:
         return "Deep research is not supported for projects"
     if ask.forced_tool_id is not None and all(tool.id != ask.forced_tool_id for tool in turn.tools):
         return f"Forced tool {ask.forced_tool_id} not found in tools"
+    needed = len(ask.message.encode()) // _BYTES_PER_TOKEN
+    if needed > _TOKENS:
+        return (
+            "Not enough tokens to include the last user message and subsequent messages. "
+            f"Required: {needed}, Available: {_TOKENS}"
+        )
     return None
 
 
