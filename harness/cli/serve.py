@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.standin.models import Provider
 
 
 class Dialect(StrEnum):
@@ -28,6 +31,19 @@ def serve(
     quiet: Annotated[
         bool, typer.Option("--quiet/--access-log", help="Log requests to standard error.")
     ] = True,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Accept this setting and do nothing with it; may be repeated: override, filters ..."
+        ),
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option(help="Serve as target.standin of this suite says: ignore, providers.")
+    ] = None,
+    without_deprecated: Annotated[
+        bool, typer.Option("--without-deprecated", help="Drop the endpoints of old, as real servers have.")
+    ] = False,
+    from_stdin: Annotated[bool, typer.Option("--settings-from-stdin", hidden=True)] = False,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when the parent process ends.")
     ] = False,
@@ -42,6 +58,7 @@ def serve(
     from harness.standin.server import Options
     from harness.standin.server import serve as serve_standin
 
+    ignored, providers = _settings(suite, ignore or [], from_stdin=from_stdin)
     options = Options(
         host=host,
         port=port,
@@ -50,5 +67,48 @@ def serve(
         api_key=api_key,
         access_log=not quiet,
         with_parent=with_parent,
+        ignores=ignored,
+        deprecated=not without_deprecated,
+        providers=providers,
     )
     serve_standin(options, lambda url: print(f"ready {url}", flush=True))
+
+
+def _settings(
+    suite: Path | None, ignore: list[str], *, from_stdin: bool
+) -> "tuple[frozenset[str], tuple[Provider, ...]]":
+    """What to ignore and which real models to offer: from flags, from a suite, from whoever started us."""
+    import json
+    import sys
+
+    from harness.standin.models import Endpoint, real_providers
+
+    told = json.load(sys.stdin) if from_stdin else {"ignore": [], "providers": {}}
+    configured = {
+        name: (Endpoint(one["base_url"], one["api_key"]), one["models"])
+        for name, one in told["providers"].items()
+    }
+    ignored = {*told["ignore"], *_known(ignore)}
+    if suite is not None:
+        from harness.suite.model import Standin
+        from harness.suite.read import load_suite
+
+        written = load_suite(suite).target.standin or Standin()
+        ignored |= set(written.ignore)
+        for name, one in written.providers.items():
+            key = one.api_key.get_secret_value() if one.api_key else None
+            configured[name] = (Endpoint(one.base_url, key), one.models)
+    return frozenset(ignored), real_providers(configured)
+
+
+def _known(ignore: list[str]) -> list[str]:
+    from harness.errors import UsageError, did_you_mean
+    from harness.standin.simulate import IGNORABLE
+
+    for name in ignore:
+        if name not in IGNORABLE:
+            near = did_you_mean(name, IGNORABLE)
+            raise UsageError(
+                f"--ignore {name}: no such setting; there are {', '.join(sorted(IGNORABLE))}{near}"
+            )
+    return ignore

@@ -202,15 +202,9 @@ async def _send(draft: Draft, client: Client, now: Clock) -> None:
 def _wants_session(draft: Draft, dialect: str) -> bool:
     """Whether a session is made ahead: to stop a run one needs its id (wire 3, hazard d).
 
-    The guide lets the send make it. The old `send-message` cannot do without one, in any dialect.
+    The guide lets the send make it. The endpoints of old never say which session they made.
     """
-    match draft.endpoint:
-        case "send-message":
-            return True
-        case "send-message-simple-api":
-            return False
-        case _:
-            return dialect == "onyx"
+    return dialect == "onyx" or draft.endpoint in PATHS
 
 
 def _body(draft: Draft, dialect: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A Sigma of our own, in a process of its own, for as long as a block lasts."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -12,28 +13,47 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harness.errors import StandinError
+from harness.suite.model import Standin
 
 READY_S = 20.0
 LAST_WORDS = 2000
 
 
 @asynccontextmanager
-async def local_sigma(dialect: str = "sigma") -> AsyncIterator[str]:
+async def local_sigma(dialect: str = "sigma", standin: Standin | None = None) -> AsyncIterator[str]:
     """A stand-in Sigma in a process of its own, on a free port of loopback; its URL.
 
-    It is ended when the block is left, however that happens; it also ends by
-    itself when this process dies. Raises `StandinError` where it does not come up.
+    What *standin* says goes to it on its standard input: keys of providers are for no command
+    line. It is ended when the block is left, however that happens; it also ends by itself when
+    this process dies. Raises `StandinError` where it does not come up.
     """
-    command = [sys.executable, "-m", "harness", "serve", "--port", "0", "--dialect", dialect, "--with-parent"]
+    command = [sys.executable, "-m", "harness", "serve", "--port", "0", "--dialect", dialect]
+    command += ["--with-parent", "--settings-from-stdin"]
     # What it says goes into a file: a pipe that nobody empties would bring it to a halt once it is full.
     with TemporaryFile() as said:
         # In a session of its own: a Ctrl-C is for us, and the trials under way still need their Sigma.
         async with await anyio.open_process(command, stderr=said, start_new_session=True) as process:
             try:
+                await _configure(process, standin or Standin())
                 yield await _ready(process, said)
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)
+
+
+async def _configure(process: anyio.abc.Process, standin: Standin) -> None:
+    providers = {
+        name: {
+            "base_url": provider.base_url,
+            "api_key": provider.api_key.get_secret_value() if provider.api_key else None,
+            "models": provider.models,
+        }
+        for name, provider in standin.providers.items()
+    }
+    if process.stdin is not None:
+        with suppress(anyio.BrokenResourceError):  # it is gone already: its last words say why
+            await process.stdin.send(json.dumps({"ignore": standin.ignore, "providers": providers}).encode())
+        await process.stdin.aclose()
 
 
 async def _ready(process: anyio.abc.Process, said: IO[bytes]) -> str:

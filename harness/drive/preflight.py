@@ -56,7 +56,7 @@ async def address_of(suite: Suite, target: str | None) -> AsyncIterator[Address]
         return
     own = suite.target
     spoken = (own.standin.dialect if own.standin else None) or own.dialect
-    async with local_sigma("sigma" if spoken == "auto" else spoken) as url:
+    async with local_sigma("sigma" if spoken == "auto" else spoken, own.standin) as url:
         yield Address(url, own.dialect)
 
 

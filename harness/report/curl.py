@@ -66,7 +66,7 @@ def _conversation(trial: Trial, plan: Plan, address: Address) -> Iterator[str]:
         title = f"# {trial.case.case_id} [{trial.variant}]"
         yield title if len(trial.case.turns) == 1 else f"{title} turn {turn.id}"
         session = settings.chat_session_id or (_SESSION if before is not None else None)
-        if session is None and _makes_session(settings, address):
+        if session is None and (address.dialect == "onyx" or settings.endpoint in PATHS):
             info = json.dumps(session_info(settings))
             yield f"# the chat_session_id of the answer is {_SESSION}"
             yield _command(address, "/chat/create-chat-session", info)
@@ -96,12 +96,6 @@ def _with_variables(settings: Settings, plan: Plan) -> Settings:
         for file in settings.files or ()
     ]
     return settings.model_copy(update={"files": tuple(files)})
-
-
-def _makes_session(settings: Settings, address: Address) -> bool:
-    if settings.endpoint in PATHS:
-        return settings.endpoint == "send-message"
-    return address.dialect == "onyx"
 
 
 def _comments(turn: Turn, before: str | None, settings: Settings) -> Iterator[str]:

@@ -67,7 +67,8 @@ def deprecated_body(
     """The JSON object to send for *message* to the endpoint of *settings*.
 
     `send-message` wants a session that was made before, and with it the last answer's id: None, which it
-    takes for the root, in a new conversation. The simple API keeps its own place.
+    takes for the root, in a new conversation. The simple API keeps its own place in a session, and without
+    one makes it of a persona, but never says which it made.
     """
     chosen = {} if settings.search_filters is None else filters(settings.search_filters, dialect="onyx")
     search = {"run_search": "auto", "real_time": False, "filters": chosen}

@@ -14,7 +14,6 @@ citation. Nothing found is said to be nothing found. A follow-up ("Same, but for
 with the words of the questions before it, later words counting more.
 """
 
-import json
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,7 +44,8 @@ _ONLINE = re.compile(r"\b(on|search) the (web|internet)\b|\bonline\b|\bweb searc
 class Turn:
     """A question and everything that bears on its answer.
 
-    *before* are the earlier questions, oldest first; *attached* are name and text of the files that go along.
+    *before* are the earlier questions, oldest first; *attached* are name and text of the files that go along,
+    *history* is who said what before.
     """
 
     message: str
@@ -57,6 +57,7 @@ class Turn:
     deep_research: bool = False
     clarified: bool = False
     attached: tuple[tuple[str, str], ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
     seed: str = ""
 
 
@@ -139,20 +140,6 @@ def decide(turn: Turn, library: Library) -> list[Call]:
     return [call_of(tool, turn) for tool in turn.tools if _suits(tool, turn, library)]
 
 
-def _record(draft: Draft, call: Call, result: Any, hits: Sequence[Hit] | None) -> None:
-    """Note the call for the non-streamed reply, whose `tool_result` is the text that the model was given."""
-    draft.calls.append(
-        {
-            "tool_name": call.name,
-            "tool_arguments": call.arguments,
-            "tool_result": json.dumps(result),
-            "search_docs": None if hits is None else [draft.shown(hit) for hit in hits],
-            "generated_images": None,
-            "pre_reasoning": draft.reasoning[-1] if draft.reasoning else None,
-        }
-    )
-
-
 def _results(hits: Sequence[Hit]) -> dict[str, Any]:
     return {
         "results": [
@@ -195,7 +182,7 @@ def run_search(
     yield draft.packet({"type": "section_end"}, tab=tab, sub=sub, wait=wait)
     draft.searched = True
     draft.keep(hits)
-    _record(draft, call, _results(hits), hits)
+    draft.note(call.name, call.arguments, _results(hits), hits)
 
 
 def _run_open(draft: Draft, call: Call, hits: Sequence[Hit], tab: int) -> Iterator[Beat]:
@@ -209,20 +196,27 @@ def _run_open(draft: Draft, call: Call, hits: Sequence[Hit], tab: int) -> Iterat
     yield draft.packet({"type": "section_end"}, tab=tab, wait=wait)
     draft.searched = True
     draft.keep(hits)
-    _record(draft, call, _results(hits) if hits else {"error": "no such page"}, hits)
+    draft.note(call.name, call.arguments, _results(hits) if hits else {"error": "no such page"}, hits)
 
 
-def _run_custom(draft: Draft, call: Call, result: dict[str, Any], tab: int) -> Iterator[Beat]:
+def run_custom(
+    draft: Draft, call: Call, result: dict[str, Any] | str, tab: int, *, error: dict[str, Any] | None = None
+) -> Iterator[Beat]:
+    """The packets of one custom call, whose service answered with a JSON object or with a text.
+
+    *error* is for a refusal of its service (401, 403), the only failure that a reply shows (wire 2.5).
+    """
     named = {"tool_name": call.name, "tool_id": call.tool.id}
     yield draft.packet({"type": "custom_tool_start", **named}, tab=tab)
     if call.arguments:
         arguments = {"type": "custom_tool_args", "tool_name": call.name, "tool_args": call.arguments}
         yield draft.packet(arguments, tab=tab)
-    answer = {"response_type": "json", "data": result, "file_ids": None, "error": None}
+    kind = "text" if isinstance(result, str) else "json"
+    answer = {"response_type": kind, "data": result, "file_ids": None, "error": error}
     yield draft.packet({"type": "custom_tool_delta", **named, **answer}, tab=tab, wait=draft.pace.tool())
     yield draft.packet({"type": "section_end"}, tab=tab)
-    shown = {"tool_name": call.name, "response_type": "json", "tool_result": result, "error": None}
-    _record(draft, call, shown, None)
+    shown = {"tool_name": call.name, "response_type": kind, "tool_result": result, "error": error}
+    draft.note(call.name, call.arguments, shown)
 
 
 def execute(
@@ -242,7 +236,28 @@ def execute(
             return Found(tuple(opened), fruitless=not opened), _run_open(draft, call, opened, tab)
     result = tools.call(call.name, call.arguments)
     fact = tools.sentence(call.name, call.arguments, result)
-    return Found(fact=fact), _run_custom(draft, call, result, tab)
+    return Found(fact=fact), run_custom(draft, call, result, tab)
+
+
+def run_call(call: Call, turn: Turn, library: Library, draft: Draft, *, tab: int) -> Iterator[Beat]:
+    """The packets of a call with the arguments that a real model gave it."""
+    arguments = call.arguments
+    match call.tool.kind:
+        case "search" | "web":
+            web = call.tool is WEB
+            queries = [str(each) for each in arguments.get("queries") or ()]
+            wanted = words(" ".join(queries))
+            hits = library.search(wanted, NO_FILTERS if web else turn.filters, internet=web)
+            asked = Call(call.tool, call.name, {"queries": queries})
+            yield from run_search(draft, asked, turn.filters, hits, tab=tab)
+        case "open":
+            urls = [str(each) for each in arguments.get("urls") or ()]
+            pages = [page for url in urls if (page := library.page(url)) is not None]
+            yield from _run_open(
+                draft, Call(call.tool, call.name, {"urls": urls}), [Hit(page, 1.0) for page in pages], tab
+            )
+        case _:
+            yield from run_custom(draft, call, tools.call(call.name, arguments), tab)
 
 
 def _run_step(

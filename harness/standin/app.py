@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from harness.standin import catalogue, uploads
+from harness.standin import account, catalogue, uploads
+from harness.standin import deprecated as old
 from harness.standin.chat import Standin, send_chat_message, snapshot
-from harness.standin.files import LARGEST_MB, USER_ID
 from harness.standin.models import provider_listing
 from harness.standin.request import complaint, read_session_info
 
@@ -143,6 +143,11 @@ async def resume_stream(request: Request) -> Response:
     return StreamingResponse(run.replay(start), media_type="text/event-stream")
 
 
+async def list_providers(request: Request) -> Response:
+    """`GET /llm/provider`, and those of a persona, which are the same."""
+    return JSONResponse(provider_listing(_standin(request).providers))
+
+
 async def get_tool(request: Request) -> Response:
     """`GET /tool/{id}`."""
     wanted = request.path_params["tool_id"]
@@ -190,57 +195,7 @@ def _constant(path: str, body: Any) -> Route:
     return Route(path, answer)
 
 
-def _me() -> dict[str, Any]:
-    return {
-        "id": USER_ID,
-        "email": "standin@atlas.example",
-        "is_active": True,
-        "is_superuser": False,
-        "is_verified": True,
-        "personalization": {"use_memories": False, "enable_memory_tool": False, "memories": []},
-        "token_expires_at": None,
-        "is_anonymous_user": None,
-        "effective_permissions": [
-            "read:chat",
-            "write:chat",
-            "read:agents",
-            "read:search",
-            "read:document_sets",
-        ],
-    }
-
-
-def _settings() -> dict[str, Any]:
-    return {
-        "application_status": "active",
-        "anonymous_user_enabled": False,
-        "deep_research_enabled": True,
-        "multi_model_chat_enabled": True,
-        "auto_detect_search_filters": False,
-        "temperature_override_enabled": True,
-        "reasoning_override_enabled": False,
-        "vector_db_enabled": True,
-        "user_file_max_upload_size_mb": LARGEST_MB,
-        "max_allowed_upload_size_mb": 250,
-        "ee_features_enabled": False,
-        "tier": "community",
-        "version": "stand-in",
-    }
-
-
-def _auth_type() -> dict[str, Any]:
-    return {
-        "multi_tenant": False,
-        "requires_verification": False,
-        "anonymous_user_enabled": False,
-        "has_users": True,
-        "oauth_enabled": False,
-        "password_auth_enabled": False,
-        "sso_providers": [],
-    }
-
-
-def _routes() -> list[Route]:
+def _routes(*, deprecated: bool) -> list[Route]:
     tools = [catalogue.tool_snapshot(tool) for tool in catalogue.TOOLS]
     personas = [catalogue.persona_listing(known) for known in catalogue.PERSONAS]
     sets = [
@@ -263,18 +218,19 @@ def _routes() -> list[Route]:
         Route("/tool/{tool_id:int}", get_tool),
         _constant("/persona", personas),
         Route("/persona/{persona_id:int}", get_persona),
-        _constant("/llm/provider", provider_listing()),
-        _constant("/llm/persona/{persona_id:int}/providers", provider_listing()),
+        Route("/llm/provider", list_providers),
+        Route("/llm/persona/{persona_id:int}/providers", list_providers),
         _constant("/manage/document-set", sets),
         _constant("/manage/document-set-public", sets),
         *uploads.routes(),
+        *(old.routes() if deprecated else ()),
         Route("/query/valid-tags", valid_tags),
         _constant("/health", {"success": True, "message": "ok", "data": None}),
         Route("/health/ready", ready),
         _constant("/version", {"backend_version": "stand-in"}),
-        _constant("/auth/type", _auth_type()),
-        _constant("/me", _me()),
-        _constant("/settings", _settings()),
+        _constant("/auth/type", account.auth_type()),
+        _constant("/me", account.me()),
+        _constant("/settings", account.settings()),
         Route("/_standin/ledger/{message_id:int}", ledger_entry),
         Route("/_standin/stats", stats),
         Route("/_standin/requests", requests),
@@ -318,8 +274,11 @@ class Guarded:
         return hmac.compare_digest(_bearer(dict(scope["headers"])), self._key)
 
 
-def create_app(standin: Standin, api_key: str | None = None) -> ASGIApp:
-    """The ASGI application; with *api_key*, requests without it are refused."""
+def create_app(standin: Standin, api_key: str | None = None, *, deprecated: bool = True) -> ASGIApp:
+    """The ASGI application.
+
+    With *api_key*, requests without it are refused; without *deprecated*, the endpoints of old are not there.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -327,6 +286,10 @@ def create_app(standin: Standin, api_key: str | None = None) -> ASGIApp:
         standin.sessions.close()
         standin.files.close()
 
-    app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers={HTTPException: _http_error})
+    app = Starlette(
+        routes=_routes(deprecated=deprecated),
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_error},
+    )
     app.state.standin = standin
     return app if api_key is None else Guarded(app, api_key)

@@ -23,10 +23,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from harness.standin import agent, faults, research, scripted
+from harness.standin import agent, faults, openai, research, scripted
 from harness.standin.files import Files
 from harness.standin.ledger import Entry, Ledger
-from harness.standin.models import Choice, Override, OverrideError, choose_leniently, choose_strictly
+from harness.standin.models import (
+    PROVIDERS,
+    Choice,
+    Override,
+    OverrideError,
+    Provider,
+    choose_leniently,
+    choose_strictly,
+)
 from harness.standin.opening import Prepared, Stores, Voice, prepare
 from harness.standin.request import Ask, Dialect, complaint, read_ask
 from harness.standin.search import Library
@@ -93,6 +101,7 @@ class Standin:
     library: Library
     files: Files = field(default_factory=Files)
     ignores: frozenset[str] = frozenset()
+    providers: tuple[Provider, ...] = PROVIDERS
     ledger: Ledger = field(default_factory=Ledger)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
@@ -203,10 +212,26 @@ async def sever(scope: Scope, how: str) -> None:
     extension["reset" if how == "reset" else "drop"]()
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a reply is written in another form than the dialect's: each beat as so many, and the whole one.
+
+    *frame* is what stands before and after a line. *headers* go with either.
+    """
+
+    beats: Callable[[Prepared], Callable[[Beat], Iterator[Beat]]]
+    whole: Callable[[dict[str, Any]], dict[str, Any]]
+    frame: tuple[bytes, bytes]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Reply:
     """The ASGI side of one turn: its beats as a stream, or one document when they are over."""
 
-    def __init__(self, standin: Standin, ask: Ask, prepared: Prepared, began_ns: int) -> None:
+    def __init__(
+        self, standin: Standin, ask: Ask, prepared: Prepared, began_ns: int, *, form: Form | None = None
+    ) -> None:
+        self._form = form
         self.status_code = 200
         self._standin = standin
         self._ask = ask
@@ -227,9 +252,12 @@ class Reply:
     async def _play(self, write: Write) -> str | None:
         """Play all beats in a scope that the stop endpoint can cancel, and store what came of them."""
         standin, prepared, run = self._standin, self._prepared, self._run
+        real = any(voice.draft.choice.provider.endpoint for voice in prepared.voices)
         with standin.in_flight(prepared.session_id, run):
             with run.scope:
                 try:
+                    if real and prepared.refusal is None:
+                        return await self._play_live(write)
                     return await play(_beats(standin, prepared), write, self._entry, self._began_ns)
                 finally:
                     for voice in prepared.voices:
@@ -238,18 +266,47 @@ class Reply:
             await write(stop(None, "user_cancelled"))
         return None
 
+    async def _play_live(self, write: Write) -> str | None:
+        """Play all voices side by side, those of real models as their words come."""
+        standin, cuts = self._standin, []
+
+        async def note(beat: Beat) -> None:
+            self._entry.note(beat.kind, time.perf_counter_ns())
+            await write(beat)
+
+        async def simulated(voice: Voice) -> None:
+            cuts.append(await play(_settling(standin, voice), write, self._entry, time.perf_counter_ns()))
+
+        async def live(voice: Voice) -> None:
+            async for beat in openai.speak(voice.turn, standin.library, voice.draft):
+                await note(beat)
+            settle(standin, voice)
+            if voice.draft.error is None:
+                await note(voice.draft.stop())
+
+        for beat in self._prepared.opening:
+            await note(beat)
+        async with anyio.create_task_group() as tasks:
+            for voice in self._prepared.voices:
+                is_real = voice.draft.choice.provider.endpoint is not None and voice.obstacle is None
+                tasks.start_soon(live if is_real else simulated, voice)
+        return next((cut for cut in cuts if cut is not None), None)
+
     async def _stream(self, scope: Scope, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
-        voices = self._prepared.voices
+        form, voices = self._form, self._prepared.voices
+        headers = [*_HEAD, *(form.headers if form else ())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         script = voices[0].draft.choice.model.script if voices else None
-        shape = faults.Shape(script, FRAMES[self._standin.dialect])
+        shape = faults.Shape(script, form.frame if form else FRAMES[self._standin.dialect])
+        said = form.beats(self._prepared) if form else None
 
         async def write(beat: Beat) -> None:
-            for number, piece in enumerate(shape.writes(beat)):
-                if number:
-                    await anyio.lowlevel.checkpoint()
-                self._run.add(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            for told in said(beat) if said else (beat,):
+                for number, piece in enumerate(shape.writes(told)):
+                    if number:
+                        await anyio.lowlevel.checkpoint()
+                    self._run.add(piece)
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
 
         cut = await self._play(write)
         for piece in shape.rest():
@@ -282,7 +339,10 @@ class Reply:
             "incognito": False,
             "error_msg": voice.draft.error,
         }
-        await JSONResponse(body)(scope, receive, send)
+        form = self._form
+        response = JSONResponse(form.whole(body) if form else body)
+        response.raw_headers += form.headers if form else ()
+        await response(scope, receive, send)
 
 
 def _invalid(error: ValidationError) -> JSONResponse:
@@ -302,16 +362,15 @@ def _refusal_of(standin: Standin, choice: Choice, ask: Ask, number: int) -> Faul
     return script.fault("http")
 
 
-async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -> Response | Reply:
-    """The response to one request body."""
-    try:
-        ask = read_ask(body, standin.dialect)
-    except ValidationError as error:
-        return _invalid(error)
+async def answered(
+    standin: Standin, ask: Ask, began_ns: int, number: int, *, form: Form | None = None
+) -> Response | Reply:
+    """The response to one request; *form* is how it is written, where that is not how the dialect has it."""
     choose = choose_strictly if standin.dialect == "sigma" else choose_leniently
     try:
         ignored = "override" in standin.ignores
-        choices = [choose(Override() if ignored else override) for override in ask.overrides()]
+        chosen = [Override() if ignored else override for override in ask.overrides()]
+        choices = [choose(override, standin.providers) for override in chosen]
     except OverrideError as error:
         return JSONResponse({"error_code": "INVALID_INPUT", "detail": str(error)}, 400)
     if len(choices) > 1 and not ask.stream:
@@ -323,7 +382,7 @@ async def _answered(standin: Standin, body: bytes, began_ns: int, number: int) -
     pre_ns = choices[0].model.script.pre_ns if choices[0].model.script else 0
     if pre_ns:
         await anyio.sleep((began_ns + pre_ns - time.perf_counter_ns()) / 1e9)
-    return Reply(standin, ask, _prepared(standin, ask, choices), began_ns + pre_ns)
+    return Reply(standin, ask, _prepared(standin, ask, choices), began_ns + pre_ns, form=form)
 
 
 def _prepared(standin: Standin, ask: Ask, choices: list[Choice]) -> Prepared:
@@ -352,8 +411,11 @@ async def send_chat_message(request: Request) -> Counted:
     body = await request.body()
     number = standin.ledger.received(began_ns, request.url.path, body)
     standin.ledger.began()
-    response = await _answered(standin, body, began_ns, number)
-    return Counted(response, standin.ledger)
+    try:
+        ask = read_ask(body, standin.dialect)
+    except ValidationError as error:
+        return Counted(_invalid(error), standin.ledger)
+    return Counted(await answered(standin, ask, began_ns, number), standin.ledger)
 
 
 def snapshot(standin: Standin, session_id: str) -> dict[str, Any] | None:

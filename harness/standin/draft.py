@@ -4,6 +4,7 @@ A draft is filled as its beats are taken, each when the next one is asked for: w
 finds in the draft exactly what went out, which is what a stopped reply leaves in the history.
 """
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -79,7 +80,10 @@ class Draft:
     def fail(self, message: str, code: str, *, retryable: bool, wait: int = 0) -> Beat:
         """The error line that ends this model's run."""
         self.error = message
-        return error_line(message, code, retryable=retryable, details=self.details(), wait=wait)
+        details = self.details()
+        if code == "EMPTY_LLM_RESPONSE":
+            details |= {"tool_choice": "auto", "finish_reason": "stop"}
+        return error_line(message, code, retryable=retryable, details=details, wait=wait)
 
     def keep(self, hits: Sequence[Hit]) -> None:
         """Add documents to those that can be cited, each once."""
@@ -98,8 +102,8 @@ class Draft:
         if sub is None:
             self.turn += 1
 
-    def say(self, pieces: Sequence[Piece]) -> Iterator[Beat]:
-        """A text block on tab 0 of the present turn; `answer` begins anew with it."""
+    def begin_text(self) -> Beat:
+        """The start of a text block on tab 0 of the present turn; `answer` begins anew with it."""
         self.answer = ""
         self.pre_answer_seconds = (time.perf_counter_ns() - self._began_ns) / 1e9
         documents = [self.shown(hit) for hit in self.documents] if self.searched else None
@@ -108,7 +112,26 @@ class Draft:
             "final_documents": documents,
             "pre_answer_processing_seconds": self.pre_answer_seconds,
         }
-        yield self.packet(start, wait=self.pace.first())
+        return self.packet(start, wait=self.pace.first())
+
+    def note(
+        self, name: str, arguments: dict[str, Any], result: Any, hits: Sequence[Hit] | None = None
+    ) -> None:
+        """Note a call for the non-streamed reply; its `tool_result` is the text that the model was given."""
+        self.calls.append(
+            {
+                "tool_name": name,
+                "tool_arguments": arguments,
+                "tool_result": json.dumps(result),
+                "search_docs": None if hits is None else [self.shown(hit) for hit in hits],
+                "generated_images": None,
+                "pre_reasoning": self.reasoning[-1] if self.reasoning else None,
+            }
+        )
+
+    def say(self, pieces: Sequence[Piece]) -> Iterator[Beat]:
+        """A text block, whole."""
+        yield self.begin_text()
         first = True
         for piece in _trimmed(pieces):
             for beat in self._cited(piece) if isinstance(piece, Hit) else self._text(piece):

@@ -8,8 +8,8 @@ The two dialects differ here more than anywhere. The guide (`sigma`) says that a
 request; a real server (`onyx`) answers with the default model and says nothing (wire reference 1.2).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
@@ -35,16 +35,26 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a real provider's models are called: an OpenAI-compatible server. The key is in no repr."""
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """A configured provider.
 
-    Its display name, and the vendor behind it, which is all that session detail shows.
+    Its display name, and the vendor behind it, which is all that session detail shows. The models of one with
+    an *endpoint* are real.
     """
 
     id: int
     name: str
     vendor: str
     models: tuple[tuple[int, Model], ...]
+    endpoint: Endpoint | None = None
 
 
 SWIFT = Model("swift")
@@ -58,6 +68,18 @@ PROVIDERS = (
     Provider(2, "Harbor", "openai_compatible", ((4, LIGHTHOUSE), (5, STEADY))),
 )
 DEFAULT_PROVIDER, DEFAULT_MODEL = PROVIDERS[0], SWIFT
+_FIRST_REAL_ID = 1_000
+
+
+def real_providers(configured: Mapping[str, tuple[Endpoint, Sequence[str]]]) -> tuple[Provider, ...]:
+    """Providers with real models, by name: their endpoint and what they are to offer."""
+    made = []
+    for number, (name, (endpoint, models)) in enumerate(configured.items(), 1):
+        first = _FIRST_REAL_ID * number
+        # What a real model says comes as it comes: nothing is drawn, and no tool is made slower than it is.
+        numbered = tuple((first + at, Model(model, 0, 0, 0, 0)) for at, model in enumerate(models))
+        made.append(Provider(len(PROVIDERS) + number, name, "openai_compatible", numbered, endpoint))
+    return tuple(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,57 +143,54 @@ def _named(provider: Provider, name: str) -> Model:
     raise OverrideError(f"provider {provider.name!r} has no model {name!r}; it has {known}")
 
 
-def _provider(name: str) -> Provider | None:
-    return next((provider for provider in PROVIDERS if provider.name == name), None)
+def _provider(name: str, providers: Sequence[Provider]) -> Provider | None:
+    return next((provider for provider in providers if provider.name == name), None)
 
 
-def _by_id(configuration_id: int) -> tuple[Provider, Model] | None:
-    for provider in PROVIDERS:
+def _by_id(configuration_id: int, providers: Sequence[Provider]) -> tuple[Provider, Model] | None:
+    for provider in providers:
         for known_id, model in provider.models:
             if known_id == configuration_id:
                 return provider, model
     return None
 
 
-def choose_strictly(asked: Override) -> Choice:
+def choose_strictly(asked: Override, providers: Sequence[Provider] = PROVIDERS) -> Choice:
     """The model an override names, by the guide: what does not exist raises `OverrideError`."""
     temperature = asked.temperature or 0.0
     if asked.model_configuration_id is not None:
-        found = _by_id(asked.model_configuration_id)
+        found = _by_id(asked.model_configuration_id, providers)
         if found is None:
             raise OverrideError(f"no model configuration {asked.model_configuration_id}")
         return Choice(*found, asked.display_name or found[1].name, temperature)
     provider = DEFAULT_PROVIDER
     if asked.model_provider is not None:
-        found_provider = _provider(asked.model_provider)
+        found_provider = _provider(asked.model_provider, providers)
         if found_provider is None:
-            known = ", ".join(provider.name for provider in PROVIDERS)
+            known = ", ".join(provider.name for provider in providers)
             raise OverrideError(f"no provider {asked.model_provider!r}; there are {known}")
         provider = found_provider
     model = provider.models[0][1] if asked.model_version is None else _named(provider, asked.model_version)
     return Choice(provider, model, asked.display_name or asked.model_version or model.name, temperature)
 
 
-def choose_leniently(asked: Override) -> Choice:
+def choose_leniently(asked: Override, providers: Sequence[Provider] = PROVIDERS) -> Choice:
     """The model a real server would call: the default one wherever the override does not resolve.
 
     A known provider passes any model name on; whether it exists shows when it is called (`Choice.missing`).
     """
     temperature = asked.temperature or 0.0
     label = asked.display_name or asked.model_version or DEFAULT_MODEL.name
-    found = None if asked.model_configuration_id is None else _by_id(asked.model_configuration_id)
+    found = None if asked.model_configuration_id is None else _by_id(asked.model_configuration_id, providers)
     if found is not None:
         return Choice(*found, asked.display_name or found[1].name, temperature)
-    provider = None if asked.model_provider is None else _provider(asked.model_provider)
+    provider = None if asked.model_provider is None else _provider(asked.model_provider, providers)
     if provider is None or asked.model_version is None:
         return Choice(DEFAULT_PROVIDER, DEFAULT_MODEL, label, temperature)
     try:
         return Choice(provider, _named(provider, asked.model_version), label, temperature)
     except OverrideError:
         return Choice(provider, Model(asked.model_version), label, temperature, missing=True)
-
-
-Choose = Callable[[Override], Choice]
 
 
 class Pace:
@@ -201,7 +220,7 @@ class Pace:
         return self._draw(self._tool)
 
 
-def provider_listing() -> dict[str, Any]:
+def provider_listing(providers: Sequence[Provider] = PROVIDERS) -> dict[str, Any]:
     """The answer of `GET /llm/provider`."""
     return {
         "providers": [
@@ -212,7 +231,7 @@ def provider_listing() -> dict[str, Any]:
                 "provider_display_name": "OpenAI-Compatible",
                 "model_configurations": [_configuration(*numbered) for numbered in _listed(provider)],
             }
-            for provider in PROVIDERS
+            for provider in providers
         ],
         "default_text": {"provider_id": DEFAULT_PROVIDER.id, "model_name": DEFAULT_MODEL.name},
         "default_vision": None,

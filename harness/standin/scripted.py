@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from random import Random
 
-from harness.standin.agent import Call, Turn, call_of, execute
-from harness.standin.catalogue import CONVERT, SEARCH, WEB
+from harness.standin.agent import Call, Turn, call_of, execute, run_custom
+from harness.standin.catalogue import CALENDAR, CONVERT, SEARCH, WEB
 from harness.standin.draft import Draft
 from harness.standin.search import Library
 from harness.standin.simulate import Script, ToolUse
@@ -18,7 +18,12 @@ _WORDS = """
     amber basin cedar delta ember fjord grove haven islet juniper kelp lagoon meadow north ochre pine
     """.split()  # noqa: SIM905 - read as a text
 _BEYOND_ASCII = ("naïve", "smörgås", "東京", "🙂", "façade", "Ærø", "a\u2028b", "žluť")
-_TOOLS = {"search": SEARCH, "web": WEB, "convert": CONVERT}
+_TOOLS = {"search": SEARCH, "web": WEB, "convert": CONVERT, "refused": CALENDAR, "broken": CALENDAR}
+_REFUSAL = {
+    "is_auth_error": True,
+    "status_code": 401,
+    "message": "days_between action failed because of authentication error",
+}
 
 
 def filler(count: int, seed: str, *, unicode: bool = False) -> str:
@@ -34,13 +39,22 @@ def _taking(beats: Iterator[Beat], takes_ns: int) -> Iterator[Beat]:
 
 
 def _use(use: ToolUse, turn: Turn, library: Library, draft: Draft, *, tab: int) -> Iterator[Beat]:
-    if use.name == "fail":
-        yield draft.packet({"type": "section_end"}, tab=tab, wait=use.takes_ns)
-        return
-    call = call_of(_TOOLS[use.name], turn)
-    if use.name == "convert" and not call.arguments:
-        call = Call(CONVERT, CONVERT.name, {"value": 5.0, "from": "km", "to": "mi"})
-    _, beats = execute(call, turn, library, draft, tab=tab)
+    match use.name:
+        case "absent":
+            return
+        case "fail":
+            yield draft.packet({"type": "section_end"}, tab=tab, wait=use.takes_ns)
+            return
+        case "refused":
+            call = Call(CALENDAR, "days_between", {})
+            beats = run_custom(draft, call, {"error": "no"}, tab, error=_REFUSAL)
+        case "broken":
+            beats = run_custom(draft, Call(CALENDAR, "days_between", {}), "upstream exploded", tab)
+        case _:
+            call = call_of(_TOOLS[use.name], turn)
+            if use.name == "convert" and not call.arguments:
+                call = Call(CONVERT, CONVERT.name, {"value": 5.0, "from": "km", "to": "mi"})
+            _, beats = execute(call, turn, library, draft, tab=tab)
     yield from _taking(beats, use.takes_ns)
 
 
@@ -60,7 +74,7 @@ def _tools(script: Script, turn: Turn, library: Library, draft: Draft) -> list[I
     if turn.forced is not None:
         streams.append(execute(call_of(turn.forced, turn), turn, library, draft, tab=tab)[1])
     for use in script.tools:
-        if use.name == "fail" or _TOOLS[use.name] in turn.tools:
+        if use.name not in _TOOLS or _TOOLS[use.name] in turn.tools:
             streams.append(_use(use, turn, library, draft, tab=tab + len(streams)))
     return streams
 

@@ -24,6 +24,7 @@ from harness.errors import StandinError
 from harness.standin.app import create_app
 from harness.standin.chat import Standin
 from harness.standin.files import Files
+from harness.standin.models import PROVIDERS, Provider
 from harness.standin.request import Dialect
 from harness.standin.search import Library, shipped_corpus
 from harness.standin.sessions import Sessions
@@ -34,7 +35,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve. Port 0 takes a free one; *db* is a file, or `:memory:`."""
+    """How to serve. Port 0 takes a free one; *db* is a file, or `:memory:`.
+
+    *ignores* are settings to do nothing with, *providers* real models beside the simulated ones. Without
+    *deprecated* the endpoints of old are gone, as they are on real servers.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -43,6 +48,9 @@ class Options:
     api_key: str | None = None
     access_log: bool = False
     with_parent: bool = False
+    ignores: frozenset[str] = frozenset()
+    deprecated: bool = True
+    providers: tuple[Provider, ...] = ()
 
 
 class BreakableProtocol(HttpToolsProtocol):
@@ -110,9 +118,16 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     """
     listener = _listen(options.host, options.port)
     sessions, files = _databases(options.db)
-    standin = Standin(options.dialect, sessions, Library(shipped_corpus()), files)
+    standin = Standin(
+        options.dialect,
+        sessions,
+        Library(shipped_corpus()),
+        files,
+        options.ignores,
+        (*PROVIDERS, *options.providers),
+    )
     config = uvicorn.Config(
-        create_app(standin, options.api_key),
+        create_app(standin, options.api_key, deprecated=options.deprecated),
         http=BreakableProtocol,
         ws="none",
         lifespan="on",

@@ -12,7 +12,9 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
     reasoning=12      reasoning packets before everything else (0)
     narration=6       words of text before the tools (0)
     tool=search:80ms  a call before the answer, and how long it takes (20ms): `search`, `web`, `convert` are
-                      the real tools, `fail` is a call that fails before it starts; several run side by side
+                      the real tools; `fail` fails before it starts, `refused` is answered 401 by its service,
+                      `broken` with a 500 (which a reply does not show), `absent` is a tool that does not
+                      exist: no packet, a turn index is left out; several run side by side
     pre=200ms         wait before the response head: a server that queues (0)
     jitter=20%        lognormal spread of ttft and gap (0%: exact)
     skip=2            numbers left out between two turn indices (0)
@@ -59,7 +61,7 @@ IGNORABLE = frozenset(
 )
 HIDABLE = frozenset({"params", "filters", "files", "detail"})
 RESEARCH = frozenset({"plan", "clarify"})
-TOOLS = frozenset({"search", "web", "convert", "fail"})
+TOOLS = frozenset({"search", "web", "convert", "fail", "refused", "broken", "absent"})
 ENVELOPES = frozenset({"placement", "turn_index", "ind"})
 FAULTS = frozenset(
     """

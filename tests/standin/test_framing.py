@@ -165,7 +165,6 @@ def test_streamed_and_whole_replies_say_the_same(onyx: Standin) -> None:
     ("method", "path", "status", "detail"),
     [
         ("GET", "/chat/send-chat-message", 405, "Method Not Allowed"),
-        ("POST", "/chat/send-message", 404, "404: Not Found"),
         ("GET", "/api/health", 404, "404: Not Found"),
         ("GET", "/tool/999", 404, "Tool by specified id does not exist"),
     ],

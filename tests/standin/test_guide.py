@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.drive.attach import attached
 from harness.drive.attempt import Running, attempt
 from harness.drive.preflight import resolved
 from harness.drive.transport import transports
@@ -86,7 +87,10 @@ async def _prompted(sigma: Standin, prompt: str, *, by_name: bool) -> list[Said]
     address = Address(sigma.url, "sigma")
     if by_name:
         plan, *_ = await resolved(plan, address)
-    async with Client(address, transports(sigma.url)()) as client:
+    async with (
+        attached(plan, address, say=pytest.fail) as plan,
+        Client(address, transports(sigma.url)()) as client,
+    ):
         one = await attempt(Running(plan.trials[0]), client, perf_counter_ns)
         received = await _received(client, len(one.exchanges))
         session: dict[str, Any] = {}
@@ -317,6 +321,63 @@ async def test_without_a_forced_action_the_agent_decides(
     assert one.called == called
 
 
+# file_descriptors
+
+
+def uploaded(sigma: Standin, name: str, text: str) -> dict[str, Any]:
+    """A file that is there before, uploaded by somebody else's client."""
+    answer = sigma.http.post("/user/projects/file/upload", files={"files": (name, text.encode())})
+    (row,) = answer.json()["user_files"]
+    while sigma.get(f"/user/projects/file/{row['id']}")["status"] != "COMPLETED":
+        pass  # each look is a round trip
+    return dict(row)
+
+
+async def test_files_go_along_with_a_request(sigma: Standin, tmp_path: Path) -> None:
+    """A list of files to include along with your request. File IDs can be found via the
+    POST /user/projects/file/upload ...
+    """
+    (tmp_path / "harbour.txt").write_text("The harbour master of Brackwater is Ines Okafor.\n")
+    (tmp_path / "tides.csv").write_text("pier,depth\nBrackwater pier nine,14 metres\n")
+    one = await looked_up(
+        sigma,
+        f"""
+        message: Who is the harbour master of Brackwater?
+        files: [{tmp_path}/harbour.txt, {tmp_path}/tides.csv]
+        """,
+    )
+    sent = one.received["file_descriptors"]
+    assert [(file["name"], file["type"]) for file in sent] == [
+        ("harbour.txt", "plain_text"),
+        ("tides.csv", "tabular"),
+    ]
+    assert [file["id"] for file in one.question["files"]] == [file["id"] for file in sent]
+    assert "Ines Okafor" in one.reply.answer
+
+
+async def test_files_that_were_uploaded_are_found_in_the_list(sigma: Standin) -> None:
+    """... and the GET /user/projects/file/ endpoints."""
+    row = uploaded(sigma, "ferry.txt", "The night ferry to Brackwater leaves at 23:40.\n")
+    listed = {file["id"]: file["name"] for file in sigma.get("/user/projects/file/")}
+    assert listed[row["id"]] == "ferry.txt"
+    for written in ("ferry.txt", row["id"]):
+        one = await looked_up(
+            sigma, f"{{message: When does the night ferry to Brackwater leave?, files: [{written}]}}"
+        )
+        (file,) = one.received["file_descriptors"]
+        assert (file["id"], file["user_file_id"]) == (row["file_id"], row["id"])
+        assert "23:40" in one.reply.answer
+
+
+async def test_without_files_the_agent_knows_nothing_of_them(sigma: Standin) -> None:
+    """A list of files to include along with your request."""
+    uploaded(sigma, "lamp.txt", "The lamp of Brackwater was lit in 1871.\n")
+    one = await said(sigma, "message: When was the lamp of Brackwater lit?")
+    assert "file_descriptors" not in one.received
+    assert one.question["files"] == []
+    assert "1871" not in one.reply.answer
+
+
 # search_filters
 
 DOCUMENTS = {
@@ -524,6 +585,23 @@ async def test_an_agent_is_known_by_the_id_of_its_name(sigma: Standin) -> None:
     one = await looked_up(sigma, f"{{message: '{REFUND}', persona_id: Support Agent}}")
     assert one.received["chat_session_info"] == {"persona_id": 1}
     assert one.session["persona_name"] == "Support Agent"
+
+
+async def test_a_chat_is_scoped_to_a_project_with_its_files(sigma: Standin) -> None:
+    """project_id: ID of a Project if the chat should be scoped to a Project. Projects are used to organize
+    files and instructions and are a lighter-weight version of Agents.
+    """
+    project = sigma.http.post("/user/projects/create?name=Brackwater").json()["id"]
+    row = uploaded(sigma, "bell.txt", "The bell of Brackwater weighs 912 kilograms.\n")
+    sigma.http.post(f"/user/projects/{project}/files/{row['id']}").raise_for_status()
+    question = "message: How much does the bell of Brackwater weigh?"
+    scoped = await looked_up(sigma, f"{question}\nproject_id: Brackwater")
+    free = await looked_up(sigma, question)
+    assert scoped.received["chat_session_info"] == {"project_id": project}
+    (listed,) = (one for one in sigma.get("/user/projects") if one["id"] == project)
+    assert [session["id"] for session in listed["chat_sessions"]] == [scoped.exchange.session_id]
+    assert "912" in scoped.reply.answer
+    assert "912" not in free.reply.answer
 
 
 async def test_a_session_without_details_has_the_default_settings(sigma: Standin) -> None:
