@@ -663,3 +663,17 @@ async def test_a_client_that_is_none_of_ours_meets_the_same_server(sigma: Standi
         theirs = await http.post("/chat/send-chat-message", json={"message": REFUND})
     assert theirs.headers["content-type"] == ours.exchange.content_type
     assert ours.reply.answer == sigma.ask(REFUND).answer()
+
+
+@pytest.mark.parametrize("endpoint", ["send-message", "send-message-simple-api"])
+async def test_a_suite_moves_from_an_old_endpoint_with_the_same_answers(
+    sigma: Standin, endpoint: str
+) -> None:
+    """We recommend you migrate any usage of /chat/send-message and /chat/send-message-simple-api to this new
+    API by February 1st, 2026.
+    """
+    old = await said(sigma, f"{{message: '{REFUND}', endpoint: {endpoint}}}")
+    new = await said(sigma, f"message: {REFUND}")
+    assert old.exchange.endpoint == endpoint
+    assert old.reply.answer == new.reply.answer != ""
+    assert old.reply.documents == new.reply.documents
