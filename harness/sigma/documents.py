@@ -60,7 +60,9 @@ def document_ids(documents: Documents) -> list[str]:
 def found_documents(documents: Documents) -> tuple[FoundDocument, ...]:
     """*documents* as they go into a transcript, those of the web left out: they know no filter."""
     return tuple(
-        FoundDocument(each.document_id, each.source_type, each.updated_at, _metadata(each.metadata))
+        FoundDocument(
+            each.document_id, each.source_type or None, each.updated_at or None, _metadata(each.metadata)
+        )
         for each in documents or ()
         if not each.is_internet
     )

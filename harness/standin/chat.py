@@ -244,7 +244,9 @@ class Reply:
         """Play the reply. Never reads: a client that hangs up changes nothing."""
         message_ids = [voice.message_id for voice in self._prepared.voices]
         self._standin.ledger.keep(message_ids, self._entry)
-        if self._ask.stream:
+        script = self._prepared.voices[0].draft.choice.model.script if self._prepared.voices else None
+        ignores = self._standin.ignores | (script.ignores if script else frozenset())
+        if self._ask.stream or "stream" in ignores:
             await self._stream(scope, send)
         else:
             await self._document(scope, receive, send)

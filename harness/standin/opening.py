@@ -96,7 +96,7 @@ class Stores(NamedTuple):
 def _session(stores: Stores, ask: Ask, prepared: Prepared, *, ignores: frozenset[str]) -> Persona:
     """The session of the turn, made if need be, and the persona it talks to."""
     sessions, files = stores
-    if ask.chat_session_id is not None:
+    if ask.chat_session_id is not None and "session" not in ignores:
         session = sessions.find(str(ask.chat_session_id))
         if session is None:
             raise RefusedError("Invalid Chat Session ID provided", "VALIDATION_ERROR")
@@ -219,7 +219,7 @@ def _voices(
             sessions.hide(question.id, script.hides)
         turn = _turn(ask, known, question, attached=attached, ignores=ignores)
         pace = Pace(choice.model, f"{choice.model.name} {session_id} {ask.message}")
-        draft = Draft(choice, pace, index=index, cite=ask.include_citations)
+        draft = Draft(choice, pace, index=index, cite=ask.include_citations or "citations" in ignores)
         prepared.voices.append(Voice(message_id, turn, draft, _obstacle(ask, turn, prepared.project)))
     if len(choices) == 1:
         prepared.opening.append(ids_line(question.id, prepared.voices[0].message_id))

@@ -297,7 +297,7 @@ def _as_json(row: sqlite3.Row) -> dict[str, Any]:
         "context_docs": json.loads(row["documents"]),
         "citations": json.loads(row["citations"] or "null"),
         "time_sent": row["sent"],
-        "files": [] if "files" in row["hides"] else json.loads(row["files"]),
+        "files": None if "files" in row["hides"] else json.loads(row["files"]),
         "error": row["error"],
         "current_feedback": None,
         "processing_duration_seconds": row["seconds"],

@@ -19,7 +19,7 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
     jitter=20%        lognormal spread of ttft and gap (0%: exact)
     skip=2            numbers left out between two turn indices (0)
     ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`,
-                      `files`, `parent`, `persona`, `project`
+                      `files`, `parent`, `session`, `persona`, `project`, `citations`, `stream`
     hide=params       keep out of sight what would prove a setting: `params` (the model that answered),
                       `filters` (those a search applied, and where its documents are from), `files` (those
                       of a message), `detail` (the session, which then answers 404)
@@ -57,7 +57,9 @@ from typing import Any
 
 MARK = "sim:"
 IGNORABLE = frozenset(
-    {"override", "filters", "forced", "allowed", "research", "files", "parent", "persona", "project"}
+    """
+    override filters forced allowed research files parent session persona project citations stream
+    """.split()  # noqa: SIM905 - read as a text
 )
 HIDABLE = frozenset({"params", "filters", "files", "detail"})
 RESEARCH = frozenset({"plan", "clarify"})

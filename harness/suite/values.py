@@ -172,5 +172,16 @@ Origin = Literal[
     "webapp", "chrome_extension", "api", "slackbot", "widget", "discordbot", "mobile", "unknown", "unset"
 ]
 Ignorable = Literal[
-    "override", "filters", "forced", "allowed", "research", "files", "parent", "persona", "project"
+    "override",
+    "filters",
+    "forced",
+    "allowed",
+    "research",
+    "files",
+    "parent",
+    "session",
+    "persona",
+    "project",
+    "citations",
+    "stream",
 ]
