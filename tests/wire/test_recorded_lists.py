@@ -82,7 +82,7 @@ async def test_the_recorded_models_are_checked_by_provider() -> None:
 
 
 async def test_a_list_that_the_recorded_server_refuses_leaves_ids_as_they_are() -> None:
-    refused = {"/tool": "d2b-writechat-tool-list"}
+    refused = {"GET /tool": "d2b-writechat-tool-list"}
     settings, _ = await looked_up("forced_tool_id: 6", instead=refused)
     assert settings.forced_tool_id == 6
     with pytest.raises(UsageError, match="403"):
@@ -91,7 +91,7 @@ async def test_a_list_that_the_recorded_server_refuses_leaves_ids_as_they_are() 
 
 async def test_a_recorded_refusal_of_the_key_is_told_before_anything_is_sent() -> None:
     with pytest.raises(TargetError, match="API key"):
-        await looked_up("stream: true", instead={"/me": "ch-tool-openapi-noauth"})
+        await looked_up("stream: true", instead={"GET /me": "ch-tool-openapi-noauth"})
 
 
 async def test_a_recorded_project_and_a_recorded_upload_are_known_by_name() -> None:

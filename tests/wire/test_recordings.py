@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.sigma.catalogue import UserFile, user_file
 from harness.sigma.frames import Frame, Frames
 from harness.sigma.session import read_session
 from harness.sigma.tolerant import loads
@@ -53,6 +54,42 @@ REFUSED: dict[str, tuple[str | None, str]] = {
     "d9b-user2-admin-endpoint": ("INSUFFICIENT_PERMISSIONS", PERMISSION),
 }
 """Refusals of other endpoints: the code, and how the message begins."""
+
+DATA: dict[str, str] = {
+    "91-stop-call": "its status alone counts",
+    "93-get-session-after-stop": "here",
+    "95-resume-stream-after-disconnect": "here",
+    "96-get-session-after-disconnect": "here",
+    "99-stop-idle-session": "its status alone counts",
+    "a0-upload-txt": "test_recorded_lists",
+    "a1-get-user-file-immediately": "here",
+    "a2-get-user-file-later": "test_recorded_lists",
+    "a3-file-statuses": "nobody reads it: files are asked after one by one",
+    "a6-upload-multi-png-csv-bad": "test_recorded_lists",
+    "a9-create-project": "nobody reads it: the product makes no projects",
+    "ba-chat-file-download": "nobody reads it: the product fetches no contents",
+    "c0-tool-list": "test_recorded_lists",
+    "c1-persona-list": "test_recorded_lists",
+    "c2-llm-provider-list": "test_recorded_lists",
+    "c3-chat-sessions": "nobody reads it: the product knows its own sessions",
+    "c4-health": "test_recorded_lists",
+    "c5-version": "test_recorded_lists",
+    "c6-me": "test_recorded_lists",
+    "c7-settings": "test_recorded_lists",
+    "c8-tool-by-id": "nobody reads it: the list has all tools",
+    "ca-persona-1": "test_recorded_lists",
+    "cc-auth-type": "nobody reads it",
+    "cf-user-files": "test_recorded_lists",
+    "cg-file-recent": "test_recorded_lists",
+    "ci-health-noauth": "as c4",
+    "cj-create-chat-session": "test_recorded_exchanges",
+    "d0-pat-scopes": "nobody reads it: tokens",
+    "d1b-pat-readchat-get-sessions": "as c3",
+    "d5-pat-cannot-mint-pat": "nobody reads it: tokens",
+    "d7-register-user2": "nobody reads it: registration",
+    "e4-delete-session": "its status alone counts",
+}
+"""Successful calls of other endpoints: which test reads them, or why none does."""
 
 
 def wanted(name: str) -> dict[str, Any]:
@@ -115,11 +152,22 @@ def test_a_refusal_of_any_endpoint_reads_as_its_code_and_its_message(name: str) 
     assert len(message) > 60 or told.error.message == message
 
 
-def test_every_refusal_that_was_recorded_is_read() -> None:
-    refused = {name for name in NAMES if recording(name).status >= 400}
-    assert refused == REFUSED.keys() | {
-        name for name, wanted in READINGS.items() if wanted["http_status"] >= 400
-    }
+def test_every_recording_is_a_reply_to_a_turn_or_a_refusal_or_a_successful_call() -> None:
+    assert READINGS.keys() | REFUSED.keys() | DATA.keys() == set(NAMES)
+    assert len(READINGS) + len(REFUSED) + len(DATA) == len(NAMES)
+    assert all(recording(name).status >= 400 for name in REFUSED)
+    assert all(recording(name).status in {200, 201} for name in DATA)
+
+
+def test_a_file_that_is_read_back_at_once_is_still_under_way() -> None:
+    known = user_file(loads(recording("a1-get-user-file-immediately").body))
+    assert known == UserFile(
+        user_file_id="05e31cec-a328-4495-9260-cbc07d616876",
+        file_id="61401e24-f8d5-4833-beab-3238e406de53",
+        name="notes.txt",
+        kind="plain_text",
+        status="INDEXING",
+    )
 
 
 def test_a_resumed_stream_reads_as_the_whole_reply_that_was_cut_off() -> None:
