@@ -38,6 +38,7 @@ Send = Callable[[Standin, httpx.Request], Reply]
 def whole(standin: Standin, request: httpx.Request) -> Reply:
     """Send a request and read its reply to the end."""
     answer = standin.http.send(request)
+    assert "content-encoding" not in answer.headers  # whatever was accepted
     return answer.status_code, answer.headers["content-type"], answer.content
 
 

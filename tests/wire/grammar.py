@@ -172,14 +172,16 @@ FREE = frozenset(
 def unlike(sample: Any, ours: Any, where: str = "$") -> list[str]:
     """Where *ours* has not the keys and JSON types of *sample*.
 
-    A list is judged by its first element, if both have one; null goes with anything.
+    A list is judged by its first element, if both have one, but that of messages by each: they begin with the
+    root. Null goes with anything.
     """
     if sample is None or ours is None:
         return []
     if _type(sample) != _type(ours):
         return [f"{where}: {_type(ours)}, recorded as {_type(sample)}"]
     if isinstance(sample, list):
-        return unlike(sample[0], ours[0], f"{where}[0]") if sample and ours else []
+        pairs = list(zip(sample, ours, strict=False))[: None if where.endswith(".messages") else 1]
+        return [wrong for at, pair in enumerate(pairs) for wrong in unlike(*pair, where=f"{where}[{at}]")]
     if not isinstance(sample, dict):
         return []
     missing = [f"{where}.{key}: missing" for key in sample.keys() - ours.keys()]
