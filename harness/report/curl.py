@@ -1,11 +1,13 @@
 """Requests as curl commands: the guide's code sample, for a suite of one's own.
 
-What is secret stays a variable of the shell. What only an earlier reply can tell (a session, the id of an
-answer, of an upload) is a variable too, and a comment says where it is found.
+The lines are a script for bash, and most of them can be pasted by themselves. What is secret stays a variable
+of the shell. What only an earlier reply tells (a session, the id of an answer, of an upload) is taken out of
+it, so that a conversation runs as it stands here.
 """
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -16,28 +18,36 @@ from harness.sigma.request import SEND, masked, request_body, session_info
 from harness.suite.attachments import path_of
 from harness.suite.model import FileDescriptor, Settings, Turn
 
-_SESSION, _PARENT = "$CHAT_SESSION_ID", "$PARENT_MESSAGE_ID"
+_SESSION = "CHAT_SESSION_ID"
 _A_NUMBER = 987654321987654321
 """Stands in a body for a number that is not known yet, until the body is text."""
 
+_TOLD = r"""# told FIELD: the value of that field in the last reply
+told() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p" <<<"$REPLY" | head -n 1; }"""
+
 
 def curl_commands(plan: Plan, address: Address) -> Iterator[str]:
-    """The lines of a shell script that sends each distinct request of *plan*, repeats and phases once.
+    """The lines of a script that sends each distinct request of *plan*; repeats and phases are sent once.
 
-    Uploads come first; a conversation's session is made where the dialect makes it, and its later turns go on
-    in it.
+    A conversation of one turn is one command. Of a longer one, and of a file, the replies are kept.
     """
-    uploaded: set[str] = set()
-    seen: set[tuple[str, str]] = set()
-    for trial in plan.trials:
-        if (trial.case.case_id, trial.variant) in seen:
-            continue
-        seen.add((trial.case.case_id, trial.variant))
-        for file in dict.fromkeys(file for settings in trial.settings for file in _paths(settings, plan)):
-            if file not in uploaded:
-                uploaded.add(file)
-                yield from _upload(file, plan, address)
+    trials = {(trial.case.case_id, trial.variant): trial for trial in reversed(plan.trials)}
+    chosen = list(trials.values())[::-1]
+    files = dict.fromkeys(
+        file for trial in chosen for settings in trial.settings for file in _paths(settings, plan)
+    )
+    if files or any(_keeps(trial) for trial in chosen):
+        yield _TOLD
+        yield ""
+    for file in files:
+        yield from _upload(file, plan, address)
+    for trial in chosen:
         yield from _conversation(trial, plan, address)
+
+
+def _keeps(trial: Trial) -> bool:
+    """Whether something is taken out of a reply: of all but a single request to today's endpoint."""
+    return len(trial.settings) > 1 or trial.settings[0].endpoint in PATHS
 
 
 def _paths(settings: Settings, plan: Plan) -> Iterator[str]:
@@ -47,69 +57,82 @@ def _paths(settings: Settings, plan: Plan) -> Iterator[str]:
 
 
 def _upload(file: str, plan: Plan, address: Address) -> Iterator[str]:
-    name = _variable(file)
-    yield f"# file {file}: of the answer's user_files[0], file_id is ${name}_ID, id ${name}_USER_FILE_ID, "
-    yield f"# and chat_file_type ${name}_TYPE"
+    name = _variable("FILE", file)
     form = quote(f"files=@{path_of(file, plan.suite.path)}")
-    yield f"curl {_url(address, '/user/projects/file/upload')}{_key(address)} -F {form}"
+    yield f"# the file {file}"
+    yield f"REPLY=$(curl -s {_url(address, '/user/projects/file/upload')}{_key(address)} -F {form})"
+    fields = {"ID": "file_id", "TYPE": "chat_file_type", "UPLOAD": "id"}
+    yield "; ".join(f"{name}_{suffix}=$(told {field})" for suffix, field in fields.items())
     yield ""
 
 
-def _variable(file: str) -> str:
-    return "FILE_" + "".join(letter if letter.isalnum() else "_" for letter in file).upper()
+def _variable(kind: str, name: object) -> str:
+    return f"{kind}_" + "".join(letter if letter.isalnum() else "_" for letter in str(name)).upper()
 
 
 def _conversation(trial: Trial, plan: Plan, address: Address) -> Iterator[str]:
-    before: str | None = None
-    for turn, asked in zip(trial.case.turns, trial.settings, strict=True):
+    turns = list(zip(trial.case.turns, trial.settings, strict=True))
+    named = {name for turn, _ in turns for name in (turn.after, turn.regenerate)}
+    before: Turn | None = None
+    for turn, asked in turns:
         settings = _with_variables(asked, plan)
         title = f"# {trial.case.case_id} [{trial.variant}]"
-        yield title if len(trial.case.turns) == 1 else f"{title} turn {turn.id}"
-        session = settings.chat_session_id or (_SESSION if before is not None else None)
-        if session is None and (address.dialect == "onyx" or settings.endpoint in PATHS):
-            info = json.dumps(session_info(settings))
-            yield f"# the chat_session_id of the answer is {_SESSION}"
-            yield _command(address, "/chat/create-chat-session", info)
-            session = _SESSION
-        elif session is None and len(trial.case.turns) > 1:
-            yield f"# the chat_session_id in the first line of the answer is {_SESSION}"
-        yield from _comments(turn, before, settings)
+        yield title if len(turns) == 1 else f"{title} turn {turn.id}"
+        session = settings.chat_session_id or (f"${_SESSION}" if before is not None else None)
+        if session is None and settings.endpoint in PATHS:
+            made = _command(address, "/chat/create-chat-session", json.dumps(session_info(settings)))
+            yield f"REPLY=$({made.replace('curl -N', 'curl -s')}); {_SESSION}=$(told chat_session_id)"
+            session = f"${_SESSION}"
+        if settings.mcp_headers:
+            yield "# the values of mcp_headers are not shown"
         body = _json(turn, settings, address.dialect, before=before, session=session)
-        yield _command(address, PATHS.get(settings.endpoint or "", SEND), body)
+        command = _command(address, PATHS.get(settings.endpoint or "", SEND), body)
+        if len(turns) == 1:
+            yield command
+        else:
+            yield f"""REPLY=$({command.replace("curl -N", "curl -s")}); echo "$REPLY\""""
+            yield from _kept(
+                turn, wanted=turn.id in named, first=session is None, old=settings.endpoint in PATHS
+            )
         yield ""
-        before = turn.id
+        before = turn
+
+
+def _kept(turn: Turn, *, wanted: bool, first: bool, old: bool) -> Iterator[str]:
+    """What later turns need of this one's reply."""
+    if first:
+        yield f"{_SESSION}=$(told chat_session_id)"
+    if wanted or old:
+        yield f"{_variable('QUESTION', turn.id)}=$(told user_message_id)"
+        yield f"{_variable('ANSWER', turn.id)}=$(told reserved_assistant_message_id)"
 
 
 def _with_variables(settings: Settings, plan: Plan) -> Settings:
     """*settings* with a descriptor of variables in the place of each path."""
-    if not any(True for _ in _paths(settings, plan)):
+    paths = set(_paths(settings, plan))
+    if not paths:
         return settings
-    files = [
-        FileDescriptor(
-            id=f"${_variable(file)}_ID",
-            type=f"${_variable(file)}_TYPE",
-            name=file.rpartition("/")[2],
-            user_file_id=f"${_variable(file)}_USER_FILE_ID",
-        )
-        if isinstance(file, str) and path_of(file, plan.suite.path) is not None
-        else file
-        for file in settings.files or ()
-    ]
-    return settings.model_copy(update={"files": tuple(files)})
+    files = tuple(_descriptor(file) if file in paths else file for file in settings.files or ())
+    return settings.model_copy(update={"files": files})
 
 
-def _comments(turn: Turn, before: str | None, settings: Settings) -> Iterator[str]:
+def _descriptor(file: str | FileDescriptor) -> FileDescriptor:
+    name = "$" + _variable("FILE", file)
+    return FileDescriptor(
+        id=f"{name}_ID", type=f"{name}_TYPE", name=Path(str(file)).name, user_file_id=f"{name}_UPLOAD"
+    )
+
+
+def _json(turn: Turn, settings: Settings, dialect: str, *, before: Turn | None, session: str | None) -> str:
+    """The body as text, with a variable where only an earlier reply knows the value."""
+    variable = ""
     if turn.regenerate is not None:
-        yield f"# {_PARENT} is the user_message_id of turn {turn.regenerate}"
-    elif turn.after is not None or (before is not None and settings.endpoint == "send-message"):
-        yield f"# {_PARENT} is the reserved_assistant_message_id of turn {turn.after or before}"
-    if settings.mcp_headers:
-        yield "# the values of mcp_headers are not shown"
-
-
-def _json(turn: Turn, settings: Settings, dialect: str, *, before: str | None, session: str | None) -> str:
-    hangs = turn.after or turn.regenerate or (before if settings.endpoint == "send-message" else None)
-    parent = settings.parent_message_id if before is None else _A_NUMBER if hangs else None
+        variable = "$" + _variable("QUESTION", turn.regenerate)
+    elif turn.after is not None:
+        variable = "$" + _variable("ANSWER", turn.after)
+    elif before is not None and settings.endpoint == "send-message":
+        variable = "$" + _variable("ANSWER", before.id)
+    parent = _A_NUMBER if variable else settings.parent_message_id if before is None else None
     message = turn.message or ""
     if settings.endpoint in PATHS:
         body: dict[str, Any] = deprecated_body(
@@ -117,27 +140,22 @@ def _json(turn: Turn, settings: Settings, dialect: str, *, before: str | None, s
         )
     else:
         body = request_body(message, settings, dialect=dialect, session_id=session, parent_message_id=parent)
-    return json.dumps(masked(body), ensure_ascii=False).replace(str(_A_NUMBER), _PARENT)
+    return json.dumps(masked(body), ensure_ascii=False).replace(str(_A_NUMBER), variable)
 
 
 def _command(address: Address, path: str, body: str) -> str:
     """One curl command; the variables in *body* are left for the shell to fill in."""
-    data = _quoted(body)
+    data = quote(body)
+    for name in sorted(_variables(body), key=len, reverse=True):
+        data = data.replace(name, f"""'"{name}"'""")
     return f"curl -N {_url(address, path)}{_key(address)} -H 'Content-Type: application/json' --data {data}"
 
 
-def _quoted(body: str) -> str:
-    """*body* for the shell: in single quotes, but for the variables that stand for what is not known yet."""
-    names = (_SESSION, _PARENT, *_file_variables(body))
-    text = quote(body)
-    for name in names:
-        text = text.replace(name, f"'\"{name}\"'")
-    return text
-
-
-def _file_variables(body: str) -> list[str]:
-    words = {word.strip('",{}[] ') for word in body.split()}
-    return sorted((word for word in words if word.startswith("$FILE_")), key=len, reverse=True)
+def _variables(body: str) -> set[str]:
+    """The variables that were put into *body*: a question may be about dollars, too."""
+    starts = (f"${_SESSION}", "$FILE_", "$QUESTION_", "$ANSWER_")
+    words = {word.strip('",{}[]:') for word in body.split()}
+    return {word for word in words if word.startswith(starts) and word[1:].replace("_", "").isalnum()}
 
 
 def _url(address: Address, path: str) -> str:
