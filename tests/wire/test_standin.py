@@ -13,7 +13,8 @@ import pytest
 
 from harness.sigma.transcript import read_body
 from tests.conftest import Serving, Standin
-from tests.wire.asked import ASKED, KEY, OUT, Reply, request_of, whole
+from tests.wire.asked import ASKED, OUT
+from tests.wire.asking import KEY, Reply, request_of, whole
 from tests.wire.grammar import documents, unlike, wrongs_of_stream
 from tests.wire.recorded import NAMES, recording
 from tests.wire.test_recordings import CUT, OWN_WAYS
