@@ -21,7 +21,6 @@ NAMES_HERE: dict[tuple[str, Any], Any] = {
     ("model_version", "fake-model-b"): "steady",
     ("model_provider", "SecondProvider"): "Harbor",
     ("model_version", "fake-reasoner"): "lighthouse",
-    ("tags", None): [{"tag_key": "region", "tag_value": "EU"}],
 }
 
 Ids = dict[Any, Any]
