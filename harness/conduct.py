@@ -134,7 +134,7 @@ async def conduct(run: Conduct) -> None:
                         shown.cancel_scope.cancel()
                 await _look(run, book)
             await _delete_sessions(run)
-            await _compare_target(run)
+            await compare_target(run)
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
@@ -166,7 +166,7 @@ async def _delete_sessions(run: Conduct) -> None:
         )
 
 
-async def _compare_target(run: Conduct) -> None:
+async def compare_target(run: Conduct) -> None:
     """Flag what changed on the server while the run went on: its first half was asked of something else."""
     if run.reins.abandoned:
         return

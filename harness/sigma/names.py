@@ -61,11 +61,13 @@ def hints(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
         yield "deep_research: this Sigma has it switched off (GET /settings)"
     if settings.llm_overrides and catalogue.switches.get("multi_model_chat_enabled") is False:
         yield "llm_overrides: this Sigma has answers side by side switched off (GET /settings)"
-    for key, value in ((settings.search_filters and settings.search_filters.tags) or {}).items():
+    tags = settings.search_filters.tags if settings.search_filters else None
+    for key, value in (tags or {}).items():
         if catalogue.tags is not None and (key, value) not in catalogue.tags:
-            values = [known for other, known in catalogue.tags if other == key]
-            near = did_you_mean(value, values) or did_you_mean(key, {other for other, _ in catalogue.tags})
-            yield f"search_filters.tags: no document has the tag {key}: {value}{near}"
+            values = sorted(known for other, known in catalogue.tags if other == key)
+            near = did_you_mean(key, {other for other, _ in catalogue.tags})
+            known = f"; {key} is {' or '.join(values[:12])}" if values else near
+            yield f"search_filters.tags: no document has the tag {key}: {value}{known}"
 
 
 def _check(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
@@ -217,6 +219,8 @@ def _model(chosen: LlmOverride, catalogue: Catalogue, where: str) -> Iterator[st
             f"{', '.join(names)}{did_you_mean(name, names)}"
         )
     elif chosen.model_version is None:
+        if catalogue.dialect != "onyx":
+            return  # the guide lets any field be left out
         yield (
             f"{where}: model_provider {name} without model_version is answered by the default model; "
             f"name one of {', '.join(provider.models)}"

@@ -12,7 +12,7 @@ from harness.sigma.catalogue import look_up
 from harness.sigma.client import Address, Client
 from harness.sigma.names import resolve
 from harness.sigma.probe import dialect_of, identified, located
-from harness.suite.model import LlmOverride, Settings
+from harness.suite.model import LlmOverride, SearchFilters, Settings
 from harness.suite.read import parse_suite
 from tests.conftest import Serving, Standin
 from tests.drive.test_odd_servers import Answer, Told
@@ -159,6 +159,33 @@ async def test_a_list_that_cannot_be_read_is_a_list_that_is_not_to_be_had(odd: s
         "models",
     ]
     assert resolve(asked, catalogue) == (asked, [])
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 501, 500])
+async def test_a_list_that_is_refused_is_a_warning_and_only_where_it_is_needed(status: int) -> None:
+    refused = pages(rest=httpx.Response(status, json={"detail": "no"}))
+    asked = [
+        Settings(forced_tool_id=1, project_id=3),
+        Settings(search_filters=SearchFilters(tags={"a": "b"})),
+    ]
+    async with Client(Address("http://sigma"), Told(refused)) as client:
+        catalogue = await look_up(client, asked)
+    assert [warning.partition(" could not be listed")[0] for warning in catalogue.warnings] == [
+        "tools",
+        "projects",
+        "tags",
+    ]
+    assert f"answered {status}" in catalogue.warnings[0]
+
+
+async def test_files_are_listed_where_the_guide_has_them_and_else_where_real_servers_do() -> None:
+    row = {"id": "u", "file_id": "f", "name": "a.txt", "chat_file_type": "plain_text", "status": "COMPLETED"}
+    own = httpx.Response(200, json=[row])
+    asked = [Settings(files=("a.txt",))]
+    for server in (pages(user__projects__file=own), pages(user__files__recent=own)):
+        async with Client(Address("http://sigma"), Told(server)) as client:
+            catalogue = await look_up(client, asked)
+        assert [one.name for one in catalogue.files or ()] == ["a.txt"]
 
 
 @pytest.mark.parametrize("key", ["s\u00e9cret", "two\nlines"])

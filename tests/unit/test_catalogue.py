@@ -1,11 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool
-from harness.sigma.names import resolve
-from harness.suite.model import Settings
+from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool, UserFile
+from harness.sigma.fingerprint import changed, fingerprint
+from harness.sigma.names import hints, resolve
+from harness.suite.model import FileDescriptor, Settings
 
 HAS = Catalogue(
     tools=(
@@ -80,13 +82,6 @@ def test_no_tools_at_all_stays_an_empty_list() -> None:
                 "; Router has it: set model_provider: Router"
             ),
         ),
-        (
-            {"llm_override": {"model_provider": "OpenAI"}},
-            (
-                "llm_override: model_provider OpenAI without model_version is answered by the default model; "
-                "name one of gpt-5, gpt-5-mini"
-            ),
-        ),
     ],
 )
 def test_a_name_that_does_not_exist_is_said_with_those_that_do(
@@ -135,3 +130,162 @@ def test_an_onyx_server_is_not_asked_for_a_model_that_it_would_silently_replace(
     (problem,) = resolved(asked, onyx)[1]
     assert problem.startswith("llm_override: model_version without model_provider is answered by the default")
     assert problem.endswith("set model_provider to OpenAI")
+    alone = {"llm_override": {"model_provider": "OpenAI"}}
+    assert resolved(alone)[1] == []  # the guide lets any field be left out
+    (problem,) = resolved(alone, onyx)[1]
+    assert problem == (
+        "llm_override: model_provider OpenAI without model_version is answered by the default model; "
+        "name one of gpt-5, gpt-5-mini"
+    )
+
+
+FULL = replace(
+    HAS,
+    personas=(Persona(0, "Assistant", (1, 12)), Persona(7, "Support Agent", (1,))),
+    document_sets=("Policies", "Support"),
+    projects={3: "Atlas", 9: "Borealis"},
+    files=(
+        UserFile("u-1", "f-1", "notes.txt", "plain_text"),
+        UserFile("u-2", "f-2", "twice.txt", "plain_text"),
+        UserFile("u-3", "f-3", "twice.txt", "plain_text"),
+        UserFile("u-4", "f-4", "slow.txt", "plain_text", "INDEXING"),
+    ),
+    tags=frozenset({("region", "EU"), ("region", "US")}),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "starts"),
+    [
+        (
+            {"search_filters": {"document_set": ["Polices"]}},
+            "search_filters.document_set: this Sigma has no document set Polices; it has Policies, Support",
+        ),
+        (
+            {"project_id": "Atlass"},
+            "project_id: this Sigma has no project Atlass; it has Atlas (3), Borealis (9); did",
+        ),
+        (
+            {"files": ["note.txt"]},
+            "files: note.txt is no file beside suite.yaml and none that was uploaded; there are notes",
+        ),
+        ({"files": ["twice.txt"]}, "files: twice.txt names 2 uploaded files; write one of the ids u-2, u-3"),
+        ({"files": ["slow.txt"]}, "files: slow.txt was uploaded, and is INDEXING"),
+        (
+            {"forced_tool_id": "Weather", "allowed_tool_ids": [1]},
+            "forced_tool_id: Weather (12) is not among allowed_tool_ids (internal_search (1))",
+        ),
+        (
+            {"forced_tool_id": 12, "persona_id": 7},
+            "forced_tool_id: Weather (12) is not attached to the persona that is asked; attached are",
+        ),
+        (
+            {
+                "llm_overrides": [
+                    {"model_provider": "OpenAI", "model_version": "gpt-5"},
+                    {"model_provider": "OpenAI", "model_version": "gpt-6"},
+                ]
+            },
+            "llm_overrides[1].model_version: provider OpenAI has no model gpt-6",
+        ),
+    ],
+)
+def test_every_name_of_a_request_is_looked_up(settings: dict[str, Any], starts: str) -> None:
+    (problem,) = resolved(settings, FULL)[1]
+    assert problem.startswith(starts)
+
+
+@pytest.mark.parametrize("written", ["notes.txt", "u-1", "f-1"])
+def test_an_uploaded_file_is_known_by_its_name_and_both_its_ids(written: str) -> None:
+    found, problems = resolve(Settings.model_validate({"files": [written]}), FULL)
+    assert problems == []
+    assert found.files == (FileDescriptor(id="f-1", type="plain_text", name="notes.txt", user_file_id="u-1"),)
+
+
+def test_a_path_beside_the_suite_stays_a_path_whatever_was_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    found, problems = resolve(Settings(files=("notes.txt",)), FULL, tmp_path / "s.yaml")
+    assert (found.files, problems) == (("notes.txt",), [])
+
+
+def test_a_project_becomes_its_id() -> None:
+    assert resolved({"project_id": "Borealis"}, FULL) == ({"project_id": 9}, [])
+
+
+def test_what_cannot_be_listed_is_unchecked_where_it_is_sent_as_it_is() -> None:
+    nothing = Catalogue(refused={"/user/projects": "GET /user/projects answered 404"})
+    filters = {"search_filters": {"document_set": ["Whatever"]}}
+    assert resolved(filters, nothing)[1] == []
+    assert resolved({"project_id": 4}, nothing) == ({"project_id": 4}, [])
+    (problem,) = resolved({"project_id": "Atlas"}, nothing)[1]
+    assert problem.endswith("(GET /user/projects answered 404); write the id")
+    (lost,) = resolved({"files": ["notes.txt"]}, nothing)[1]
+    assert "cannot be looked up among those uploaded" in lost
+
+
+def test_a_conversation_that_may_not_be_read_is_told_before_it_is_gone_on_in() -> None:
+    session = "5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"
+    path = f"/chat/get-chat-session/{session}"
+    gone = replace(FULL, refused={path: f"GET {path} answered 404"})
+    (problem,) = resolved({"chat_session_id": session}, gone)[1]
+    assert problem == f"chat_session_id: {session} cannot be gone on in: GET {path} answered 404"
+    there = replace(FULL, conversations={session: 7})
+    (wrong,) = resolved({"chat_session_id": session, "forced_tool_id": 12}, there)[1]
+    assert "not attached to the persona" in wrong
+
+
+@pytest.mark.parametrize(
+    ("settings", "catalogue", "hint"),
+    [
+        (
+            {"allowed_tool_ids": [12], "persona_id": 7},
+            FULL,
+            "Weather (12) is not attached to the persona asked",
+        ),
+        (
+            {"allowed_tool_ids": []},
+            replace(FULL, account={"personalization": {"enable_memory_tool": True}}),
+            "add_memory",
+        ),
+        ({"deep_research": True}, replace(FULL, switches={"deep_research_enabled": False}), "switched off"),
+        (
+            {"search_filters": {"tags": {"region": "UE"}}},
+            FULL,
+            "no document has the tag region: UE; region is EU or US",
+        ),
+    ],
+)
+def test_what_would_do_nothing_is_hinted_at(
+    settings: dict[str, Any], catalogue: Catalogue, hint: str
+) -> None:
+    (told,) = hints(Settings.model_validate(settings), catalogue)
+    assert hint in told
+
+
+def test_what_is_in_order_has_no_hint() -> None:
+    asked = {"allowed_tool_ids": [1], "search_filters": {"tags": {"region": "EU"}}, "deep_research": True}
+    assert list(hints(Settings.model_validate(asked), FULL)) == []
+
+
+# The fingerprint
+
+
+def test_a_fingerprint_is_the_same_for_the_same_and_names_the_part_that_is_not() -> None:
+    assert fingerprint(FULL) == fingerprint(replace(FULL))
+    other = replace(FULL, providers=(Provider("OpenAI", ("gpt-5", "gpt-6")),), prompts={0: "Be kind."})
+    assert changed(fingerprint(FULL), fingerprint(other)) == ["models"]
+    before = replace(FULL, prompts={0: "Be brief."})
+    assert changed(fingerprint(before), fingerprint(other)) == ["models", "prompts"]
+
+
+def test_what_changes_by_itself_is_in_no_fingerprint() -> None:
+    account = {"email": "a@b.c", "personalization": {"memories": ["x"], "use_memories": True}}
+    later = {"email": "a@b.c", "personalization": {"memories": ["x", "y"], "use_memories": True}}
+    one, two = replace(FULL, account=account), replace(FULL, account=later, files=())
+    assert changed(fingerprint(one), fingerprint(two)) == []
+    off = {"email": "a@b.c", "personalization": {"use_memories": False}}
+    assert changed(fingerprint(one), fingerprint(replace(FULL, account=off))) == ["account"]
+
+
+def test_what_could_not_be_read_once_is_no_change() -> None:
+    assert changed(fingerprint(FULL), fingerprint(Catalogue())) == []

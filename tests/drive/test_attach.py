@@ -1,0 +1,117 @@
+"""Files of a plan against a real stand-in: uploaded once, waited for, taken away."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from harness.drive.attach import attached, files_of
+from harness.errors import TargetError
+from harness.plan import Plan, make_plan
+from harness.sigma.client import Address
+from harness.suite.model import FileDescriptor
+from harness.suite.read import parse_suite
+from tests.conftest import Standin
+
+pytestmark = pytest.mark.anyio
+
+
+def plan_of(folder: Path, target: Standin, files: str, extra: str = "") -> Plan:
+    text = f"""
+target: {{base_url: "{target.url}"{extra}}}
+defaults: {{repeat: 3}}
+prompts:
+  - {{id: a, message: one, files: {files}}}
+  - {{id: b, message: two, files: {files}}}
+  - {{id: c, message: three}}
+"""
+    return make_plan(parse_suite(text, folder / "s.yaml", {}))
+
+
+def uploads(target: Standin) -> set[str]:
+    return {each["id"] for each in target.get("/user/files/recent")}
+
+
+async def test_a_file_is_uploaded_once_and_ready_when_the_first_trial_may_begin(
+    sigma: Standin, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("alpha")
+    (tmp_path / "same.txt").write_text("alpha")
+    plan = plan_of(tmp_path, sigma, "[a.txt, same.txt]")
+    before = uploads(sigma)
+    done: list[str] = []
+    async with attached(plan, Address(sigma.url), say=done.append, done=lambda: done.append("")) as ready:
+        (new,) = uploads(sigma) - before
+        assert sigma.get(f"/user/projects/file/{new}")["status"] == "COMPLETED"
+        descriptors = {file for trial in ready.trials for file in trial.settings[0].files or ()}
+        (only,) = descriptors
+        assert isinstance(only, FileDescriptor)
+        assert only.user_file_id == new
+        assert only.id != new
+        assert [trial.trial_id for trial in ready.trials] == [trial.trial_id for trial in plan.trials]
+    assert uploads(sigma) == before
+    assert done == [""]
+
+
+async def test_uploads_stay_where_the_suite_says_so(sigma: Standin, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("alpha")
+    plan = plan_of(tmp_path, sigma, "a.txt", ", cleanup: false")
+    before = uploads(sigma)
+    async with attached(plan, Address(sigma.url), say=print):
+        pass
+    assert len(uploads(sigma) - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.exe", "does not take the file: Unsupported file type: .exe"),
+        ("failing.txt", "was uploaded and did not get ready: it is FAILED"),
+    ],
+)
+async def test_a_file_that_is_not_taken_is_named_and_leaves_nothing_behind(
+    sigma: Standin, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / name).write_text("x")
+    (tmp_path / "good.txt").write_text("y")
+    before = uploads(sigma)
+    with pytest.raises(TargetError, match=said) as error:
+        async with attached(plan_of(tmp_path, sigma, f"[good.txt, {name}]"), Address(sigma.url), say=print):
+            pass
+    assert name in str(error.value)
+    assert uploads(sigma) == before
+
+
+async def test_a_skipped_file_may_be_asked_about(sigma: Standin, tmp_path: Path) -> None:
+    (tmp_path / "skipped.txt").write_text("x")
+    async with attached(plan_of(tmp_path, sigma, "skipped.txt"), Address(sigma.url), say=print) as ready:
+        assert ready.trials[0].settings[0].files != ("skipped.txt",)
+
+
+async def test_uploads_are_taken_away_when_the_run_is_cancelled(sigma: Standin, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("alpha")
+    before = uploads(sigma)
+    with anyio.CancelScope() as scope:
+        async with attached(plan_of(tmp_path, sigma, "a.txt"), Address(sigma.url), say=print):
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    assert uploads(sigma) == before
+
+
+async def test_what_cannot_be_deleted_is_said(sigma: Standin, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("alpha")
+    said: list[str] = []
+    before = uploads(sigma)
+    async with attached(plan_of(tmp_path, sigma, "a.txt"), Address(sigma.url), say=said.append):
+        (new,) = uploads(sigma) - before
+        sigma.http.post(f"/user/projects/7/files/{new}")
+    assert said == [
+        f"the upload {new} could not be deleted: the server keeps it: it is used by a project or a persona"
+    ]
+
+
+async def test_a_plan_without_files_asks_nothing(tmp_path: Path, sigma: Standin) -> None:
+    plan = make_plan(parse_suite("{target: standin, prompts: [{message: hi}]}", tmp_path / "s.yaml", {}))
+    assert files_of(plan) == []
+    async with attached(plan, Address("http://127.0.0.1:1"), say=print) as same:
+        assert same is plan
