@@ -96,7 +96,7 @@ class Conduct:
     def warn(self, words: str) -> None:
         """Say it now, and once more with the results."""
         self.warnings.append(words)
-        say(self.options.console, f"warning: {words}")
+        say(self.options.console, f"warning: {words}", style="yellow")
 
 
 async def conduct(run: Conduct) -> None:
@@ -213,10 +213,10 @@ async def _cut_after_grace(reins: Reins) -> None:
     reins.cut(Skip.INTERRUPTED)
 
 
-def say(console: Console | None, words: str) -> None:
+def say(console: Console | None, words: str, *, style: str = "dim") -> None:
     """Talk to whoever watches, if anybody does."""
     if console is not None:
-        console.print(words, style="dim", highlight=False, markup=False, soft_wrap=True)
+        console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

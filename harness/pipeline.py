@@ -87,8 +87,8 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     make_room(options.workers or max(load.workers for load in suite.load.values()))
     async with address_of(suite, options.target) as given:
         plan, catalogue, address = await resolved(plan, given)
-        for warning in catalogue.warnings:
-            say(options.console, f"warning: {warning}")
+        for warning in (*suite.warnings, *catalogue.warnings):
+            say(options.console, f"warning: {warning}", style="yellow")
         said: list[str] = []
         with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
             async with attached(plan, address, say=said.append, done=done) as plan:

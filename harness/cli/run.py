@@ -61,18 +61,21 @@ def run(
     except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
-    _show(done, as_json=as_json, talk=talk)
+    _show(done, as_json=as_json, talk=talk, warn=quiet)
     raise typer.Exit(done.exit_code)
 
 
-def _show(done: "Run", *, as_json: bool, talk: "Console") -> None:
-    """The figures go to standard output, the talk about them to standard error."""
+def _show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
+    """The figures go to standard output, the talk about them to standard error.
+
+    *warn*: warnings have not been shown yet, since nothing was.
+    """
     import msgspec
     from rich.console import Console
 
     from harness.report.terminal import reasons, summary_table
 
-    for warning in done.manifest.warnings:
+    for warning in done.manifest.warnings if warn else ():
         talk.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(done.summary), indent=2).decode())

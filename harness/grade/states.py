@@ -51,7 +51,7 @@ def _why_invalid(ignored: Sequence[Finding]) -> str:
         setting, asked, seen = next(iter(each))
         return f"{setting} was ignored: asked {asked}, seen {seen}"
     told = [f"{setting} (asked {asked}, seen {seen})" for setting, asked, seen in each]
-    return f"{', '.join(told[:-1])} and {told[-1]} were ignored"
+    return f"ignored were {', '.join(told[:-1])} and {told[-1]}"
 
 
 def _graded(result: Result, grades: Sequence[Grade]) -> Standing:

@@ -59,8 +59,8 @@ def test_every_state_but_passed_has_a_reason() -> None:
 def test_every_setting_that_was_ignored_is_named_in_one_sentence() -> None:
     tags = Finding("search_filters.tags", "team=hr", "d1 with team=it", Word.IGNORED)
     assert standing(result(WHOLE), [IGNORED, SHOWN, tags, IGNORED], []).reason == (
-        "forced_tool_id (asked internal_search, seen no tool call) and "
-        "search_filters.tags (asked team=hr, seen d1 with team=it) were ignored"
+        "ignored were forced_tool_id (asked internal_search, seen no tool call) and "
+        "search_filters.tags (asked team=hr, seen d1 with team=it)"
     )
 
 
