@@ -162,7 +162,8 @@ async def _delete_sessions(run: Conduct) -> None:
     run.deleted["sessions"] = errand.done
     if errand.done < len(run.made):
         run.warn(
-            f"{len(run.made) - errand.done} of {len(run.made)} sessions could not be deleted: {errand.why()}"
+            f"{len(run.made) - errand.done} of {len(run.made)} sessions could not be deleted: "
+            f"{errand.why() or 'interrupted'}"
         )
 
 

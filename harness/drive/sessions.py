@@ -58,6 +58,8 @@ class Errand:
 
 async def look_at(errand: Errand, session_ids: Sequence[str], sink: Callable[[SessionDetail], None]) -> None:
     """Hand *sink* what the server keeps of each session; those that cannot be had are counted."""
+    if not session_ids:
+        return
     projects = await _projects(errand.client)
 
     async def look(session_id: str) -> str | None:
