@@ -94,7 +94,7 @@ class Conduct:
                 self.to_look[session_id] = None
 
     def warn(self, words: str) -> None:
-        """Say it now, and once more with the results."""
+        """Say it now, and keep it with the results."""
         self.warnings.append(words)
         say(self.options.console, f"warning: {words}", style="yellow")
 
