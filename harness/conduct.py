@@ -2,7 +2,7 @@
 
 What the server keeps of the conversations is looked at, what the run made is taken away, and the target is
 held against what it was at the start. A Ctrl-C ends any of it in order: the first lets trials under way
-finish, the second cuts them off and skips what would follow.
+finish, the second cuts them off, the third skips what would follow.
 """
 
 import signal
@@ -43,7 +43,8 @@ class Options:
     *target* is a URL or ``standin``. *workers* takes the place of the `workers`
     of every phase. *console* shows the progress; None shows nothing.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
-    30 s), the second cuts them off; both leave a whole record.
+    30 s), the second cuts them off, the third skips looking at sessions and
+    cleaning up; all leave a whole record.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -193,20 +194,26 @@ async def _errand(run: Conduct, what: str, total: int) -> AsyncIterator[Errand]:
 
 
 async def _rein_in(reins: Reins, console: Console | None) -> None:
-    """First Ctrl-C: no new trials, those under way may finish. Second: cut them off."""
+    """First Ctrl-C: no new trials, those under way may finish. Second: cut them off. Third: that is all."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as grace:
+            asked = 0
             async for _ in signals:
-                if reins.interrupted:
-                    reins.cut(Skip.INTERRUPTED)
-                    reins.abandoned = True
-                    continue
-                reins.stop(Skip.INTERRUPTED)
-                words = (
-                    f"stopping: {reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off"
-                )
-                say(console, words)
-                grace.start_soon(_cut_after_grace, reins)
+                asked += 1
+                match asked:
+                    case 1:
+                        may = f"{reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off"
+                        say(console, f"stopping: {may}")
+                        reins.stop(Skip.INTERRUPTED)
+                        grace.start_soon(_cut_after_grace, reins)
+                    case 2:
+                        say(
+                            console,
+                            "cut off; what the run made is looked at and cleaned up; Ctrl-C skips that",
+                        )
+                        reins.cut(Skip.INTERRUPTED)
+                    case _:
+                        reins.abandoned = True
 
 
 async def _cut_after_grace(reins: Reins) -> None:
