@@ -68,7 +68,8 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     reset_at: str | None = None
 
     def __str__(self) -> str:
-        of = f" {self.code or self.http_status or ''}".rstrip()
+        status = self.http_status if self.fault is Fault.HTTP else None
+        of = f" {self.code or status or ''}".rstrip()
         return f"{self.fault}{of} ({self.step}): {self.detail}"
 
 

@@ -41,7 +41,7 @@ def resolve(
     problems += _check(settings, catalogue)
     # Most settings name nothing: copying ten thousand of them would take longer than planning them.
     found = settings.model_copy(update=update) if update else settings
-    return found, problems or list(_forced(found, catalogue))
+    return found, [*problems, *_forced(found, catalogue)]
 
 
 def hints(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
@@ -90,14 +90,14 @@ def _check(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
 def _forced(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
     """Why a forced tool cannot be used, once names are ids: the server would refuse the turn (wire 1.3)."""
     forced, allowed = settings.forced_tool_id, settings.allowed_tool_ids
-    if forced is None:
-        return
+    if not isinstance(forced, int) or any(isinstance(tool, str) for tool in allowed or ()):
+        return  # a name that is none, or that could not be looked up, has been told of
     attached = _attached(settings, catalogue)
     name = _name_of(forced, catalogue)
     if allowed is not None and forced not in allowed:
         known = ", ".join(_name_of(tool, catalogue) for tool in allowed) or "none"
         yield f"forced_tool_id: {name} is not among allowed_tool_ids ({known})"
-    elif attached is not None and isinstance(forced, int) and forced not in attached:
+    elif attached is not None and forced not in attached:
         known = ", ".join(_name_of(tool, catalogue) for tool in attached) or "none"
         yield f"forced_tool_id: {name} is not attached to the persona that is asked; attached are {known}"
 
@@ -188,12 +188,19 @@ def _no_file(wanted: str, named: list[UserFile], have: Iterable[UserFile], suite
         case []:
             names = sorted({one.name for one in have})
             shown = ", ".join(names[:12]) or "none"
-            near = did_you_mean(wanted, names)
+            near = did_you_mean(wanted, [*names, *_beside(suite_path)])
             return (
                 f"{wanted} is no file beside {suite_path} and none that was uploaded; there are {shown}{near}"
             )
     ids = ", ".join(one.user_file_id for one in named)
     return f"{wanted} names {len(named)} uploaded files; write one of the ids {ids}"
+
+
+def _beside(suite_path: Path) -> list[str]:
+    try:
+        return [each.name for each in suite_path.parent.iterdir() if each.is_file()]
+    except OSError:
+        return []
 
 
 def _model(chosen: LlmOverride, catalogue: Catalogue, where: str) -> Iterator[str]:

@@ -167,9 +167,9 @@ def _pieces(framed: bytes, names: frozenset[str]) -> list[bytes]:
 
 def http_reply(fault: Fault) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of a refusal before any stream, each in the shape that servers give it."""
-    status, _, html = fault.argument.partition("-")
+    status, _, form = fault.argument.partition("-")
     code = int(status)
-    if html:
+    if form == "html":
         page = f"<html><head><title>{code}</title></head><body><h1>{code}</h1><hr>nginx</body></html>\n"
         return code, {"content-type": "text/html"}, page.encode()
     headers = {"content-type": "application/json"}
@@ -177,6 +177,13 @@ def http_reply(fault: Fault) -> tuple[int, dict[str, str], bytes]:
     match code:
         case 403:
             body = {"detail": "Access denied. User is not authenticated."}
+        case 422 if form == "detail":
+            body = {"detail": [{"type": "missing", "loc": ["body", "message"], "msg": "Field required"}]}
+        case 422:
+            said = (
+                "1 validation error: {'type': 'missing', 'loc': ('body', 'message'), 'msg': 'Field required'}"
+            )
+            body = {"status_code": 422, "message": said, "data": None}
         case 429:
             now = datetime.now(UTC)
             midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)

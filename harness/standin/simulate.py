@@ -38,8 +38,9 @@ Faults count words of text: `@10` strikes after the tenth word (`@0`, the defaul
     badline@3 unknown@3 heartbeat@3 section_end@3 packet_error@3
                               a line that is no JSON, a packet of unknown type, a heartbeat, a stray section
                               end, an error packet; the reply goes on
-    http:503 http:429 http:502-html
-                              that status and the body it comes with, instead of a stream
+    http:503 http:429 http:502-html http:422 http:422-detail
+                              that status and the body it comes with, instead of a stream; a page of a proxy;
+                              a validation error as real servers write it, and as the API reference has it
     flaky:3                   503 to the first two attempts of the same message, then an answer
     split bytes batch:8       every line in two writes; each byte in one of its own; eight lines in one
     utf8                      text beyond ASCII, not escaped, cut inside a character
@@ -160,7 +161,7 @@ def _fault(text: str) -> Fault:
         duration(fault.argument)
     if fault.name in {"flaky", "batch", "big"}:
         _count(fault.argument)
-    if fault.name == "http" and not re.fullmatch(r"[45]\d\d(-html)?", fault.argument):
+    if fault.name == "http" and not re.fullmatch(r"[45]\d\d(-html)?|422-detail", fault.argument):
         raise ScriptError(f"{text!r}: http takes a status, such as http:503 or http:502-html")
     return fault
 

@@ -217,6 +217,8 @@ def test_a_bad_line_is_no_json(onyx: Standin) -> None:
         ("403", "application/json", "not authenticated"),
         ("500", "application/json", "scripted failure"),
         ("502-html", "text/html", "<html>"),
+        ("422", "application/json", "1 validation error"),
+        ("422-detail", "application/json", "Field required"),
     ],
 )
 def test_an_http_error_has_the_body_it_comes_with(
