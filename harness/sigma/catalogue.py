@@ -10,6 +10,7 @@ a server may lack a page: such a list is None, and where the plan needed it a
 warning says so. It never fails a run by itself.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -25,12 +26,13 @@ from harness.suite.model import FileDescriptor, Settings
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A row of `GET /tool`; *called* are the names under which the model calls it."""
+    """A row of `GET /tool`; *called* are the names by which the model calls it, *about* what it is told."""
 
     tool_id: int
     name: str
     called: tuple[str, ...]
     aliases: tuple[str, ...]
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,8 @@ def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
 def _tool(row: dict[str, Any]) -> Tool:
     called = tuple(_operations(row.get("definition"))) or (row["name"],)
     aliases = {row["name"], row.get("display_name"), row.get("in_code_tool_id"), *called} - {None}
-    return Tool(row["id"], row["name"], called, tuple(sorted(aliases)))
+    about = json.dumps([row.get("description"), row.get("definition")], sort_keys=True)
+    return Tool(row["id"], row["name"], called, tuple(sorted(aliases)), about)
 
 
 def _tools(rows: Any) -> tuple[Tool, ...]:

@@ -14,6 +14,23 @@ from harness.sigma.catalogue import Catalogue
 
 _OF_ACCOUNT = ("id", "email", "is_anonymous_user", "effective_permissions")
 _OF_MEMORY = ("use_memories", "enable_memory_tool")
+_OF_SETTINGS = (
+    "version",
+    "tier",
+    "ee_features_enabled",
+    "deep_research_enabled",
+    "multi_model_chat_enabled",
+    "auto_detect_search_filters",
+    "temperature_override_enabled",
+    "reasoning_override_enabled",
+    "vector_db_enabled",
+    "image_extraction_and_analysis_enabled",
+    "user_knowledge_enabled",
+    "user_file_max_upload_size_mb",
+    "file_token_count_threshold_k",
+    "hooks_enabled",
+)
+"""What of `/settings` bears on an answer: it also counts seats and holds notifications."""
 
 
 class Fingerprint(Struct, frozen=True):
@@ -44,7 +61,9 @@ def fingerprint(catalogue: Catalogue) -> Fingerprint:
             "personas": _digest(catalogue.personas),
             "prompts": _digest(sorted(catalogue.prompts.items()) or None),
             "document sets": _digest(catalogue.document_sets and sorted(catalogue.document_sets)),
-            "settings": _digest(dict(catalogue.switches) or None),
+            "settings": _digest(
+                {key: catalogue.switches.get(key) for key in _OF_SETTINGS} if catalogue.switches else None
+            ),
         },
         version=catalogue.version,
         account=email if isinstance(email, str) else None,

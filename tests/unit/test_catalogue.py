@@ -287,5 +287,20 @@ def test_what_changes_by_itself_is_in_no_fingerprint() -> None:
     assert changed(fingerprint(one), fingerprint(replace(FULL, account=off))) == ["account"]
 
 
+def test_seats_and_notifications_are_no_change_and_a_switch_is() -> None:
+    def having(**switches: object) -> Catalogue:
+        return replace(FULL, switches={"deep_research_enabled": True, **switches})
+
+    before = fingerprint(having(notifications=[], used_seats=3))
+    assert changed(before, fingerprint(having(notifications=["new"], used_seats=4))) == []
+    assert changed(before, fingerprint(having(auto_detect_search_filters=True))) == ["settings"]
+
+
+def test_a_tool_that_is_described_otherwise_is_another() -> None:
+    tools = FULL.tools or ()
+    other = replace(FULL, tools=(replace(tools[0], about="Searches better."), *tools[1:]))
+    assert changed(fingerprint(FULL), fingerprint(other)) == ["tools"]
+
+
 def test_what_could_not_be_read_once_is_no_change() -> None:
     assert changed(fingerprint(FULL), fingerprint(Catalogue())) == []
