@@ -15,6 +15,7 @@ from harness.sigma.client import Address
 from harness.suite.model import Suite
 from harness.suite.read import load_suite, parse_suite
 from tests.conftest import Serving, Standin
+from tests.standin.provider import scripted
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
@@ -129,3 +130,44 @@ async def test_a_target_that_changes_under_a_run_is_flagged(sigma: Standin, tmp_
     await compare_target(other)
     assert other.changed == ["version", "models"]
     assert other.warnings[0].startswith("the target changed during the run: version, models")
+
+
+def test_a_suite_may_ask_a_real_model_through_the_stand_in_and_its_key_is_in_no_file(tmp_path: Path) -> None:
+    with scripted() as provider:
+        text = f"""
+target:
+  standin:
+    providers:
+      Lab: {{base_url: "{provider.url}", api_key: "${{KEY}}", models: [mini]}}
+prompts:
+  - id: tool
+    message: >-
+      [{{"think": ["Hm."], "call": [["internal_search", "{{\\"queries\\": [\\"refunds\\"]}}"]]}},
+      {{"say": ["30 days."]}}]
+    llm_override: {{model_provider: Lab, model_version: mini, temperature: 0.3}}
+    assert: [{{type: equals, value: 30 days.}}, {{type: "trajectory:tool-used", value: internal_search}}]
+"""
+        done = run(
+            parse_suite(text, tmp_path / "s.yaml", {"KEY": "sk-very-secret"}), Options(results=tmp_path)
+        )
+    assert done.not_passed() == []
+    assert provider.keys[0] == "Bearer sk-very-secret"
+    words = dict(done.tables["audits"].select("setting", "finding").rows())
+    assert words == {"llm_override": "took effect", "llm_override.temperature": "took effect"}
+    (row,) = done.tables["exchanges"].to_dicts()
+    assert (row["model_seen"], row["reasoning"]) == ("mini", "Hm.")
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-very-secret" in path.read_bytes()]
+    assert kept == []
+
+
+def test_no_session_is_looked_at_where_the_suite_asks_for_none(serving: Serving, tmp_path: Path) -> None:
+    with serving("--access-log") as target:
+        done = ran(
+            f"""
+target: {{base_url: "{target.url}", audit: 0%}}
+prompts: [{{message: hi, llm_override: {{model_provider: Simulated, model_version: "sim:tokens=2"}}}}]
+""",
+            tmp_path,
+        )
+    assert done.tables["audits"]["finding"].to_list() == ["not shown"]
+    assert done.exit_code == 0
