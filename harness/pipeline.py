@@ -117,7 +117,7 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     trials = {trial.trial_id: trial for trial in plan.trials}
     tables, histograms = Tables(count_tokens), Histograms()
     sessions = journal.sessions(folder / store.JOURNAL)
-    known = Evidence(manifest.called, manifest.providers, manifest.default_provider)
+    known = Evidence(manifest.called, manifest.providers)
     for result in journal.read(folder / store.JOURNAL):
         judged = judge(result, trials[result.trial_id], known, sessions)
         tables.add(judged)
@@ -191,7 +191,6 @@ def _manifest(
         choice=asdict(plan.choice),
         called=catalogue.called,
         providers=catalogue.providers or (),
-        default_provider=catalogue.default_provider,
         planned=len(plan.trials),
         started_at=started[0].isoformat(),
         started_ns=started[1],

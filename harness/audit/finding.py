@@ -45,7 +45,6 @@ class Evidence:
 
     called: Mapping[int, Sequence[str]] = field(default_factory=dict)
     providers: Sequence[Provider] = ()
-    default_provider: str | None = None
     session: SessionDetail | None = None
     session_info: Mapping[str, Any] = field(default_factory=dict)
 

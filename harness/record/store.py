@@ -56,7 +56,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     called: dict[int, tuple[str, ...]] = {}
     providers: tuple[Provider, ...] = ()
-    default_provider: str | None = None
     fingerprint: Fingerprint | None = None
     changed: tuple[str, ...] = ()
     deleted: dict[str, int] = {}
