@@ -23,7 +23,7 @@ from harness.standin import account, catalogue, uploads
 from harness.standin import deprecated as old
 from harness.standin.chat import Standin, send_chat_message, snapshot
 from harness.standin.models import provider_listing
-from harness.standin.request import complaint, read_session_info
+from harness.standin.request import Latest, Preferred, Rename, complaint, read_session_info
 
 _OPEN = frozenset({"/health", "/auth/type", "/version"})
 
@@ -44,10 +44,7 @@ def _session_id(request: Request) -> str:
 
 async def create_chat_session(request: Request) -> Response:
     """`POST /chat/create-chat-session`."""
-    try:
-        info = read_session_info(await request.body())
-    except ValidationError as error:
-        return JSONResponse(complaint(error, "POST /chat/create-chat-session"), 422)
+    info = read_session_info(await request.body())
     if catalogue.persona(info.persona_id) is None:
         return JSONResponse({"detail": "User does not have access to persona"}, 403)
     standin = _standin(request)
@@ -87,25 +84,25 @@ async def delete_chat_session(request: Request) -> Response:
 
 async def rename_chat_session(request: Request) -> Response:
     """`PUT /chat/rename-chat-session`."""
-    told = await request.json()
-    name = str(told.get("name") or "A conversation")
-    if _standin(request).sessions.rename(str(told.get("chat_session_id")), name):
+    told = Rename.model_validate_json(await request.body())
+    name = told.name or "A conversation"
+    if _standin(request).sessions.rename(str(told.chat_session_id), name):
         return JSONResponse({"new_name": name})
     return JSONResponse({"detail": "Invalid Chat Session ID provided"}, 400)
 
 
 async def set_message_as_latest(request: Request) -> Response:
     """`PUT /chat/set-message-as-latest`: the mainline turns to this message."""
-    message_id = (await request.json()).get("message_id")
-    if isinstance(message_id, int) and _standin(request).sessions.make_latest(message_id):
+    told = Latest.model_validate_json(await request.body())
+    if _standin(request).sessions.make_latest(told.message_id):
         return JSONResponse(None)
     return JSONResponse({"detail": "Message not found"}, 400)
 
 
 async def set_preferred_response(request: Request) -> Response:
     """`PUT /chat/set-preferred-response`: of answers side by side, the one to go on from."""
-    message_id = (await request.json()).get("preferred_response_id")
-    if isinstance(message_id, int) and _standin(request).sessions.make_latest(message_id):
+    told = Preferred.model_validate_json(await request.body())
+    if _standin(request).sessions.prefer(told.user_message_id, told.preferred_response_id):
         return JSONResponse(None)
     return JSONResponse({"detail": "Message not found"}, 400)
 
@@ -165,6 +162,16 @@ async def get_persona(request: Request) -> Response:
     return JSONResponse(catalogue.persona_snapshot(known))
 
 
+async def list_agents(request: Request) -> Response:
+    """`GET /agents?page_num=&page_size=`: the personas by pages, from page 0."""
+    number, size = (request.query_params.get(name, "") for name in ("page_num", "page_size"))
+    size_of_page = int(size) if size.isdecimal() and int(size) else 10
+    first = size_of_page * (int(number) if number.isdecimal() else 0)
+    page = catalogue.PERSONAS[first : first + size_of_page]
+    items = [catalogue.persona_listing(known) for known in page]
+    return JSONResponse({"items": items, "total_items": len(catalogue.PERSONAS)})
+
+
 async def ledger_entry(request: Request) -> Response:
     """`GET /_standin/ledger/{assistant_message_id}`: when each line of that reply was written."""
     entry = _standin(request).ledger.reply(request.path_params["message_id"])
@@ -218,6 +225,7 @@ def _routes(*, deprecated: bool) -> list[Route]:
         Route("/tool/{tool_id:int}", get_tool),
         _constant("/persona", personas),
         Route("/persona/{persona_id:int}", get_persona),
+        Route("/agents", list_agents),
         Route("/llm/provider", list_providers),
         Route("/llm/persona/{persona_id:int}/providers", list_providers),
         _constant("/manage/document-set", sets),
@@ -241,6 +249,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     detail = "404: Not Found" if error.status_code == 404 else error.detail
     return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ValidationError)  # noqa: S101 - registered for nothing else
+    return JSONResponse(complaint(error, f"{request.method} {request.url.path}"), 422)
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> bytes:
@@ -289,7 +302,7 @@ def create_app(standin: Standin, api_key: str | None = None, *, deprecated: bool
     app = Starlette(
         routes=_routes(deprecated=deprecated),
         lifespan=lifespan,
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: _http_error, ValidationError: _invalid},
     )
     app.state.standin = standin
     return app if api_key is None else Guarded(app, api_key)

@@ -1,9 +1,10 @@
 """Uploaded files and projects, in SQLite.
 
 A file goes through the states of a real server over a short real time, so that a client which does not wait
-for it is seen: PROCESSING for 60 ms, INDEXING until 150 ms, then COMPLETED. Two beginnings of a name ask for
-another end: `failing` is FAILED then, `skipped` is SKIPPED. Text is read from text files and tables; of a PDF
-or an image nothing is known but its bytes.
+for it is seen: PROCESSING for 60 ms, INDEXING until 150 ms, then COMPLETED; a message that has it before then
+gets its ids that much later. Two beginnings of a name ask for another end: `failing` is FAILED then,
+`skipped` is SKIPPED. Text is read from text files and tables; of a PDF or an image nothing is known but its
+bytes. The instructions of a project are kept and shown; the agent does not heed them.
 """
 
 import mimetypes
@@ -139,6 +140,15 @@ class Files:
         """Those of the uploads that there are, in the order of *ids*."""
         rows = (self._sql.execute("SELECT * FROM file WHERE id = ?", (each,)).fetchone() for each in ids)
         return [_file(row) for row in rows if row is not None]
+
+    def pending_ns(self, files: Iterable[File]) -> int:
+        """How long until the last of these is processed, 0 if all are."""
+        ids = [file.id for file in files]
+        rows = (
+            self._sql.execute("SELECT began_ns FROM file WHERE id = ?", (each,)).fetchone() for each in ids
+        )
+        ages = (time.perf_counter_ns() - row["began_ns"] for row in rows)
+        return max((_INDEXING_NS - age for age in ages if 0 <= age < _INDEXING_NS), default=0)
 
     # Projects
 

@@ -173,13 +173,15 @@ def _ask(sessions: Sessions, ask: Ask, session_id: str, ignores: frozenset[str])
 def _attach(stores: Stores, ask: Ask, question: Question, *, project: int | None) -> list[File]:
     """The files that the model sees: those of this message, of earlier ones and of the project.
 
+    A question that is answered again keeps its files.
+
     One that the server does not have is passed over without a word (wire reference 1.4).
     """
     sessions, files = stores
     own = files.known(each.user_file_id for each in ask.file_descriptors if each.user_file_id)
     if own:
         sessions.attach(question.id, own)
-    earlier = sessions.attached([message.id for message in question.before])
+    earlier = sessions.attached([*(message.id for message in question.before), question.id])
     inherited = files.known([*earlier, *files.of_project(project)])
     return list({file.id: file for file in (*own, *inherited)}.values())
 
@@ -222,10 +224,12 @@ def _voices(
         draft = Draft(choice, pace, index=index, cite=ask.include_citations or "citations" in ignores)
         prepared.voices.append(Voice(message_id, turn, draft, _obstacle(ask, turn, prepared.project)))
     if len(choices) == 1:
-        prepared.opening.append(ids_line(question.id, prepared.voices[0].message_id))
+        ids = ids_line(question.id, prepared.voices[0].message_id)
     else:
         labels = [(voice.message_id, voice.draft.choice.label) for voice in prepared.voices]
-        prepared.opening.append(side_by_side_line(question.id, labels))
+        ids = side_by_side_line(question.id, labels)
+    # a file in processing is read on the spot, which costs time
+    prepared.opening.append(ids._replace(wait=stores.files.pending_ns(attached)))
 
 
 def prepare(

@@ -195,6 +195,38 @@ def read_session_info(body: bytes) -> _SessionInfo:
     return _SessionInfo.model_validate_json(body or b"{}")
 
 
+class Rename(BaseModel):
+    """The body of `PUT /chat/rename-chat-session`; without a name the server finds one."""
+
+    chat_session_id: UUID
+    name: str | None = None
+
+
+class Latest(BaseModel):
+    """The body of `PUT /chat/set-message-as-latest`."""
+
+    message_id: int
+
+
+class Preferred(BaseModel):
+    """The body of `PUT /chat/set-preferred-response`."""
+
+    user_message_id: int
+    preferred_response_id: int
+
+
+class FileIds(BaseModel):
+    """The body of `POST /user/projects/file/statuses`."""
+
+    file_ids: list[str]
+
+
+class Instructions(BaseModel):
+    """The body of `POST /user/projects/{id}/instructions`."""
+
+    instructions: str
+
+
 def complaint(error: ValidationError, route: str) -> dict[str, Any]:
     """The body of a 422, in the shape of real servers (wire reference 4.1)."""
     problems = []

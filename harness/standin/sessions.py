@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS session (
 CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT, parent INTEGER, latest INTEGER, type TEXT, sent TEXT,
     message TEXT, error TEXT, seconds REAL, label TEXT, params TEXT,
-    documents TEXT DEFAULT '[]', citations TEXT, files TEXT DEFAULT '[]', hides TEXT DEFAULT ''
+    documents TEXT DEFAULT '[]', citations TEXT, files TEXT DEFAULT '[]', hides TEXT DEFAULT '',
+    preferred INTEGER
 );
 CREATE INDEX IF NOT EXISTS message_session ON message (session);
 """
@@ -130,6 +131,18 @@ class Sessions:
         if row is None or row["parent"] is None:
             return False
         self._sql.execute("UPDATE message SET latest = ? WHERE id = ?", (message_id, row["parent"]))
+        return True
+
+    def prefer(self, question: int, answer: int) -> bool:
+        """Go on from one of the answers to a question; False where it is none of them."""
+        row = self._sql.execute(
+            "SELECT 1 FROM message WHERE id = ? AND parent = ? AND type = 'assistant'", (answer, question)
+        ).fetchone()
+        if row is None:
+            return False
+        self._sql.execute(
+            "UPDATE message SET latest = ?, preferred = ? WHERE id = ?", (answer, answer, question)
+        )
         return True
 
     def attach(self, message_id: int, files: Sequence[File]) -> None:
@@ -301,7 +314,7 @@ def _as_json(row: sqlite3.Row) -> dict[str, Any]:
         "error": row["error"],
         "current_feedback": None,
         "processing_duration_seconds": row["seconds"],
-        "preferred_response_id": None,
+        "preferred_response_id": row["preferred"],
         "model_display_name": row["label"],
         "request_params": None if "params" in row["hides"] else json.loads(row["params"] or "null"),
     }

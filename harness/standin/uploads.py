@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from harness.standin.chat import Standin
 from harness.standin.files import USER_ID, rejection
+from harness.standin.request import FileIds, Instructions
 
 _PROJECTS = "/user/projects"
 _FILE = f"{_PROJECTS}/file"
@@ -56,8 +57,12 @@ async def upload(request: Request) -> Response:
         project = form.get("project_id")
     if not contents:
         return _complaint("missing", ("body", "files"), "Field required", route=f"POST {_FILE}/upload")
+    if isinstance(project, str) and not project.isdecimal():
+        message = "Input should be a valid integer, unable to parse string as an integer"
+        at, route = ("body", "project_id"), f"POST {_FILE}/upload"
+        return _complaint("int_parsing", at, message, value=project, route=route)
     files = _standin(request).files
-    project_id = int(project) if isinstance(project, str) and project.isdecimal() else None
+    project_id = int(project) if isinstance(project, str) else None
     if project_id is not None and files.project(project_id) is None:
         detail = "Failed to upload files. Please try again or contact support if the issue persists."
         return JSONResponse({"detail": detail}, 500)
@@ -75,8 +80,8 @@ async def upload(request: Request) -> Response:
 
 async def statuses(request: Request) -> Response:
     """`POST /user/projects/file/statuses`: unknown ids are left out."""
-    wanted = (await request.json()).get("file_ids", [])
-    found = (_standin(request).files.snapshot(str(each)) for each in wanted)
+    wanted = FileIds.model_validate_json(await request.body()).file_ids
+    found = (_standin(request).files.snapshot(each) for each in wanted)
     return JSONResponse([each for each in found if each is not None])
 
 
@@ -92,22 +97,30 @@ async def recent(request: Request) -> Response:
     return JSONResponse(_standin(request).files.snapshots())
 
 
-async def get_file(request: Request) -> Response:
-    """`GET /user/projects/file/{id}`."""
+def _malformed(request: Request) -> Response | None:
+    """The refusal of a path whose `file_id` is no UUID."""
     wanted = request.path_params["file_id"]
     try:
         UUID(wanted)
     except ValueError:
-        message = "Input should be a valid UUID, invalid character"
-        return _complaint(
-            "uuid_parsing", ("path", "file_id"), message, value=wanted, route=f"GET {_FILE}/{{file_id}}"
-        )
-    found = _standin(request).files.snapshot(wanted)
+        message, route = "Input should be a valid UUID, invalid character", request.url.path
+        at = ("path", "file_id")
+        return _complaint("uuid_parsing", at, message, value=wanted, route=f"{request.method} {route}")
+    return None
+
+
+async def get_file(request: Request) -> Response:
+    """`GET /user/projects/file/{id}`."""
+    if (malformed := _malformed(request)) is not None:
+        return malformed
+    found = _standin(request).files.snapshot(request.path_params["file_id"])
     return JSONResponse({"detail": "File not found"}, 404) if found is None else JSONResponse(found)
 
 
 async def delete_file(request: Request) -> Response:
     """`DELETE /user/projects/file/{id}`."""
+    if (malformed := _malformed(request)) is not None:
+        return malformed
     told = _standin(request).files.delete(request.path_params["file_id"])
     return JSONResponse({"detail": "File not found"}, 404) if told is None else JSONResponse(told)
 
@@ -171,6 +184,7 @@ async def instructions(request: Request) -> Response:
     if files.project(project_id) is None:
         return JSONResponse({"detail": "Project not found"}, 404)
     if request.method == "POST":
-        files.instruct(project_id, str((await request.json()).get("instructions") or ""))
+        told = Instructions.model_validate_json(await request.body())
+        files.instruct(project_id, told.instructions)
     row = files.project(project_id)
     return JSONResponse({"instructions": row["instructions"] if row is not None else None})

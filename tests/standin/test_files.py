@@ -1,5 +1,6 @@
 """Uploads and projects: their states, and what a reply makes of them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -113,6 +114,47 @@ def test_what_a_file_says_is_answered_from_it_and_stays_for_the_next_turn(target
     assert question["files"] == files
 
 
+def test_a_question_answered_again_keeps_its_files(target: Standin) -> None:
+    files = [descriptor(one(target, "canteen.md", POLICY))]
+    first = target.ask("When does the canteen open?", file_descriptors=files)
+    again = target.ask("unused", chat_session_id=first.session_id, parent_message_id=first.user_id)
+    assert again.user_id == first.user_id
+    assert again.answer() == first.answer() == "canteen.md says: The canteen opens at 11:30."
+
+
+def test_who_does_not_wait_for_a_file_waits_for_the_reply(target: Standin) -> None:
+    """The clock is one for both processes, and a file takes 150 ms from its upload."""
+    began = time.perf_counter_ns()
+    files = [descriptor(one(target, "canteen.md", POLICY))]
+    asked = target.ask("When does the canteen open?", file_descriptors=files)
+    told = target.get(f"/_standin/ledger/{asked.assistant_id}")
+    sent = dict(zip(reversed(told["kinds"]), reversed(told["sent_ns"]), strict=True))
+    assert sent["ids"] - began >= 150_000_000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "what"),
+    [
+        ("POST", "/user/projects/file/statuses", {"json": {}}),
+        ("POST", "/user/projects/file/statuses", {"content": b"{"}),
+        ("DELETE", "/user/projects/file/not-a-uuid", {}),
+        ("POST", "/user/projects/create", {}),
+        ("POST", "/user/projects/7/instructions", {"json": {"instructions": 7}}),
+        (
+            "POST",
+            "/user/projects/file/upload",
+            {"files": {"files": ("a.txt", b"x")}, "data": {"project_id": "x"}},
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_where_it_is_wrong(
+    target: Standin, method: str, path: str, what: dict[str, Any]
+) -> None:
+    answer = target.http.request(method, path, **what)
+    assert (answer.status_code, answer.json()["status_code"]) == (422, 422)
+    assert "'loc': (" in answer.json()["message"]
+
+
 def test_an_unknown_upload_is_passed_over_without_a_word(target: Standin) -> None:
     unknown = {"id": "x", "type": "plain_text", "user_file_id": "5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"}
     asked = target.ask("When does the canteen open?", file_descriptors=[unknown])
@@ -126,36 +168,3 @@ def test_a_file_without_its_upload_id_is_taken_for_one_of_the_project(target: St
     assert asked.error["error_code"] == "VALIDATION_ERROR"
     within = target.ask("hello", file_descriptors=files, chat_session_info={"project_id": 7})
     assert within.kinds[-1] == "stop"
-
-
-def test_a_project_lists_its_conversations_and_has_files_for_all_of_them(target: Standin) -> None:
-    project = target.http.post("/user/projects/create", params={"name": "Canteen"}).json()
-    (snapshot,) = upload(target, ("canteen.md", POLICY.encode()), project_id=str(project["id"]))["user_files"]
-    asked = target.ask("When does the canteen open?", chat_session_info={"project_id": project["id"]})
-    assert "11:30" in asked.answer()
-    (listed,) = [each for each in target.get("/user/projects") if each["id"] == project["id"]]
-    assert [each["id"] for each in listed["chat_sessions"]] == [asked.session_id]
-    within = target.get(f"/chat/get-user-chat-sessions?project_id={project['id']}")["sessions"]
-    assert [each["id"] for each in within] == [asked.session_id]
-    outside = target.get("/chat/get-user-chat-sessions?only_non_project_chats=true&page_size=100")["sessions"]
-    assert asked.session_id not in [each["id"] for each in outside]
-    told = target.http.delete(f"/user/projects/file/{snapshot['id']}").json()
-    assert (told["has_associations"], told["project_names"]) == (True, ["Canteen"])
-    assert target.get(f"/user/projects/files/{project['id']}")[0]["id"] == snapshot["id"]
-
-
-def test_deep_research_in_a_project_fails_after_the_ids(target: Standin) -> None:
-    asked = target.ask(
-        "Compare the refund windows of the EU and the US.",
-        deep_research=True,
-        chat_session_info={"project_id": 7},
-    )
-    assert asked.error["error_code"] == "UNKNOWN_ERROR"
-    assert asked.assistant_id > 0
-
-
-def test_a_project_that_is_not_there_is_refused(target: Standin) -> None:
-    asked = target.ask("hello", chat_session_info={"project_id": 99})
-    assert asked.error["error_code"] == "VALIDATION_ERROR"
-    made = target.post({"project_id": 99}, "/chat/create-chat-session")
-    assert made.status_code == 403

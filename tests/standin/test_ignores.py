@@ -64,6 +64,20 @@ def test_hidden_filters_are_neither_in_a_packet_nor_in_a_document(sigma: Standin
     assert "search_tool_filter_delta" in sigma.ask(SEARCH, "sim:tool=search", search_filters=filters).kinds
 
 
+def test_hidden_files_are_null_though_they_were_read(sigma: Standin) -> None:
+    files = [descriptor(one(sigma, "canteen.md", POLICY))]
+    for model, shown in (("sim:tokens=2,hide=files", None), ("sim:tokens=2", files)):
+        asked = sigma.ask("When does the canteen open?", model, file_descriptors=files)
+        assert sigma.session(asked)["messages"][1]["files"] == shown
+
+
+def test_a_conversation_that_is_ignored_gets_a_new_session(sigma: Standin) -> None:
+    first = sigma.ask("one", "sim:tokens=2")
+    for model, kept in (("sim:tokens=2", True), (ignoring("session"), False)):
+        second = sigma.ask("two", model, chat_session_id=first.session_id)
+        assert ("chat_session_id" not in second.lines[0]) is kept
+
+
 def test_research_may_begin_with_a_question_back(sigma: Standin) -> None:
     question = "Compare the refund windows for customers in the EU and in the US."
     asked = sigma.ask(question, "sim:research=clarify", deep_research=True)

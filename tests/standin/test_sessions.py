@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import Standin
+    from tests.conftest import Reply, Standin
 
 SLOW = "sim:ttft=5ms,gap=20ms,tokens=40"
 
@@ -68,6 +68,55 @@ def test_an_answer_further_up_may_be_continued(onyx: Standin) -> None:
     assert branch.kinds[-1] == "stop"
     assert after.error["error_code"] == "VALIDATION_ERROR"
     assert len(after.lines) == 1
+
+
+def _latest(standin: Standin, reply: Reply) -> dict[int, int | None]:
+    return {each["message_id"]: each["latest_child_message"] for each in standin.session(reply)["messages"]}
+
+
+def test_the_mainline_turns_to_the_message_that_is_named(onyx: Standin) -> None:
+    first = onyx.ask("one")
+    old = onyx.ask("two", chat_session_id=first.session_id)
+    new = onyx.ask("two again", chat_session_id=first.session_id, parent_message_id=first.assistant_id)
+    assert _latest(onyx, first)[first.assistant_id] == new.user_id
+    turned = onyx.http.put("/chat/set-message-as-latest", json={"message_id": old.user_id})
+    assert (turned.status_code, turned.json()) == (200, None)
+    assert _latest(onyx, first)[first.assistant_id] == old.user_id
+    after = onyx.ask("three", chat_session_id=first.session_id, parent_message_id=old.assistant_id)
+    assert after.kinds[-1] == "stop"
+    lost = onyx.ask("three", chat_session_id=first.session_id, parent_message_id=new.assistant_id)
+    assert lost.error["error_code"] == "VALIDATION_ERROR"
+
+
+def test_of_answers_side_by_side_the_preferred_one_is_gone_on_from(onyx: Standin) -> None:
+    models = [{"model_provider": "Simulated", "model_version": name} for name in ("swift", "steady")]
+    both = onyx.ask("How long is the refund window?", llm_overrides=models)
+    (ids,) = [line for line in both.lines if "responses" in line]
+    question = ids["user_message_id"]
+    answers = [each["message_id"] for each in ids["responses"]]
+    for preferred in answers:
+        told = {"user_message_id": question, "preferred_response_id": preferred}
+        assert onyx.http.put("/chat/set-preferred-response", json=told).status_code == 200
+        chosen = next(each for each in onyx.session(both)["messages"] if each["message_id"] == question)
+        assert (chosen["latest_child_message"], chosen["preferred_response_id"]) == (preferred, preferred)
+    other = {"user_message_id": question, "preferred_response_id": onyx.ask("hello").assistant_id}
+    assert onyx.http.put("/chat/set-preferred-response", json=other).status_code == 400
+
+
+def test_a_conversation_can_be_given_a_name(onyx: Standin) -> None:
+    reply = onyx.ask("hello")
+    told = {"chat_session_id": reply.session_id, "name": "run 8"}
+    assert onyx.http.put("/chat/rename-chat-session", json=told).json() == {"new_name": "run 8"}
+    assert onyx.session(reply)["description"] == "run 8"
+    unknown = told | {"chat_session_id": "5b0f5e0e-2c4e-4a5e-9c1d-0d8a4f6a1b11"}
+    assert onyx.http.put("/chat/rename-chat-session", json=unknown).status_code == 400
+
+
+@pytest.mark.parametrize("what", ["rename-chat-session", "set-message-as-latest", "set-preferred-response"])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"message_id": "x", "preferred_response_id": null}'])
+def test_a_body_that_cannot_be_read_is_refused(onyx: Standin, what: str, body: bytes) -> None:
+    answer = onyx.http.put(f"/chat/{what}", content=body)
+    assert (answer.status_code, answer.json()["status_code"]) == (422, 422)
 
 
 def test_a_follow_up_knows_the_question_before_it(onyx: Standin) -> None:
@@ -187,6 +236,30 @@ def test_a_deleted_session_is_gone(onyx: Standin) -> None:
     )
     listed = [one["id"] for one in onyx.get("/chat/get-user-chat-sessions?page_size=100")["sessions"]]
     assert reply.session_id not in listed
+
+
+def test_a_deleted_session_can_still_be_seen_unless_it_was_deleted_for_good(onyx: Standin) -> None:
+    for hard, status in (("false", 200), ("true", 404)):
+        reply = onyx.ask("hello")
+        path = f"/chat/delete-chat-session/{reply.session_id}"
+        assert onyx.http.delete(path, params={"hard_delete": hard}).status_code == 200
+        detail = f"/chat/get-chat-session/{reply.session_id}"
+        assert onyx.http.get(detail).status_code == 404
+        assert onyx.http.get(detail, params={"include_deleted": "true"}).status_code == status
+
+
+def test_agents_come_in_pages(onyx: Standin) -> None:
+    names = [each["name"] for each in onyx.get("/persona")]
+    pages = [onyx.get(f"/agents?page_num={number}&page_size=2") for number in range(3)]
+    assert [[each["name"] for each in page["items"]] for page in pages] == [names[:2], names[2:], []]
+    assert {page["total_items"] for page in pages} == {len(names)}
+    assert onyx.get("/agents")["items"] == onyx.get("/persona")
+
+
+def test_readiness_says_how_full_the_server_is(onyx: Standin) -> None:
+    told = onyx.get("/health/ready")
+    assert told["success"] is True
+    assert told["data"]["threadpool_borrowed_tokens"] <= told["data"]["threadpool_total_tokens"]
 
 
 @pytest.mark.parametrize(("body", "status"), [({"persona_id": 77}, 403), ({"persona_id": "x"}, 422)])
