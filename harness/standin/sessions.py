@@ -24,6 +24,9 @@ from harness.standin.files import File
 UNFINISHED = "Response was terminated prior to completion, try regenerating."
 STOPPED = "Generation was stopped by the user."
 
+_VERSION = 2
+"""Of the tables of sessions; it rises when they change."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
     id TEXT PRIMARY KEY, persona INTEGER, description TEXT, created TEXT, updated TEXT,
@@ -77,12 +80,24 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
+def _check_version(sql: sqlite3.Connection) -> None:
+    """Mark a new database with the form of its tables. Raises `sqlite3.Error` for one of another form."""
+    (version,) = sql.execute("PRAGMA user_version").fetchone()
+    (tables,) = sql.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and version != _VERSION:
+        raise sqlite3.DatabaseError(
+            "another version of the stand-in made it; take another file, or delete it"
+        )
+    sql.execute(f"PRAGMA user_version = {_VERSION}")
+
+
 class Sessions:
     """All sessions of this server. *path* is a file, or `:memory:`."""
 
     def __init__(self, path: str = ":memory:") -> None:
         self._sql = sqlite3.connect(path, isolation_level=None)
         self._sql.row_factory = sqlite3.Row
+        _check_version(self._sql)
         self._sql.execute("PRAGMA journal_mode = WAL")
         self._sql.execute("PRAGMA synchronous = NORMAL")
         self._sql.executescript(_SCHEMA)
@@ -159,9 +174,9 @@ class Sessions:
         return list(found)
 
     def hide(self, message_id: int, hidden: Iterable[str]) -> None:
-        """Keep some of what a message proves out of every session detail."""
+        """Keep some of what a message proves out of every session detail, beside what is hidden already."""
         text = " ".join(sorted(hidden))
-        self._sql.execute("UPDATE message SET hides = ? WHERE id = ?", (text, message_id))
+        self._sql.execute("UPDATE message SET hides = hides || ' ' || ? WHERE id = ?", (text, message_id))
 
     def _add(self, session_id: str, parent: int | None, kind: str, text: str) -> int:
         cursor = self._sql.execute(

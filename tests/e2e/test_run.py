@@ -17,7 +17,7 @@ import pytest
 import harness
 from harness.errors import Exit
 from harness.journal import read
-from tests.conftest import Standin
+from tests.conftest import Serving, Standin
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "suites" / "quickstart.yaml"
@@ -188,6 +188,39 @@ def test_ctrl_c_before_the_first_trial_ends_with_3(tmp_path: Path) -> None:
                 _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (Exit.INCOMPLETE, "interrupted\n")
     assert not (tmp_path / "results").exists()
+
+
+LEFT = """
+suite: left
+target: {{base_url: "{url}", cleanup: true}}
+defaults: {{repeat: 30}}
+load: {{workers: 3}}
+prompts:
+  - message: hi
+    files: notes.md
+    llm_override: {{model_provider: Simulated, model_version: "sim:ttft=20ms,gap=20ms,tokens=2000"}}
+"""
+
+
+def test_what_ctrl_c_cuts_off_is_ended_on_the_server_and_leaves_no_session_and_no_file_there(
+    serving: Serving, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.md").write_text("The canteen opens at 11:30.")
+    with serving() as target:
+        command = [*HARNESS, "run", str(suite(tmp_path, LEFT.format(url=target.url)))]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            awaited = ["3 in flight", "stopping"]
+            for line in process.stderr:
+                if awaited and awaited[0] in line:
+                    awaited.pop(0)
+                    process.send_signal(signal.SIGINT)
+            assert process.wait(30) == Exit.INCOMPLETE
+        assert target.get("/_standin/stats")["in_flight"] == 0
+        assert target.get("/chat/get-user-chat-sessions")["sessions"] == []
+        assert target.get("/user/files/recent") == []
+    (exchanges,) = (tmp_path / "results" / "left").glob("2*/exchanges.parquet")
+    assert pl.read_parquet(exchanges)["stopped"].to_list() == [True] * 3
 
 
 def test_a_run_against_a_server_that_is_there_uses_it(tmp_path: Path, sigma: Standin) -> None:

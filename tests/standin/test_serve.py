@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -71,6 +72,18 @@ def test_sessions_in_a_file_outlive_the_process(serving: Serving, tmp_path: Path
         reply = second.ask("Same, but for Entra ID", chat_session_id=session)
         assert reply.found()[0] == "prod-sso-entra"
         assert len(second.get(f"/chat/get-chat-session/{session}")["messages"]) == 5
+
+
+def test_a_file_of_another_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    with sqlite3.connect(file) as old:
+        old.execute("CREATE TABLE session (id TEXT)")
+    old.close()
+    done = subprocess.run(
+        [*SERVE, "--db", str(file)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 4
+    assert f"cannot keep sessions in {file}: another version of the stand-in made it" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent's death is a signal on Linux only")
