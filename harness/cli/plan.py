@@ -11,6 +11,8 @@ from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Ta
 
 if TYPE_CHECKING:
     from harness.plan import Plan, Trial
+    from harness.sigma.catalogue import Catalogue
+    from harness.sigma.client import Address
 
 
 def plan(
@@ -39,42 +41,52 @@ def plan(
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
     planned = make_plan(load_suite(suite), choice, seed=seed)
-    warnings = planned.suite.warnings
-    dialect: str = planned.suite.target.dialect
+    warnings, found, address = planned.suite.warnings, "names not looked up", None
     if not offline:
         from harness.drive.preflight import look
 
         planned, catalogue, address = look(planned, target)
         warnings += catalogue.warnings
-        dialect = address.dialect
+        found = f"all names found at {_seen(catalogue, address)}"
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     if requests:
-        lines = _requests(planned, target, dialect)
+        lines = _requests(planned, target, address)
     else:
         lines = map(_json_line, planned.trials) if as_json else planned.lines()
     typer.echo("\n".join(lines))
     budget = planned.suite.budget
     research = planned.deep_research
     spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
-    names = "names not looked up" if offline else "all names found"
-    typer.echo(f"{len(planned.trials)} trials{spent}; {names}", err=True)
+    typer.echo(f"{len(planned.trials)} trials{spent}; {found}", err=True)
 
 
-def _requests(plan: "Plan", target: str | None, dialect: str) -> Iterator[str]:
-    """Curl commands; those for the stand-in say how to start one where they go to."""
-    from dataclasses import replace
+def _seen(catalogue: "Catalogue", address: "Address") -> str:
+    """Which Sigma that was: its address, version and dialect, and whose key it was asked with."""
+    account = catalogue.account.get("email")
+    told = (
+        catalogue.version and f"version {catalogue.version}",
+        address.dialect,
+        account and f"as {account}",
+    )
+    return f"{address.base_url} ({', '.join(part for part in told if part)})"
 
+
+def _requests(plan: "Plan", target: str | None, found: "Address | None") -> Iterator[str]:
+    """Curl commands, to where the target was found; those for the stand-in say how to start one."""
     from harness.drive.preflight import as_written
     from harness.report.curl import curl_commands
     from harness.sigma.client import Address
 
-    address = as_written(plan.suite, target)
-    if address is None:
+    written = as_written(plan.suite, target)
+    address = found or written
+    if written is None:
+        dialect = found.dialect if found else plan.suite.target.dialect
         yield f"# for the stand-in: harness serve --port 8080 --dialect {dialect}"
         yield ""
         address = Address("http://127.0.0.1:8080", dialect)
-    yield from curl_commands(plan, replace(address, dialect=dialect))
+    if address is not None:
+        yield from curl_commands(plan, address)
 
 
 def _json_line(trial: "Trial") -> str:
