@@ -47,8 +47,9 @@ async def attached(
         finally:
             if plan.suite.target.cleanup.files:
                 with anyio.move_on_after(DELETED_WITHIN_S, shield=True):
-                    for user_file_id, why in (await delete(client, uploads)).items():
-                        say(f"the upload {user_file_id} could not be deleted: {why}")
+                    await delete(client, uploads)
+                for user_file_id, why in uploads.left.items():
+                    say(f"the upload {user_file_id} could not be deleted: {why}")
 
 
 def files_of(plan: Plan) -> list[Path]:

@@ -6,6 +6,7 @@ it, so that a conversation runs as it stands here.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -19,6 +20,9 @@ from harness.suite.attachments import path_of
 from harness.suite.model import FileDescriptor, Settings, Turn
 
 _SESSION = "CHAT_SESSION_ID"
+_MARK = re.compile(r"variable-of-the-shell:(\w+);")
+"""Stands in a body for a variable until the body is quoted: a message may have dollars of its own."""
+
 _A_NUMBER = 987654321987654321
 """Stands in a body for a number that is not known yet, until the body is text."""
 
@@ -70,6 +74,10 @@ def _variable(kind: str, name: object) -> str:
     return f"{kind}_" + "".join(letter if letter.isalnum() else "_" for letter in str(name)).upper()
 
 
+def _marked(name: str) -> str:
+    return f"variable-of-the-shell:{name};"
+
+
 def _conversation(trial: Trial, plan: Plan, address: Address) -> Iterator[str]:
     turns = list(zip(trial.case.turns, trial.settings, strict=True))
     named = {name for turn, _ in turns for name in (turn.after, turn.regenerate)}
@@ -78,11 +86,11 @@ def _conversation(trial: Trial, plan: Plan, address: Address) -> Iterator[str]:
         settings = _with_variables(asked, plan)
         title = f"# {trial.case.case_id} [{trial.variant}]"
         yield title if len(turns) == 1 else f"{title} turn {turn.id}"
-        session = settings.chat_session_id or (f"${_SESSION}" if before is not None else None)
+        session = settings.chat_session_id or (_marked(_SESSION) if before is not None else None)
         if session is None and settings.endpoint in PATHS:
             made = _command(address, "/chat/create-chat-session", json.dumps(session_info(settings)))
             yield f"REPLY=$({made.replace('curl -N', 'curl -s')}); {_SESSION}=$(told chat_session_id)"
-            session = f"${_SESSION}"
+            session = _marked(_SESSION)
         if settings.mcp_headers:
             yield "# the values of mcp_headers are not shown"
         body = _json(turn, settings, address.dialect, before=before, session=session)
@@ -117,9 +125,12 @@ def _with_variables(settings: Settings, plan: Plan) -> Settings:
 
 
 def _descriptor(file: str | FileDescriptor) -> FileDescriptor:
-    name = "$" + _variable("FILE", file)
+    name = _variable("FILE", file)
     return FileDescriptor(
-        id=f"{name}_ID", type=f"{name}_TYPE", name=Path(str(file)).name, user_file_id=f"{name}_UPLOAD"
+        id=_marked(f"{name}_ID"),
+        type=_marked(f"{name}_TYPE"),
+        name=Path(str(file)).name,
+        user_file_id=_marked(f"{name}_UPLOAD"),
     )
 
 
@@ -127,11 +138,11 @@ def _json(turn: Turn, settings: Settings, dialect: str, *, before: Turn | None, 
     """The body as text, with a variable where only an earlier reply knows the value."""
     variable = ""
     if turn.regenerate is not None:
-        variable = "$" + _variable("QUESTION", turn.regenerate)
+        variable = _variable("QUESTION", turn.regenerate)
     elif turn.after is not None:
-        variable = "$" + _variable("ANSWER", turn.after)
+        variable = _variable("ANSWER", turn.after)
     elif before is not None and settings.endpoint == "send-message":
-        variable = "$" + _variable("ANSWER", before.id)
+        variable = _variable("ANSWER", before.id)
     parent = _A_NUMBER if variable else settings.parent_message_id if before is None else None
     message = turn.message or ""
     if settings.endpoint in PATHS:
@@ -140,22 +151,13 @@ def _json(turn: Turn, settings: Settings, dialect: str, *, before: Turn | None, 
         )
     else:
         body = request_body(message, settings, dialect=dialect, session_id=session, parent_message_id=parent)
-    return json.dumps(masked(body), ensure_ascii=False).replace(str(_A_NUMBER), variable)
+    return json.dumps(masked(body), ensure_ascii=False).replace(str(_A_NUMBER), _marked(variable))
 
 
 def _command(address: Address, path: str, body: str) -> str:
     """One curl command; the variables in *body* are left for the shell to fill in."""
-    data = quote(body)
-    for name in sorted(_variables(body), key=len, reverse=True):
-        data = data.replace(name, f"""'"{name}"'""")
+    data = _MARK.sub(r"""'"$\1"'""", quote(body))
     return f"curl -N {_url(address, path)}{_key(address)} -H 'Content-Type: application/json' --data {data}"
-
-
-def _variables(body: str) -> set[str]:
-    """The variables that were put into *body*: a question may be about dollars, too."""
-    starts = (f"${_SESSION}", "$FILE_", "$QUESTION_", "$ANSWER_")
-    words = {word.strip('",{}[]:') for word in body.split()}
-    return {word for word in words if word.startswith(starts) and word[1:].replace("_", "").isalnum()}
 
 
 def _url(address: Address, path: str) -> str:

@@ -165,7 +165,10 @@ def _numbered(wanted: int | str, known: dict[int, str], problems: list[str], wha
 def _file(
     wanted: str | FileDescriptor, catalogue: Catalogue, suite_path: Path, problems: list[str]
 ) -> str | FileDescriptor:
-    if isinstance(wanted, FileDescriptor) or path_of(wanted, suite_path) is not None:
+    if isinstance(wanted, FileDescriptor):
+        return wanted
+    if (path := path_of(wanted, suite_path)) is not None:
+        problems += _too_large(wanted, path, catalogue)
         return wanted
     if catalogue.files is None:
         refused = catalogue.refused.get("/user/files/recent", "the files were not looked up")
@@ -179,6 +182,13 @@ def _file(
         return named[0].descriptor
     problems.append(f"files: {_no_file(wanted, named, catalogue.files, suite_path)}")
     return wanted
+
+
+def _too_large(wanted: str, path: Path, catalogue: Catalogue) -> Iterator[str]:
+    most_mb = catalogue.switches.get("user_file_max_upload_size_mb")
+    size = path.stat().st_size
+    if isinstance(most_mb, int | float) and size > most_mb * 2**20:
+        yield f"files: {wanted} has {size / 2**20:.1f} MB, and this Sigma takes {most_mb:g} MB at most"
 
 
 def _no_file(wanted: str, named: list[UserFile], have: Iterable[UserFile], suite_path: Path) -> str:

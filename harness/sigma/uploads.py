@@ -17,6 +17,7 @@ from harness.sigma.client import Client
 from harness.sigma.probe import document, reason
 
 AT_ONCE = 4
+UPLOADED_WITHIN_S = 120.0
 PROCESSED_WITHIN_S = 300.0
 POLL_S = 0.1
 LONGEST_POLL_S = 2.0
@@ -28,10 +29,14 @@ _UNDER_WAY = frozenset({"PROCESSING", "INDEXING", "UPLOADING"})
 
 @dataclass(slots=True)
 class Uploads:
-    """The files that a run uploaded: *by_path* once they may be asked about, *made* from the first moment."""
+    """The files that a run uploaded: *by_path* once they may be asked about, *made* from the first moment.
+
+    *left* are those that could not be deleted again, and why.
+    """
 
     by_path: dict[Path, UserFile] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
 
 
 async def upload(
@@ -54,24 +59,43 @@ async def upload(
             tasks.start_soon(worker)
 
 
-async def delete(client: Client, uploads: Uploads) -> dict[str, str]:
-    """Delete what was uploaded, and nothing else; why some could not be, by id."""
-    failed: dict[str, str] = {}
+async def delete(client: Client, uploads: Uploads) -> None:
+    """Delete what was uploaded, and nothing else; *uploads* says what is left, and why."""
+    uploads.left = dict.fromkeys(uploads.made, "the time was up")
     for user_file_id in uploads.made:
-        try:
-            answer = await client.delete_file(user_file_id)
-        except httpx.RequestError as error:
-            failed[user_file_id] = reason(error)
-            continue
-        if not answer.is_success:
-            failed[user_file_id] = f"DELETE answered {answer.status_code}"
-        elif document(answer).get("has_associations"):
-            failed[user_file_id] = "the server keeps it: it is used by a project or a persona"
-    uploads.made.clear()
-    return failed
+        why = await _deleted(client, user_file_id)
+        if why is None:
+            del uploads.left[user_file_id]
+        else:
+            uploads.left[user_file_id] = why
+
+
+async def _deleted(client: Client, user_file_id: str) -> str | None:
+    """Why one upload could not be deleted, None where it was."""
+    try:
+        answer = await client.delete_file(user_file_id)
+    except httpx.RequestError as error:
+        return reason(error)
+    if not answer.is_success:
+        return f"DELETE answered {answer.status_code}"
+    if document(answer).get("has_associations"):
+        return "the server keeps it: it is used by a project or a persona"
+    return None
 
 
 async def _one(client: Client, path: Path, uploads: Uploads) -> UserFile:
+    # Once it is under way, the answer is waited for, even where the run is being ended: only the answer has
+    # the id by which the file can be taken away again.
+    try:
+        with anyio.fail_after(UPLOADED_WITHIN_S, shield=True):
+            known = await _sent(client, path)
+            uploads.made.append(known.user_file_id)
+    except TimeoutError:
+        raise TargetError(f"{path}: was not uploaded within {UPLOADED_WITHIN_S:g} s") from None
+    return await _processed(client, path, known)
+
+
+async def _sent(client: Client, path: Path) -> UserFile:
     try:
         answer = await client.upload(path.name, await anyio.Path(path).read_bytes())
     except (httpx.RequestError, OSError) as error:
@@ -85,13 +109,11 @@ async def _one(client: Client, path: Path, uploads: Uploads) -> UserFile:
         )
         raise TargetError(f"{path}: this Sigma does not take the file: {why}")
     try:
-        known = user_file(told["user_files"][0])
+        return user_file(told["user_files"][0])
     except (LookupError, TypeError) as error:
         raise TargetError(
             f"{path}: the upload was answered with something else: {answer.text[:200]}"
         ) from error
-    uploads.made.append(known.user_file_id)
-    return await _processed(client, path, known)
 
 
 async def _processed(client: Client, path: Path, known: UserFile) -> UserFile:

@@ -187,20 +187,19 @@ def _file(row: sqlite3.Row) -> File:
     return File(row["id"], row["file_id"], row["name"], row["kind"], text)
 
 
-def _status(row: sqlite3.Row) -> str:
-    age = time.perf_counter_ns() - row["began_ns"]
-    if 0 <= age < _PROCESSING_NS:
+def state_of(name: str, age_ns: int) -> str:
+    """The processing state of a file of that name so long after its upload."""
+    if 0 <= age_ns < _PROCESSING_NS:
         return "PROCESSING"
-    if 0 <= age < _INDEXING_NS:
+    if 0 <= age_ns < _INDEXING_NS:
         return "INDEXING"
-    name: str = row["name"].lower()
     ends = {"failing": "FAILED", "skipped": "SKIPPED"}
-    return next((end for start, end in ends.items() if name.startswith(start)), "COMPLETED")
+    return next((end for start, end in ends.items() if name.lower().startswith(start)), "COMPLETED")
 
 
 def _snapshot(row: sqlite3.Row) -> dict[str, Any]:
     """A UserFileSnapshot; its creation has no zone when it is read later (wire reference 5.2)."""
-    status = _status(row)
+    status = state_of(row["name"], time.perf_counter_ns() - row["began_ns"])
     return {
         "id": row["id"],
         "temp_id": None,

@@ -16,7 +16,7 @@ SUITE = """
 target: {{base_url: "{url}", api_key: "${{KEY}}", dialect: {dialect}}}
 prompts:
   - id: filtered
-    message: "It's $5, isn't \\"it\\"?"
+    message: "It's $CHAT_SESSION_ID, isn't \\"it\\"?"
     search_filters: {{document_set: [Policies], tags: {{region: EU}}}}
     mcp_headers: {{X-Token: hunter2}}
     persona_id: Support Agent
@@ -59,7 +59,7 @@ def test_the_script_asks_what_the_suite_asks(serving: Serving, tmp_path: Path, d
         )
         assert done.returncode == 0, done.stderr
         filtered, *tree, old, filed = sent(target)[before:]
-        assert filtered["message"] == """It's $5, isn't "it"?"""
+        assert filtered["message"] == """It's $CHAT_SESSION_ID, isn't "it"?"""
         assert filtered["chat_session_info"] == {"persona_id": 1}
         name = "search_filters" if dialect == "sigma" else "internal_search_filters"
         assert filtered[name]["document_set"] == ["Policies"]

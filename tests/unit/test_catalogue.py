@@ -208,6 +208,14 @@ def test_a_path_beside_the_suite_stays_a_path_whatever_was_uploaded(tmp_path: Pa
     assert (found.files, problems) == (("notes.txt",), [])
 
 
+def test_a_file_that_is_too_large_is_told_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"x" * 3_000_000)
+    small = replace(FULL, switches={"user_file_max_upload_size_mb": 2})
+    (problem,) = resolve(Settings(files=("notes.txt",)), small, tmp_path / "s.yaml")[1]
+    assert problem == "files: notes.txt has 2.9 MB, and this Sigma takes 2 MB at most"
+    assert resolve(Settings(files=("notes.txt",)), FULL, tmp_path / "s.yaml")[1] == []
+
+
 def test_a_project_becomes_its_id() -> None:
     assert resolved({"project_id": "Borealis"}, FULL) == ({"project_id": 9}, [])
 
