@@ -7,21 +7,25 @@ a changed prompt is a new trial that no old result can stand in for.
 
 Within a phase, repeats are rounds; in a round the variants of one case follow
 each other in random order, so that a drift of the provider meets all of them
-alike (statistics.md 4.1). The order comes from the seed and nothing else.
+alike (statistics.md 4.1). A phase that lasts for a time goes through its cases
+again and again, each variant in its share. The order comes from the seed and
+nothing else.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 from harness.errors import UsageError, did_you_mean
+from harness.schedule import Arrival, Window, arrivals
 from harness.sigma.deprecated import unsupported
 from harness.suite.attachments import digest, path_of
-from harness.suite.model import Retry, Settings, Suite, Turn, Variant
+from harness.suite.model import Phase, Retry, Settings, Suite, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -41,7 +45,9 @@ class Trial:
     """One case under one variant, once.
 
     ``settings[i]`` is what `case.turns[i]` is sent with; None in a field of it
-    means that the field is left out of the request.
+    means that the field is left out of the request. In an open load it falls *due_ns* after
+    the start of its phase, and *window* says whether it is measured there; in a closed one both are
+    known once it begins.
     """
 
     trial_id: str
@@ -51,6 +57,8 @@ class Trial:
     retry: Retry
     repeat: int
     phase: str
+    due_ns: int | None = None
+    window: Window | None = None
 
     @property
     def deep_research(self) -> int:
@@ -66,6 +74,7 @@ class Trial:
             "variant": self.variant,
             "repeat": self.repeat,
             "phase": self.phase,
+            **({} if self.due_ns is None else {"due_ns": self.due_ns, "window": self.window}),
             "turns": [
                 {
                     "turn_id": turn.id,
@@ -94,13 +103,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """The trials of a run, in order, and what they were made from."""
+    """The trials of a run, in order, and what they were made from.
+
+    *trials* are all whose number is known. A closed phase that lasts for a time has none there: how many it
+    comes to depends on Sigma. *cycles* gives the trials of such a phase, without end and each time the same.
+    """
 
     suite: Suite
     choice: Choice
     seed: int
     variants: dict[str, Variant]
     trials: tuple[Trial, ...]
+    cycles: Mapping[str, Callable[[], Iterator[Trial]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Short: asyncio makes the repr of what a task returned, and that of 10,000 trials takes it 4 s.
@@ -111,9 +125,11 @@ class Plan:
         """How many deep-research runs the plan would spend."""
         return sum(trial.deep_research for trial in self.trials)
 
-    def phase(self, name: str) -> tuple[Trial, ...]:
-        """The trials of one phase, in order."""
-        return tuple(trial for trial in self.trials if trial.phase == name)
+    def phase(self, name: str) -> Iterator[Trial]:
+        """The trials of one phase, in order; without end where the phase lasts for a time."""
+        if name in self.cycles:
+            return islice(self.cycles[name](), self.choice.limit)
+        return (trial for trial in self.trials if trial.phase == name)
 
     def lines(self) -> Iterator[str]:
         """A head and a line for each trial: plain text in columns, since 10,000 of them go through `grep`."""
@@ -143,11 +159,43 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     known = Known(suite.path)
     blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
     _refuse_unsupported(blocks)
-    trials = (trial for phase in suite.load for trial in _rounds(blocks, phase, seed))
-    return Plan(suite, choice, seed, variants=variants, trials=tuple(islice(trials, choice.limit)))
+    trials = (trial for name, load in suite.load.items() for trial in _listed(blocks, name, load, seed=seed))
+    cycles = {
+        name: partial(_cycle, _of_load(blocks), name, load.mix, seed)
+        for name, load in suite.load.items()
+        if _is_endless(load) and any(blocks)
+    }
+    listed = tuple(islice(trials, choice.limit))
+    return Plan(suite, choice, seed, variants=variants, trials=listed, cycles=cycles)
 
 
-def _refuse_unsupported(blocks: list[list[tuple["_Arm", int]]]) -> None:
+def _is_endless(load: Phase) -> bool:
+    return load.is_timed and not load.is_open
+
+
+def _listed(blocks: "Blocks", phase: str, load: Phase, *, seed: int) -> Iterator[Trial]:
+    """The trials of one phase, where their number is known."""
+    if _is_endless(load) or not any(blocks):
+        return iter(())
+    if load.is_load:
+        blocks = _of_load(blocks)
+    trials = _cycle(blocks, phase, load.mix, seed) if load.is_timed else _rounds(blocks, phase, seed)
+    if not load.is_open:
+        return trials
+    due = arrivals(load, f"{seed}/{phase}/arrivals")
+    return (_due(trial, arrival) for arrival, trial in zip(due, trials, strict=False))
+
+
+def _due(trial: Trial, arrival: Arrival) -> Trial:
+    return replace(trial, due_ns=arrival.due_ns, window=arrival.window)
+
+
+def _of_load(blocks: "Blocks") -> "Blocks":
+    """The same, tried once each unless the suite says how often: a second try is no part of a load."""
+    return [[(arm.once(), times) for arm, times in block] for block in blocks]
+
+
+def _refuse_unsupported(blocks: "Blocks") -> None:
     """Raise `UsageError` where a deprecated endpoint is to say what it cannot, each thing once."""
     wrong: dict[str, str] = {}
     for arm in (arm for block in blocks for arm, _ in block):
@@ -188,14 +236,54 @@ class _Arm:
             digest, self.case, self.variant, self.settings, retry=self.retry, repeat=repeat, phase=phase
         )
 
+    def once(self) -> "_Arm":
+        written = "attempts" in self.retry.model_fields_set
+        return self if written else replace(self, retry=self.retry.model_copy(update={"attempts": 1}))
 
-def _rounds(blocks: list[list[tuple[_Arm, int]]], phase: str, seed: int) -> Iterator[Trial]:
+
+Blocks = list[list[tuple[_Arm, int]]]
+"""For each case the variants that ask it, and how often."""
+
+
+def _rounds(blocks: Blocks, phase: str, seed: int) -> Iterator[Trial]:
     random = Random(f"{seed}/{phase}")  # noqa: S311  an order, not a secret
     for repeat in range(1, 1 + max((times for block in blocks for _, times in block), default=0)):
         for block in blocks:
             arms = [arm for arm, times in block if repeat <= times]
             random.shuffle(arms)
             yield from (arm.trial(repeat, phase) for arm in arms)
+
+
+def _cycle(blocks: Blocks, phase: str, mix: Mapping[str, float] | None, seed: int) -> Iterator[Trial]:
+    """Trials without end: variants in the shares of *mix*, each over all its cases before any comes again.
+
+    Whichever variant is furthest behind its share comes next, so that after any number of trials each
+    has its share to within one: 2 % of 600 are 12, not 12 give or take 3. Without *mix* all cases weigh
+    alike.
+    """
+    arms: dict[str, list[_Arm]] = {}
+    for arm, _ in (pair for block in blocks for pair in block):
+        arms.setdefault(arm.variant, []).append(arm)
+    shares = {name: mix.get(name, 0.0) if mix else float(len(own)) for name, own in arms.items()}
+    total = sum(shares.values())
+    if not total:
+        named = ", ".join(mix or ())
+        raise UsageError(f"load.{phase}.mix: of its variants ({named}) none asks any of the chosen prompts")
+    turns = {name: _turns(own, f"{seed}/{phase}/{name}") for name, own in arms.items()}
+    given = dict.fromkeys(arms, 0)
+    for so_far in count(1):
+        name = max(arms, key=lambda each: so_far * shares[each] / total - given[each])
+        given[name] += 1
+        arm, times = next(turns[name])
+        yield arm.trial(times, phase)
+
+
+def _turns(arms: list[_Arm], seed: str) -> Iterator[tuple[_Arm, int]]:
+    """The arms of a variant in random order, and then again, and for which time."""
+    random = Random(seed)  # noqa: S311  an order, not a secret
+    for times in count(1):
+        for arm in random.sample(arms, len(arms)):
+            yield arm, times
 
 
 @dataclass(slots=True)
@@ -211,8 +299,8 @@ class Known:
     settings: dict[tuple[object, ...], tuple[Settings, str]] = field(default_factory=dict)
 
     def as_json(self, settings: Settings) -> str:
-        """What *settings* send, as text. The time limit is ours: Sigma is sent the same with another one."""
-        text = settings.model_dump_json(exclude_none=True, exclude={"time_limit"})
+        """What *settings* send, as text. The times are ours: Sigma is sent the same with others."""
+        text = settings.model_dump_json(exclude_none=True, exclude={"time_limit", "think_time"})
         paths = [path_of(file, self.suite_path) for file in settings.files or () if isinstance(file, str)]
         return text + "".join(self._digest(path) for path in paths if path is not None)
 

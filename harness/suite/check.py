@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.errors import did_you_mean
-from harness.suite import together
+from harness.suite import loads, together
 from harness.suite.attachments import wrong_with
 from harness.suite.expect import check_type
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
@@ -55,6 +55,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
         _only(suite, cases, tell)
     _conflicts(suite, variants, cases, tell)
     together.check(suite, variants, cases, tell, root=root)
+    loads.check(suite, tell)
     if "deep_research" not in _written(root, "budget"):
         _deep_research(suite, variants, cases, tell)
     _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)

@@ -37,6 +37,7 @@ from harness.suite.values import (
     RetryReason,
     Secret,
     Share,
+    Span,
     Text,
     Texts,
     Uuid,
@@ -95,6 +96,9 @@ Files = Annotated[tuple[File, ...], BeforeValidator(list_of_one)]
 class Settings(Written):
     """Everything a request can be asked to do. *time_limit* is in nanoseconds.
 
+    *think_time*, in nanoseconds too, is how long a person would take over the answer before: a turn that
+    follows another waits for it.
+
     *files* are paths beside the suite, or ids or names of uploaded files. *llm_overrides* are models that
     answer side by side. *parent_message_id* is of a message in the conversation *chat_session_id*; within a
     conversation of the suite's own, `after` and `regenerate` of a turn say it by name.
@@ -109,6 +113,7 @@ class Settings(Written):
     project_id: Id | None = None
     stream: Flag | None = None
     time_limit: Duration | None = None
+    think_time: Span | None = None
     chat_session_id: Uuid | None = None
     parent_message_id: AtLeastOne | None = None
     files: Files | None = None
@@ -333,23 +338,72 @@ class Judge(Written):
 
 
 class Stage(Written):
-    """One stretch of an open load."""
+    """One stretch of an open load: this *rate* for so many nanoseconds."""
 
     rate: Rate
     for_: Annotated[Duration, Field(alias="for")]
 
 
 class Phase(Written):
-    """One entry of ``load:``. Closed: so many *workers*, each with one conversation at a time."""
+    """One entry of ``load:``. All durations are in nanoseconds.
 
-    workers: AtLeastOne = 8
-    rate: Annotated[Rate | None, UNBUILT] = None
-    arrivals: Annotated[Literal["constant", "poisson", "gamma"] | None, UNBUILT] = None
-    ramp: Annotated[Duration | None, UNBUILT] = None
-    stages: Annotated[tuple[Stage, ...] | None, UNBUILT] = None
-    for_: Annotated[Duration | None, UNBUILT, Field(alias="for")] = None
-    max_in_flight: Annotated[AtLeastOne | None, UNBUILT] = None
-    mix: Annotated[dict[str, Annotated[Number, Field(ge=0)]] | None, UNBUILT] = None
+    Closed: so many *workers*, each with one conversation at a time. Open: conversations begin at *rate* per
+    second, or in *stages* of several rates, however many are under way; *arrivals* says how they are spaced,
+    with gaps of the coefficient of variation *cv* where they are ``gamma``.
+
+    *ramp* is how long the load takes to build up (the rate from nothing, or the workers one after another),
+    *warm_up* how long it then goes on before anything is measured, *for_* how long is measured, and
+    *cool_down* how long it goes on for the sake of those that are still under way. Without *for_* every trial
+    is sent once; with it the prompts are gone through again and again, the variants in the shares of *mix*.
+
+    *max_in_flight* is how many conversations of an open load may be under way; *when_full* an arrival is sent
+    late, or dropped and counted.
+    """
+
+    workers: AtLeastOne | None = None
+    rate: Rate | None = None
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] | None = None
+    arrivals: Literal["constant", "poisson", "gamma"] = "constant"
+    cv: Annotated[Number, Field(gt=0)] | None = None
+    ramp: Span | None = None
+    warm_up: Span | None = None
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    cool_down: Span | None = None
+    max_in_flight: AtLeastOne | None = None
+    when_full: Literal["delay", "drop"] = "delay"
+    mix: dict[str, Annotated[Number, Field(ge=0)]] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether conversations begin when they are due, rather than when a worker is free."""
+        return self.rate is not None or self.stages is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the phase lasts for a time, rather than until every trial was sent once."""
+        return self.for_ is not None or self.stages is not None
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the phase is there for its load: open, or going on for a time."""
+        return self.is_open or self.is_timed
+
+    @property
+    def slots(self) -> int:
+        """How many conversations a closed load has at once."""
+        return self.workers or 8
+
+    @property
+    def settled_ns(self) -> int:
+        """When the phase has come to its load, after its start: from then on it is measured."""
+        return (self.ramp or 0) + (self.warm_up or 0)
+
+    @property
+    def measured_ns(self) -> int | None:
+        """How long is measured; None where the phase lasts until every trial was sent."""
+        if self.stages is not None:
+            return sum(stage.for_ for stage in self.stages)
+        return self.for_
 
 
 class Budget(Written):

@@ -189,11 +189,33 @@ prompts:
             id="budget",
         ),
         pytest.param(
-            "load: {m: {mix: {zz: 1}}}\n"
+            "load:\n"
+            "  a: {rate: 2/s, workers: 8, cv: 2, when_full: drop}\n"
+            "  b: {workers: 8, arrivals: gamma, max_in_flight: 4, cool_down: 1s}\n"
+            "  c: {stages: [{rate: 1/s, for: 1s}], rate: 1/s, for: 5s, mix: {default: 0}}\n"
+            "  d: {rate: 2, ramp: 5, stages: []}\n" + ONE,
+            [
+                "3:18 load.a.workers: an open load has none: conversations begin when they are due",
+                "3:30 load.a.cv: this is for arrivals: gamma",
+                "3:37 load.a.when_full: nothing is dropped without a limit",
+                "4:19 load.b.arrivals: say how uneven",
+                "4:19 load.b.arrivals: this is for an open load",
+                "4:36 load.b.max_in_flight: this is for an open load",
+                "4:54 load.b.cool_down: this is for a phase that lasts for a time",
+                "5:7 load.c.stages: stages have rates of their own",
+                "5:50 load.c.for: each of the stages says how long it lasts",
+                "5:59 load.c.mix: one variant at least needs a share",
+                "6:13 load.d.rate: 2: a rate needs a unit",
+                "6:22 load.d.ramp: 5: a duration needs a unit",
+                "6:33 load.d.stages: at least 1 is wanted",
+            ],
+            id="loads",
+        ),
+        pytest.param(
+            "load: {m: {for: 5s, mix: {zz: 1}}}\n"
             "gates: {rules: [{metric: x, variant: foo, load: bar, tag: q, max: 3xx}, {max: 1}]}\n" + ONE,
             [
-                "2:12 load.m.mix: not yet supported",
-                '2:22 load.m.mix.zz: "zz" is no variant',
+                '2:31 load.m.mix.zz: "zz" is no variant',
                 "3:1 gates: not yet supported",
                 '3:38 gates.rules[0].variant: "foo" is no variant',
                 '3:49 gates.rules[0].load: "bar" is no phase of load',

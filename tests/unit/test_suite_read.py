@@ -11,6 +11,7 @@ from harness.suite.model import (
     UNBUILT,
     FileDescriptor,
     LlmOverride,
+    Phase,
     Prompt,
     SearchFilters,
     Standin,
@@ -42,7 +43,7 @@ def test_the_smallest_suite_is_read() -> None:
     assert suite.name == "smallest"
     assert suite.target.base_url == ENVIRON["SIGMA_URL"]
     assert suite.prompts[0].assert_[0].value == "Paris"
-    assert suite.load["main"].workers == 8
+    assert suite.load["main"].slots == 8
 
 
 def test_of_the_suite_with_everything_only_what_is_not_built_is_refused() -> None:
@@ -61,12 +62,6 @@ def test_of_the_suite_with_everything_only_what_is_not_built_is_refused() -> Non
         "prompts[2].assert[0].type: factuality",
         "prompts[3].assert[0].type: trajectory:tool-sequence",
         "prompts[3].assert[1].type: python",
-        "load.peak.rate",
-        "load.peak.arrivals",
-        "load.peak.ramp",
-        "load.peak.for",
-        "load.peak.max_in_flight",
-        "load.peak.mix",
         "budget.tokens",
         "budget.usd",
         "gates",
@@ -85,9 +80,10 @@ def test_without_what_is_not_built_it_is_read() -> None:
 def test_the_suites_of_these_tests_use_every_key_that_was_built() -> None:
     written = "".join((DATA / name).read_text() for name in ("built.yaml", "standin.yaml"))
     assert load_suite(DATA / "standin.yaml", environ=ENVIRON).target.standin is not None
+    requests = (LlmOverride, SearchFilters, FileDescriptor, Turn, Prompt, Variant)
     unused = {
         f"{model.__name__}.{key}"
-        for model in (LlmOverride, SearchFilters, FileDescriptor, Turn, Prompt, Variant, Standin, Target)
+        for model in (*requests, Standin, Target, Phase)
         for name, field in model.model_fields.items()
         if UNBUILT not in field.metadata and not re.search(rf"\b{(key := field.alias or name)}:", written)
     }
