@@ -5,9 +5,9 @@ held against what it was at the start. A Ctrl-C ends any of it in order: the fir
 finish, the second cuts them off, the third skips what would follow.
 """
 
+import gc
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +18,10 @@ import anyio
 from rich.console import Console
 
 from harness import journal
-from harness.drive.pool import Reins, cut_at, drive_closed, plain_errors
+from harness.drive.monitor import Probe, watch
+from harness.drive.pool import drive, plain_errors
 from harness.drive.preflight import looked_up_again
+from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transports
 from harness.errors import TargetError
@@ -31,6 +33,7 @@ from harness.result import Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
+from harness.suite.model import Phase
 
 GRACE_S = 30.0
 """How long trials under way may go on after the first Ctrl-C."""
@@ -80,10 +83,11 @@ class Conduct:
 
     def __post_init__(self) -> None:
         self.reins = Reins(
-            deep_research=self.plan.suite.budget.deep_research, fail_fast=self.options.fail_fast
+            deep_research=self.plan.suite.budget.deep_research,
+            fail_fast=self.options.fail_fast,
         )
-        asked = (settings for trial in self.plan.trials for settings in trial.settings)
-        self.given = frozenset(one.chat_session_id for one in asked if one.chat_session_id)
+        settings = (each for asked in self.plan.asked() for each in asked.settings)
+        self.given = frozenset(each.chat_session_id for each in settings if each.chat_session_id)
 
     def meet(self, result: Result) -> None:
         """Remember the conversations of *result*."""
@@ -102,43 +106,62 @@ class Conduct:
 
 async def conduct(run: Conduct) -> None:
     """Send every trial, look at what the server keeps of each, and clean up after it."""
-    plan, address, options, reins, now = run.plan, run.address, run.options, run.reins, time.perf_counter_ns
-    histograms, transport = Histograms(), transports(address.base_url)
-    tally = Tally(len(plan.trials), histograms, lambda: reins.in_flight, now, began_ns=now())
-    minutes = plan.suite.budget.minutes
+    plan, reins = run.plan, run.reins
     with plain_errors(), journal.Journal(run.folder / store.JOURNAL) as book:
         async with anyio.create_task_group() as around:
-            if options.interruptible and threading.current_thread() is threading.main_thread():
-                around.start_soon(_rein_in, reins, options.console)
-            if minutes is not None:
-                around.start_soon(partial(cut_at, now() + round(minutes * 60e9), reins, now=now))
-            for phase, load in plan.suite.load.items():
-                with _shown(tally, options.console) as show:
-
-                    def sink(result: Result, show: Callable[[], None] = show) -> None:
-                        book.append(result)
-                        histograms.add(result)
-                        tally.add(result)
-                        run.meet(result)
-                        show()
-
-                    async with anyio.create_task_group() as shown:
-                        shown.start_soon(keep_showing, show)
-                        await drive_closed(
-                            plan.phase(phase),
-                            lambda: Client(address, transport()),
-                            sink,
-                            workers=options.workers or load.workers,
-                            reins=reins,
-                            now=now,
-                        )
-                        shown.cancel_scope.cancel()
-                await _look(run, book)
+            if run.options.interruptible and threading.current_thread() is threading.main_thread():
+                around.start_soon(_rein_in, reins, run.options.console)
+            if plan.suite.budget.minutes is not None:
+                around.start_soon(cut_at, reins.now() + round(plan.suite.budget.minutes * 60e9), reins)
+            with _out_of_reach():
+                total = None if plan.cycles else len(plan.trials)
+                tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
+                for name, load in plan.suite.load.items():
+                    await _drive(run, name, load, book=book, tally=tally)
+                    await _look(run, book)
             await _delete_sessions(run)
             await compare_target(run)
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
+
+
+async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal, tally: Tally) -> None:
+    """One phase: its trials sent and journalled, and what it was like for us."""
+    options, transport = run.options, transports(run.address.base_url)
+    if options.workers is not None and not load.is_open:
+        load = load.model_copy(update={"workers": options.workers})
+    with _shown(tally, options.console) as show:
+
+        def sink(result: Result) -> None:
+            book.append(result)
+            tally.add(result)
+            run.meet(result)
+            show()
+
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(keep_showing, show)
+            target = Probe(Client(run.address, transport()))
+            beside.start_soon(partial(watch, name, run.reins, book.append, target=target))
+            await drive(
+                run.plan.phase(name),
+                load,
+                lambda: Client(run.address, transport()),
+                sink,
+                reins=run.reins,
+            )
+            beside.cancel_scope.cancel()
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Keep what exists by now from being walked over and over by the collector while we measure."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _look(run: Conduct, book: journal.Journal) -> None:

@@ -1,4 +1,4 @@
-"""Results as they happen: an append-only file of JSON lines, one result a line, or one session's detail.
+"""Results as they happen: an append-only file of JSON lines: a result, a session's detail, or a moment.
 
 The journal and the manifest are the run; every table and report can be made
 again from the two. A line is written whole and flushed before the next trial
@@ -15,13 +15,14 @@ import msgspec
 from msgspec import structs
 
 from harness.errors import RunDirectoryError
-from harness.result import Exchange, Result, with_transcript
+from harness.result import Exchange, Moment, Result, with_transcript
 from harness.sigma.session import SessionDetail
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Result).decode
 _decode_session = msgspec.json.Decoder(SessionDetail).decode
-_SESSION = b'{"line":"session"'
+_decode_moment = msgspec.json.Decoder(Moment).decode
+_SESSION, _MOMENT = b'{"line":"session"', b'{"line":"moment"'
 
 Line = TypeVar("Line")
 
@@ -44,7 +45,7 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def append(self, told: Result | SessionDetail) -> None:
+    def append(self, told: Result | SessionDetail | Moment) -> None:
         """Write *told* as one line; it is with the operating system when this returns."""
         line = _encode(_bare(told) if isinstance(told, Result) else told) + b"\n"
         try:
@@ -61,7 +62,7 @@ def read(path: Path) -> Iterator[Result]:
     last one is an error: a file that was edited is not evidence.
     """
     for line, at in _lines(path):
-        if not line.startswith(_SESSION):
+        if not line.startswith((_SESSION, _MOMENT)):
             result = _decoded(_decode, line, at)
             yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
 
@@ -70,6 +71,11 @@ def sessions(path: Path) -> dict[str, SessionDetail]:
     """The session details in a journal, by session; the last one of each. Results are passed over unread."""
     told = (_decoded(_decode_session, line, at) for line, at in _lines(path) if line.startswith(_SESSION))
     return {detail.chat_session_id: detail for detail in told}
+
+
+def moments(path: Path) -> list[Moment]:
+    """The moments in a journal, in their order."""
+    return [_decoded(_decode_moment, line, at) for line, at in _lines(path) if line.startswith(_MOMENT)]
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, str]]:

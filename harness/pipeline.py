@@ -6,10 +6,12 @@ folder made, and from then on every trial leaves a line in it.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,8 +23,8 @@ from harness.audit import Evidence, audit
 from harness.conduct import Conduct, Options, conduct, say
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
-from harness.drive.pool import make_room
 from harness.drive.preflight import address_of, resolved
+from harness.drive.reins import make_room
 from harness.errors import Exit, UsageError
 from harness.grade.checks import grade
 from harness.grade.states import State, standing
@@ -82,9 +84,12 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
 
 
 async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
-    if not plan.trials:
+    if not plan.trials and not plan.cycles:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
-    make_room(options.workers or max(load.workers for load in suite.load.values()))
+    make_room(options.workers or max(load.slots for load in suite.load.values()))
+    for load in suite.load.values():
+        if load.max_in_flight is not None:
+            make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
     async with address_of(suite, options.target) as given:
         plan, catalogue, address = await resolved(plan, given)
         for warning in (*suite.warnings, *catalogue.warnings):
@@ -114,7 +119,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
 
 def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     """Everything that is made from the journal: grades, states, tables, histograms, summary."""
-    trials = {trial.trial_id: trial for trial in plan.trials}
+    trials = _sent(plan, folder)
     tables, histograms = Tables(count_tokens), Histograms()
     sessions = journal.sessions(folder / store.JOURNAL)
     known = Evidence(manifest.called, manifest.providers)
@@ -124,10 +129,8 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
         if judged.took_effect:
             histograms.add(result)
     frames = tables.frames()
-    if len(frames["trials"]) != manifest.planned:
-        raise AssertionError(
-            f"{manifest.planned} trials were planned and {len(frames['trials'])} have a result"
-        )
+    if len(frames["trials"]) != len(trials):
+        raise AssertionError(f"{len(trials)} trials were planned and {len(frames['trials'])} have a result")
     summary = summarise(frames, plan.variants)
     exit_code = exit_of(summary, interrupted=manifest.interrupted)
     manifest = structs.replace(manifest, exit_code=int(exit_code))
@@ -137,6 +140,16 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     store.write_manifest(manifest, folder)
     store.point_latest(folder)
     return Run(folder, manifest, summary, frames, exit_code)
+
+
+def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
+    """The trials of the run by id: all that were planned, and of each cycle as many as it came to."""
+    trials = {trial.trial_id: trial for trial in plan.trials}
+    if plan.cycles:
+        came_to = Counter(result.phase for result in journal.read(folder / store.JOURNAL))
+        for name in plan.cycles:
+            trials |= {trial.trial_id: trial for trial in islice(plan.phase(name), came_to[name])}
+    return trials
 
 
 def judge(

@@ -14,7 +14,6 @@ nothing else.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import blake2b
 from itertools import count, islice
 from pathlib import Path
@@ -38,6 +37,7 @@ from harness.suite.resolve import (
 )
 
 Named = TypeVar("Named")
+Asked = TypeVar("Asked", "Trial", "Arm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,70 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    """One case under one variant, before it is repeated. *content* is what is sent, and makes the ids."""
+
+    case: Case
+    variant: str
+    settings: tuple[Settings, ...]
+    retry: Retry
+    content: bytes
+
+    def trial(self, repeat: int, phase: str) -> Trial:
+        """The case under the variant for the *repeat*-th time in *phase*."""
+        digest = blake2b(f"{repeat}\0{phase}\0".encode() + self.content, digest_size=8).hexdigest()
+        return Trial(
+            digest, self.case, self.variant, self.settings, retry=self.retry, repeat=repeat, phase=phase
+        )
+
+    def once(self) -> "Arm":
+        """The same, tried once unless the suite says how often: a second try is no part of a load."""
+        written = "attempts" in self.retry.model_fields_set
+        return self if written else replace(self, retry=self.retry.model_copy(update={"attempts": 1}))
+
+
+Blocks = list[list[tuple[Arm, int]]]
+"""For each case the variants that ask it, and how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """The trials of a phase that lasts for a time: its arms again and again, the variants in their shares."""
+
+    phase: str
+    arms: tuple[Arm, ...]
+    mix: Mapping[str, float] | None
+    seed: int
+
+    def __iter__(self) -> Iterator[Trial]:
+        """Without end, and each time the same: each variant goes over all its cases before any comes again.
+
+        Whichever variant is furthest behind its share comes next, so that after any number of trials each
+        has its share to within one: 2 % of 600 are 12, not 12 give or take 3. Without *mix* all cases weigh
+        alike.
+        """
+        own: dict[str, list[Arm]] = {}
+        for arm in self.arms:
+            own.setdefault(arm.variant, []).append(arm)
+        weights = {name: self.mix.get(name, 0.0) if self.mix else float(len(own[name])) for name in own}
+        turns = {name: _turns(arms, f"{self.seed}/{self.phase}/{name}") for name, arms in own.items()}
+        total, given = sum(weights.values()), dict.fromkeys(own, 0)
+        for so_far in count(1):
+            name = max(own, key=lambda each: so_far * weights[each] / total - given[each])
+            given[name] += 1
+            arm, times = next(turns[name])
+            yield arm.trial(times, self.phase)
+
+
+def _turns(arms: list[Arm], seed: str) -> Iterator[tuple[Arm, int]]:
+    """The arms of a variant in random order, and then again, and for which time."""
+    random = Random(seed)  # noqa: S311  an order, not a secret
+    for times in count(1):
+        for arm in random.sample(arms, len(arms)):
+            yield arm, times
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What of a suite to run; empty means all of it.
 
@@ -106,7 +170,7 @@ class Plan:
     """The trials of a run, in order, and what they were made from.
 
     *trials* are all whose number is known. A closed phase that lasts for a time has none there: how many it
-    comes to depends on Sigma. *cycles* gives the trials of such a phase, without end and each time the same.
+    comes to depends on Sigma. *cycles* has the trials of such a phase.
     """
 
     suite: Suite
@@ -114,7 +178,7 @@ class Plan:
     seed: int
     variants: dict[str, Variant]
     trials: tuple[Trial, ...]
-    cycles: Mapping[str, Callable[[], Iterator[Trial]]] = field(default_factory=dict)
+    cycles: Mapping[str, Cycle] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Short: asyncio makes the repr of what a task returned, and that of 10,000 trials takes it 4 s.
@@ -128,8 +192,23 @@ class Plan:
     def phase(self, name: str) -> Iterator[Trial]:
         """The trials of one phase, in order; without end where the phase lasts for a time."""
         if name in self.cycles:
-            return islice(self.cycles[name](), self.choice.limit)
+            return islice(self.cycles[name], self.choice.limit)
         return (trial for trial in self.trials if trial.phase == name)
+
+    def asked(self) -> Iterator[Trial | Arm]:
+        """Everything that is asked: each trial, and what a cycle takes its trials from."""
+        yield from self.trials
+        for cycle in self.cycles.values():
+            yield from cycle.arms
+
+    def with_settings(self, changed: Callable[[Settings], Settings]) -> "Plan":
+        """The plan with *changed* settings, which may be asked for the same twice; the ids stay."""
+        cycles = {
+            name: replace(cycle, arms=tuple(_changed(arm, changed) for arm in cycle.arms))
+            for name, cycle in self.cycles.items()
+        }
+        trials = tuple(_changed(trial, changed) for trial in self.trials)
+        return replace(self, trials=trials, cycles=cycles)
 
     def lines(self) -> Iterator[str]:
         """A head and a line for each trial: plain text in columns, since 10,000 of them go through `grep`."""
@@ -141,6 +220,12 @@ class Plan:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _changed(asked: Asked, changed: Callable[[Settings], Settings]) -> Asked:
+    settings = tuple(map(changed, asked.settings))
+    same = all(new is old for new, old in zip(settings, asked.settings, strict=True))
+    return asked if same else replace(asked, settings=settings)
 
 
 def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> Plan:
@@ -161,7 +246,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     _refuse_unsupported(blocks)
     trials = (trial for name, load in suite.load.items() for trial in _listed(blocks, name, load, seed=seed))
     cycles = {
-        name: partial(_cycle, _of_load(blocks), name, load.mix, seed)
+        name: _cycle(blocks, name, load, seed=seed)
         for name, load in suite.load.items()
         if _is_endless(load) and any(blocks)
     }
@@ -173,29 +258,31 @@ def _is_endless(load: Phase) -> bool:
     return load.is_timed and not load.is_open
 
 
-def _listed(blocks: "Blocks", phase: str, load: Phase, *, seed: int) -> Iterator[Trial]:
+def _listed(blocks: Blocks, phase: str, load: Phase, *, seed: int) -> Iterator[Trial]:
     """The trials of one phase, where their number is known."""
     if _is_endless(load) or not any(blocks):
         return iter(())
-    if load.is_load:
-        blocks = _of_load(blocks)
-    trials = _cycle(blocks, phase, load.mix, seed) if load.is_timed else _rounds(blocks, phase, seed)
     if not load.is_open:
-        return trials
+        return _rounds(blocks, phase, seed)
+    once = [[(arm.once(), times) for arm, times in block] for block in blocks]
+    trials = iter(_cycle(blocks, phase, load, seed=seed)) if load.is_timed else _rounds(once, phase, seed)
     due = arrivals(load, f"{seed}/{phase}/arrivals")
     return (_due(trial, arrival) for arrival, trial in zip(due, trials, strict=False))
+
+
+def _cycle(blocks: Blocks, phase: str, load: Phase, *, seed: int) -> Cycle:
+    arms = tuple(arm.once() for block in blocks for arm, _ in block)
+    if load.mix is not None and not any(load.mix.get(arm.variant) for arm in arms):
+        named = ", ".join(load.mix)
+        raise UsageError(f"load.{phase}.mix: none of its variants ({named}) asks any of the chosen prompts")
+    return Cycle(phase, arms, load.mix, seed)
 
 
 def _due(trial: Trial, arrival: Arrival) -> Trial:
     return replace(trial, due_ns=arrival.due_ns, window=arrival.window)
 
 
-def _of_load(blocks: "Blocks") -> "Blocks":
-    """The same, tried once each unless the suite says how often: a second try is no part of a load."""
-    return [[(arm.once(), times) for arm, times in block] for block in blocks]
-
-
-def _refuse_unsupported(blocks: "Blocks") -> None:
+def _refuse_unsupported(blocks: Blocks) -> None:
     """Raise `UsageError` where a deprecated endpoint is to say what it cannot, each thing once."""
     wrong: dict[str, str] = {}
     for arm in (arm for block in blocks for arm, _ in block):
@@ -220,31 +307,6 @@ def _chosen(have: dict[str, Named], wanted: Collection[str], what: str) -> dict[
     return {name: value for name, value in have.items() if not wanted or name in wanted}
 
 
-@dataclass(frozen=True, slots=True)
-class _Arm:
-    """One case under one variant, before it is repeated. *content* is what is sent."""
-
-    case: Case
-    variant: str
-    settings: tuple[Settings, ...]
-    retry: Retry
-    content: bytes
-
-    def trial(self, repeat: int, phase: str) -> Trial:
-        digest = blake2b(f"{repeat}\0{phase}\0".encode() + self.content, digest_size=8).hexdigest()
-        return Trial(
-            digest, self.case, self.variant, self.settings, retry=self.retry, repeat=repeat, phase=phase
-        )
-
-    def once(self) -> "_Arm":
-        written = "attempts" in self.retry.model_fields_set
-        return self if written else replace(self, retry=self.retry.model_copy(update={"attempts": 1}))
-
-
-Blocks = list[list[tuple[_Arm, int]]]
-"""For each case the variants that ask it, and how often."""
-
-
 def _rounds(blocks: Blocks, phase: str, seed: int) -> Iterator[Trial]:
     random = Random(f"{seed}/{phase}")  # noqa: S311  an order, not a secret
     for repeat in range(1, 1 + max((times for block in blocks for _, times in block), default=0)):
@@ -252,38 +314,6 @@ def _rounds(blocks: Blocks, phase: str, seed: int) -> Iterator[Trial]:
             arms = [arm for arm, times in block if repeat <= times]
             random.shuffle(arms)
             yield from (arm.trial(repeat, phase) for arm in arms)
-
-
-def _cycle(blocks: Blocks, phase: str, mix: Mapping[str, float] | None, seed: int) -> Iterator[Trial]:
-    """Trials without end: variants in the shares of *mix*, each over all its cases before any comes again.
-
-    Whichever variant is furthest behind its share comes next, so that after any number of trials each
-    has its share to within one: 2 % of 600 are 12, not 12 give or take 3. Without *mix* all cases weigh
-    alike.
-    """
-    arms: dict[str, list[_Arm]] = {}
-    for arm, _ in (pair for block in blocks for pair in block):
-        arms.setdefault(arm.variant, []).append(arm)
-    shares = {name: mix.get(name, 0.0) if mix else float(len(own)) for name, own in arms.items()}
-    total = sum(shares.values())
-    if not total:
-        named = ", ".join(mix or ())
-        raise UsageError(f"load.{phase}.mix: of its variants ({named}) none asks any of the chosen prompts")
-    turns = {name: _turns(own, f"{seed}/{phase}/{name}") for name, own in arms.items()}
-    given = dict.fromkeys(arms, 0)
-    for so_far in count(1):
-        name = max(arms, key=lambda each: so_far * shares[each] / total - given[each])
-        given[name] += 1
-        arm, times = next(turns[name])
-        yield arm.trial(times, phase)
-
-
-def _turns(arms: list[_Arm], seed: str) -> Iterator[tuple[_Arm, int]]:
-    """The arms of a variant in random order, and then again, and for which time."""
-    random = Random(seed)  # noqa: S311  an order, not a secret
-    for times in count(1):
-        for arm in random.sample(arms, len(arms)):
-            yield arm, times
 
 
 @dataclass(slots=True)
@@ -312,7 +342,7 @@ class Known:
 
 def _block(
     suite: Suite, case: Case, variants: dict[str, Variant], *, choice: Choice, known: Known
-) -> list[tuple[_Arm, int]]:
+) -> list[tuple[Arm, int]]:
     return [
         (_arm(case, name, variant, known), choice.repeat or repeats(case, variant, suite))
         for name, variant in variants.items()
@@ -320,14 +350,14 @@ def _block(
     ]
 
 
-def _arm(case: Case, name: str, variant: Variant, known: Known) -> _Arm:
+def _arm(case: Case, name: str, variant: Variant, known: Known) -> Arm:
     asked = [_asked(turn, name, variant, known) for turn in case.turns]
     sent = [case.case_id, name]
     for turn, (_, as_json) in zip(case.turns, asked, strict=True):
         sent += [turn.message or "", as_json]
         sent += [f"{place} {of}" for place, of in (("after", turn.after), ("again", turn.regenerate)) if of]
     settings = tuple(settings for settings, _ in asked)
-    return _Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())
+    return Arm(case, name, settings, retries(case, variant), "\0".join(sent).encode())
 
 
 def _asked(turn: Turn, name: str, variant: Variant, known: Known) -> tuple[Settings, str]:

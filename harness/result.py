@@ -48,6 +48,7 @@ class Skip(StrEnum):
     RATE_LIMITED = "rate_limited"
     REFUSED = "refused"
     INTERRUPTED = "interrupted"
+    DROPPED = "dropped"
     FAIL_FAST = "fail_fast"
 
 
@@ -147,14 +148,21 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
 
 
 class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="line"):
-    """One trial, finished one way or another: the record that is journalled, graded and tabled."""
+    """One trial, finished one way or another: the record that is journalled, graded and tabled.
+
+    *window* says whether its phase was measured when it fell due, or, in a closed load, when it began:
+    ``warm_up``, ``measured`` or ``cool_down``. *free_ns* is when there was room for it again, where
+    `max_in_flight` had left it none when it fell due.
+    """
 
     trial_id: str
     case_id: str
     variant: str
     repeat: int
     phase: str
+    window: str = "measured"
     due_ns: int | None = None
+    free_ns: int | None = None
     began_ns: int | None = None
     ended_ns: int | None = None
     exchanges: tuple[Exchange, ...] = ()
@@ -169,6 +177,32 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
     def failure(self) -> Failure | None:
         """The first failure of a turn's last attempt; it ended that branch of the conversation."""
         return next((turn.failure for turn in self.turns if turn.failure is not None), None)
+
+
+class Moment(Struct, frozen=True, omit_defaults=True, tag="moment", tag_field="line"):
+    """A second of a phase, as it was for us: what the run is judged by.
+
+    *fell_due*, *began* and *dropped* count trials since the start of the run, *in_flight* those under way at
+    *at_ns*. The rest is of the second before: *lag_ns* is the longest that our event loop came late, *cpu_ns*
+    what this process used, *waited_ns* how long some task of this machine waited for a CPU (None where the
+    system does not say), *collected_ns* what garbage collection took. *target_ns* and *own_ns* are how long a
+    control request took to the target and to our own source; None where there was no answer.
+    """
+
+    at_ns: int
+    phase: str
+    fell_due: int
+    began: int
+    dropped: int
+    in_flight: int
+    lag_ns: int
+    cpu_ns: int
+    waited_ns: int | None = None
+    collections: int = 0
+    collected_ns: int = 0
+    longest_collection_ns: int = 0
+    target_ns: int | None = None
+    own_ns: int | None = None
 
 
 def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import anyio
 
 from harness.drive.pool import plain_errors
-from harness.drive.preflight import with_settings
 from harness.drive.transport import transports
 from harness.plan import Plan
 from harness.sigma.catalogue import UserFile
@@ -43,7 +42,7 @@ async def attached(
             with plain_errors():
                 await upload(client, list(first.values()), uploads, done=done)
             same = {path: uploads.by_path[first[digests[path]]] for path in paths}
-            yield with_settings(plan, _uploaded(plan.suite.path, same))
+            yield plan.with_settings(_uploaded(plan.suite.path, same))
         finally:
             if plan.suite.target.cleanup.files:
                 with anyio.move_on_after(DELETED_WITHIN_S, shield=True):
@@ -56,7 +55,7 @@ def files_of(plan: Plan) -> list[Path]:
     """The distinct paths among the files of *plan*, in its order."""
     written = (
         file
-        for settings in {id(one): one for trial in plan.trials for one in trial.settings}.values()
+        for settings in {id(one): one for asked in plan.asked() for one in asked.settings}.values()
         for file in settings.files or ()
         if isinstance(file, str)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from harness.drive.exchange import Clock, Draft, send_turn
+from harness.drive.exchange import SECOND, Clock, Draft, send_turn
 from harness.drive.faults import retry_wait_s
 from harness.plan import Trial
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step
@@ -25,6 +25,8 @@ class Running:
 
     trial: Trial
     due_ns: int | None = None
+    free_ns: int | None = None
+    window: str = "measured"
     began_ns: int | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -44,7 +46,9 @@ class Running:
             variant=self.trial.variant,
             repeat=self.trial.repeat,
             phase=self.trial.phase,
+            window=self.window,
             due_ns=self.due_ns,
+            free_ns=self.free_ns,
             began_ns=self.began_ns,
             ended_ns=ended_ns,
             exchanges=tuple(self.exchanges),
@@ -63,12 +67,16 @@ async def attempt(running: Running, client: Client, now: Clock) -> Result:
 async def _converse(running: Running, client: Client, now: Clock) -> None:
     answered: dict[str | None, Exchange] = {}
     before: str | None = None
+    ended_ns: int | None = None
     for turn, settings in zip(running.trial.case.turns, running.trial.settings, strict=True):
         parent = turn.after or turn.regenerate or before
         before = turn.id
         if parent is not None and parent not in answered:
             continue  # its branch is broken
-        draft = Draft(running.trial, turn, settings, 1, due_ns=running.due_ns)
+        due_ns = running.due_ns if ended_ns is None else ended_ns + (settings.think_time or 0)
+        if settings.think_time and ended_ns is not None:
+            await anyio.sleep(settings.think_time / SECOND)
+        draft = Draft(running.trial, turn, settings, 1, due_ns=due_ns)
         failure = _place(draft, answered.get(parent))
         if failure is None:
             exchange = await _tried(running, draft, client, now)
@@ -76,6 +84,7 @@ async def _converse(running: Running, client: Client, now: Clock) -> None:
             draft.failure, draft.began_ns = failure, now()
             exchange = draft.close(now())
             running.exchanges.append(exchange)
+        ended_ns = now()
         if exchange.failure is None:
             answered[turn.id] = exchange
 

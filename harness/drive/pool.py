@@ -1,14 +1,14 @@
-"""The pool: so many slots, each taking up the next trial when it is free.
+"""The pool: trials are taken up when a worker is free (closed), or when they are due (open).
 
-A closed load caps what is in flight; overload shows as lower throughput. The
-first starts are spread over a moment, since a wave of equal starts measures
-only itself (perf.md 4).
+A closed load caps what is in flight; overload shows as lower throughput. Its first starts are spread over a
+moment, since a wave of equal starts measures only itself (perf.md 4). An open load begins conversations at
+their due times however many are under way; overload shows as a queue that grows. Within a conversation both
+are closed: a turn follows the answer before it, and the time that a person would take to think.
 
 Every trial leaves one result, whatever ends the run: those that are never sent
-say why.
+say why. The due times are absolute: a late start moves no other.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -16,158 +16,152 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
-from harness.drive.attempt import Clock, Running, attempt
-from harness.drive.faults import refused_until, refuses_the_key
-from harness.errors import HarnessError, UsageError
+from harness.drive.alarm import Alarm
+from harness.drive.attempt import Running, attempt
+from harness.drive.reins import Reins, room
+from harness.errors import HarnessError
 from harness.plan import Trial
 from harness.result import Result, Skip
+from harness.schedule import ends_ns, window
 from harness.sigma.client import Client
+from harness.suite.model import Phase
 
 Sink = Callable[[Result], None]
 OpenClient = Callable[[], AbstractAsyncContextManager[Client]]
 
-if sys.platform != "win32":
-    import resource
-
-SPARE_FILES = 64
-SPREAD_S = 0.0237
-LONGEST_SPREAD_S = 2.37
+SPREAD_NS = 23_700_000
+LONGEST_SPREAD_NS = 2_370_000_000
 """Odd on purpose: starts that lie a divisor of the gap between packets apart make streams speak at once."""
+
+_GLANCE_NS = 100_000_000
+"""How long an arrival that is far off is waited for before looking whether the run goes on at all."""
+
+_IDLE_S = 1.0
+
+
+async def drive(
+    trials: Iterable[Trial], load: Phase, open_client: OpenClient, sink: Sink, *, reins: Reins
+) -> None:
+    """Send *trials* in order as *load* says; *sink* gets one result for each of them.
+
+    Of a closed phase that lasts for a time, as many of them as it comes to. Every worker has a client of its
+    own, opened by *open_client* (one that shares a transport costs nothing). An error that *sink* raises
+    ends the run.
+    """
+    phase = _Phase(load, sink, reins, reins.now())
+    with plain_errors():
+        if load.is_open:
+            await _open(trials, phase, open_client)
+        else:
+            await _closed(trials, phase, open_client)
 
 
 @dataclass(slots=True)
-class Reins:
-    """What can end a run early, and what it may spend.
+class _Phase:
+    """A phase under way, since *start_ns*."""
 
-    *deep_research* is how many such runs are left, None for any number.
-    *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
-    early, and *said* what for, in a sentence; *interrupted* that the user asked for it, be it after it was
-    ending anyway, and *abandoned* that what follows the trials is not to be waited for either.
-    """
+    load: Phase
+    sink: Sink
+    reins: Reins
+    start_ns: int
+    conversations: dict[str, anyio.Lock] = field(default_factory=dict)
 
-    deep_research: int | None = None
-    fail_fast: bool = False
-    stopped: Skip | None = None
-    said: str = ""
-    interrupted: bool = False
-    abandoned: bool = False
-    _running: list[Running] = field(default_factory=list)
+    def book(self, trial: Trial, why: Skip) -> None:
+        """A result for a trial that is not sent."""
+        running = self._running(trial)
+        running.skip = why
+        self.sink(running.result(None))
 
-    @property
-    def in_flight(self) -> int:
-        """How many trials are under way."""
-        return len(self._running)
-
-    def stop(self, why: Skip) -> None:
-        """Send no further trial; those under way finish. The first reason to stop is the one that stands."""
-        self.stopped = self.stopped or why
-        self.interrupted |= why is Skip.INTERRUPTED
-
-    def heed(self, result: Result) -> None:
-        """Stop where *result* shows that no trial would fare better; with *fail_fast*, at any failure."""
-        failure = result.failure
-        if failure is None or self.stopped is not None:
-            return
-        if (until := refused_until(failure)) is not None:
-            self.said = f"Sigma refuses everything {until} (429: {failure.detail})"
-            self.stop(Skip.RATE_LIMITED)
-        elif refuses_the_key(failure):
-            self.said = f"Sigma does not take the API key any more ({failure.http_status}: {failure.detail})"
-            self.stop(Skip.REFUSED)
-        elif self.fail_fast:
-            self.said = f"the first failure ends the run (--fail-fast): {failure}"
-            self.stop(Skip.FAIL_FAST)
-
-    def cut(self, why: Skip) -> None:
-        """Send no further trial, and end those under way where they stand."""
-        self.stop(why)
-        for running in list(self._running):
-            running.cut(why)
-
-    def refuses(self, trial: Trial) -> Skip | None:
-        """Why *trial* may not be sent, None where it may; a deep-research run is spent by asking."""
-        if self.stopped is None and self.deep_research is not None and trial.deep_research:
-            if trial.deep_research > self.deep_research:
-                return Skip.BUDGET
-            self.deep_research -= trial.deep_research
-        return self.stopped
-
-    @contextmanager
-    def hold(self, running: Running) -> Iterator[None]:
-        """Count *running* among what is in flight, where `cut` can reach it."""
-        self._running.append(running)
-        try:
-            yield
-        finally:
-            self._running.remove(running)
-
-
-def make_room(workers: int) -> None:
-    """Let this process open as many files as *workers* slots may need: a socket each, and one for its stop.
-
-    Raises `UsageError` where the system does not allow it: sockets that cannot be
-    opened would be booked as Sigma's refusals.
-    """
-    if sys.platform == "win32":  # has no such limit
-        return
-    needed = 2 * workers + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-        except (ValueError, OSError):
-            raise UsageError(
-                f"{workers} workers need up to {needed} open files, and this system allows {hard}: "
-                "raise it with ulimit -n, or use fewer --workers"
-            ) from None
-
-
-async def drive_closed(
-    trials: Iterable[Trial], open_client: OpenClient, sink: Sink, *, workers: int, reins: Reins, now: Clock
-) -> None:
-    """Send *trials* in order over *workers* slots; *sink* gets one result for each of them.
-
-    Every slot has a client of its own, opened by *open_client* (one that shares
-    a transport costs nothing). An error that *sink* raises ends the run.
-    """
-    waiting = iter(trials)
-
-    conversations: dict[str, anyio.Lock] = {}
-
-    async def one(trial: Trial, client: Client) -> None:
-        running = Running(trial)
-        running.skip = reins.refuses(trial)
-        if running.skip is not None:
-            sink(running.result(None))
+    async def send(self, trial: Trial, client: Client, free_ns: int | None = None) -> None:
+        """Send *trial*, unless something speaks against it, and hand on what came of it."""
+        refused = self.reins.refuses(trial)
+        if refused is not None:
+            self.book(trial, refused)
             # A long tail of refusals must not hold up the streams that are still being read.
             await anyio.lowlevel.checkpoint()
             return
-        with reins.hold(running):
-            result = await attempt(running, client, now)
-        sink(result)
-        reins.heed(result)
+        going_on = trial.settings[0].chat_session_id
+        if going_on is None:
+            await self._send(trial, client, free_ns)
+        else:  # two sends in one session both "succeed", each without seeing the other (wire 1.6)
+            async with self.conversations.setdefault(going_on, anyio.Lock()):
+                await self._send(trial, client, free_ns)
 
-    async def slot(number: int) -> None:
-        await anyio.sleep(min(number * SPREAD_S, number * LONGEST_SPREAD_S / workers))
+    async def _send(self, trial: Trial, client: Client, free_ns: int | None) -> None:
+        running = self._running(trial)
+        running.free_ns = free_ns
+        with self.reins.hold(running):
+            result = await attempt(running, client, self.reins.now)
+        self.sink(result)
+        self.reins.heed(result)
+
+    def _running(self, trial: Trial) -> Running:
+        since_start = self.reins.now() - self.start_ns if trial.due_ns is None else trial.due_ns
+        return Running(
+            trial,
+            due_ns=None if trial.due_ns is None else self.start_ns + trial.due_ns,
+            window=trial.window or window(self.load, since_start),
+        )
+
+
+async def _closed(trials: Iterable[Trial], phase: _Phase, open_client: OpenClient) -> None:
+    waiting, load, reins = iter(trials), phase.load, phase.reins
+    ends = ends_ns(load)
+
+    async def worker(number: int) -> None:
+        await anyio.sleep(_starts_ns(number, load) / 1e9)
         async with open_client() as client:
             for trial in waiting:
-                going_on = trial.settings[0].chat_session_id
-                if going_on is None:
-                    await one(trial, client)
-                else:  # two sends in one session both "succeed", each without seeing the other (wire 1.6)
-                    async with conversations.setdefault(going_on, anyio.Lock()):
-                        await one(trial, client)
+                if ends is not None:
+                    if reins.stopped is not None or reins.now() - phase.start_ns >= ends:
+                        return
+                    if trial.deep_research and reins.deep_research == 0:
+                        await anyio.sleep(_IDLE_S)  # there is no end of trials: refusing them would spin
+                await phase.send(trial, client)
 
-    with plain_errors():
-        async with anyio.create_task_group() as tasks:
-            for number in range(workers):
-                tasks.start_soon(slot, number)
+    async with anyio.create_task_group() as tasks:
+        for number in range(load.slots):
+            tasks.start_soon(worker, number)
 
 
-async def cut_at(deadline_ns: int, reins: Reins, *, now: Clock) -> None:
-    """Cut the run when *deadline_ns* is reached: the hard stop of `budget.minutes`."""
-    await anyio.sleep(max(0, deadline_ns - now()) / 1e9)
-    reins.cut(Skip.BUDGET)
+def _starts_ns(number: int, load: Phase) -> int:
+    """When a worker starts: over the ramp, or else over a moment."""
+    if load.ramp is not None:
+        return load.ramp * number // load.slots
+    return min(number * SPREAD_NS, number * LONGEST_SPREAD_NS // load.slots)
+
+
+async def _open(trials: Iterable[Trial], phase: _Phase, open_client: OpenClient) -> None:
+    load, reins = phase.load, phase.reins
+    free = anyio.Semaphore(min(load.max_in_flight or room(), room()))
+    free_ns: int | None = None
+
+    async def one(trial: Trial, client: Client, free_ns: int | None) -> None:
+        try:
+            await phase.send(trial, client, free_ns)
+        finally:
+            free.release()
+
+    with Alarm() as alarm:
+        async with open_client() as client, anyio.create_task_group() as tasks:
+            for trial in trials:
+                due_ns = phase.start_ns + (trial.due_ns or 0)
+                while reins.stopped is None and reins.now() < due_ns:
+                    await alarm.until(min(due_ns, reins.now() + _GLANCE_NS))
+                if reins.stopped is not None:
+                    phase.book(trial, reins.stopped)
+                    continue
+                reins.fell_due += 1
+                full = not free.value
+                if full and load.when_full == "drop":
+                    reins.dropped += 1
+                    phase.book(trial, Skip.DROPPED)
+                    await anyio.lowlevel.checkpoint()
+                    continue
+                await free.acquire()
+                if full:  # and those that fell due in the meantime have waited for it, too
+                    free_ns = reins.now()
+                tasks.start_soon(one, trial, client, free_ns if due_ns < (free_ns or 0) else None)
 
 
 @contextmanager

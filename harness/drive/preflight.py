@@ -5,7 +5,7 @@ run or only printed, and printing a plan must not cost what running one does:
 nothing heavy is imported here.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -93,17 +93,17 @@ async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue, Addre
             catalogue = await looked_up(plan, client, account)
     resolutions: dict[int, Settings] = {}
     problems: dict[str, list[str]] = {}
-    for trial in plan.trials:
-        for settings in trial.settings:
+    for asked in plan.asked():
+        for settings in asked.settings:
             if id(settings) not in resolutions:
                 resolutions[id(settings)], wrong = resolve(settings, catalogue, plan.suite.path)
                 warnings += hints(resolutions[id(settings)], catalogue)
                 for problem in wrong:
-                    problems.setdefault(problem, []).append(f"{trial.case.case_id} [{trial.variant}]")
+                    problems.setdefault(problem, []).append(f"{asked.case.case_id} [{asked.variant}]")
     if problems:
         raise UsageError("\n".join(map(_with_places, problems, problems.values())))
     catalogue = replace(catalogue, warnings=tuple(dict.fromkeys((*warnings, *catalogue.warnings))))
-    return with_settings(plan, lambda settings: resolutions[id(settings)]), catalogue, found
+    return plan.with_settings(lambda settings: resolutions[id(settings)]), catalogue, found
 
 
 async def looked_up_again(plan: Plan, address: Address) -> Catalogue:
@@ -156,17 +156,7 @@ async def _told(client: Client) -> str:
 
 def _distinct(plan: Plan) -> list[Settings]:
     """The settings of *plan*, each object once: most trials share theirs."""
-    return list({id(one): one for trial in plan.trials for one in trial.settings}.values())
-
-
-def with_settings(plan: Plan, changed: Callable[[Settings], Settings]) -> Plan:
-    """*plan* with *changed* settings; it may be asked several times for the same."""
-    trials = []
-    for trial in plan.trials:
-        settings = tuple(map(changed, trial.settings))
-        same = all(new is old for new, old in zip(settings, trial.settings, strict=True))
-        trials.append(trial if same else replace(trial, settings=settings))
-    return replace(plan, trials=tuple(trials))
+    return list({id(one): one for asked in plan.asked() for one in asked.settings}.values())
 
 
 def _with_places(problem: str, places: list[str]) -> str:

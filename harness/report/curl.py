@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.plan import Plan, Trial
+from harness.plan import Arm, Plan, Trial
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
@@ -35,7 +35,7 @@ def curl_commands(plan: Plan, address: Address) -> Iterator[str]:
 
     A conversation of one turn is one command. Of a longer one, and of a file, the replies are kept.
     """
-    trials = {(trial.case.case_id, trial.variant): trial for trial in reversed(plan.trials)}
+    trials = {(trial.case.case_id, trial.variant): trial for trial in reversed(list(plan.asked()))}
     chosen = list(trials.values())[::-1]
     files = dict.fromkeys(
         file for trial in chosen for settings in trial.settings for file in _paths(settings, plan)
@@ -49,7 +49,7 @@ def curl_commands(plan: Plan, address: Address) -> Iterator[str]:
         yield from _conversation(trial, plan, address)
 
 
-def _keeps(trial: Trial) -> bool:
+def _keeps(trial: Trial | Arm) -> bool:
     """Whether something is taken out of a reply: of all but a single request to today's endpoint."""
     return len(trial.settings) > 1 or trial.settings[0].endpoint in PATHS
 
@@ -78,7 +78,7 @@ def _marked(name: str) -> str:
     return f"variable-of-the-shell:{name};"
 
 
-def _conversation(trial: Trial, plan: Plan, address: Address) -> Iterator[str]:
+def _conversation(trial: Trial | Arm, plan: Plan, address: Address) -> Iterator[str]:
     turns = list(zip(trial.case.turns, trial.settings, strict=True))
     named = {name for turn, _ in turns for name in (turn.after, turn.regenerate)}
     before: Turn | None = None

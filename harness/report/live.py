@@ -30,11 +30,11 @@ REDRAW_EVERY_S = 0.25
 class Tally:
     """What the display shows, as results come in.
 
-    *in_flight* asks how many trials are under way. Rate and ETA are over trials
-    that were really sent.
+    *total* is None where a phase lasts for a time rather than for a number of trials. *in_flight* asks how many
+    are under way. Rate and ETA are over trials that were really sent.
     """
 
-    total: int
+    total: int | None
     histograms: Histograms
     in_flight: Callable[[], int]
     now: Clock
@@ -43,8 +43,12 @@ class Tally:
     sent: int = 0
     errors: int = 0
 
+    def __post_init__(self) -> None:
+        self.began_ns = self.began_ns or self.now()
+
     def add(self, result: Result) -> None:
-        """Count *result*."""
+        """Count *result*, and its latencies."""
+        self.histograms.add(result)
         self.done += 1
         self.sent += result.skip is None
         self.errors += result.skip is None and result.failure is not None
@@ -61,13 +65,13 @@ class Tally:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at this rate, None before the first result."""
-        return (self.total - self.done) / self.rate if self.rate else None
+        """Seconds to the end at this rate, None before the first result and where no number is planned."""
+        return (self.total - self.done) / self.rate if self.rate and self.total is not None else None
 
     def line(self) -> str:
         """Everything in one line."""
         parts = [
-            f"{self.done}/{self.total} done",
+            f"{self.done} done" if self.total is None else f"{self.done}/{self.total} done",
             f"{self.in_flight()} in flight",
             f"{self.rate:.1f}/s" if self.rate else "–/s",
             f"{self.errors} errors",

@@ -112,6 +112,9 @@ class Client:
         """Delete one upload."""
         return await self._http.delete(f"/user/projects/file/{user_file_id}")
 
-    async def get(self, path: str, *, silence_s: float = SILENCE_S) -> httpx.Response:
-        """The response to a look-up."""
-        return await self._http.get(path, timeout=httpx.Timeout(silence_s, connect=CONNECT_S))
+    async def get(
+        self, path: str, *, silence_s: float = SILENCE_S, extensions: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        """The response to a look-up. *extensions* go to the transport, as those of `send` do."""
+        timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
+        return await self._http.get(path, timeout=timeout, extensions=extensions)

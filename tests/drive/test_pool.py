@@ -1,7 +1,6 @@
 """The pool against a real stand-in: how many at once, and what can end a run early."""
 
-import time
-from functools import partial
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,12 +8,14 @@ import anyio
 import httpx
 import pytest
 
-from harness.drive.pool import Reins, cut_at, drive_closed, plain_errors
+from harness.drive.pool import drive, plain_errors
+from harness.drive.reins import Reins, cut_at
 from harness.drive.transport import transports
 from harness.errors import RunDirectoryError
 from harness.plan import Trial, make_plan
 from harness.result import Result, Skip
 from harness.sigma.client import Address, Client
+from harness.suite.model import Phase
 from harness.suite.read import parse_suite
 from tests.conftest import Standin, serving
 
@@ -38,16 +39,13 @@ prompts: [{{id: p, message: hello}}]
 async def driven(
     target: Standin, planned: tuple[Trial, ...], *, workers: int = 4, reins: Reins | None = None
 ) -> list[Result]:
+    return await under(target, planned, Phase(workers=workers), reins or Reins())
+
+
+async def under(target: Standin, planned: Iterable[Trial], load: Phase, reins: Reins) -> list[Result]:
     results: list[Result] = []
     transport = transports(target.url)
-    await drive_closed(
-        planned,
-        lambda: Client(Address(target.url), transport()),
-        results.append,
-        workers=workers,
-        reins=reins or Reins(),
-        now=time.perf_counter_ns,
-    )
+    await drive(planned, load, lambda: Client(Address(target.url), transport()), results.append, reins=reins)
     return results
 
 
@@ -118,8 +116,7 @@ async def test_the_budget_of_minutes_cuts_what_is_under_way(sigma: Standin) -> N
     results: list[Result] = []
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
-            now = time.perf_counter_ns
-            tasks.start_soon(partial(cut_at, now() + 300_000_000, reins, now=now))
+            tasks.start_soon(cut_at, reins.now() + 300_000_000, reins)
             results = await driven(sigma, planned, workers=2, reins=reins)
     assert {one.skip for one in results} == {Skip.BUDGET}
     begun = [one for one in results if one.exchanges]
@@ -138,13 +135,12 @@ async def test_an_error_in_keeping_a_result_ends_the_run_as_itself(sigma: Standi
 
     transport = transports(sigma.url)
     with pytest.raises(RunDirectoryError, match="No space left"):
-        await drive_closed(
+        await drive(
             trials(4, "sim:tokens=2"),
+            Phase(workers=2),
             lambda: Client(Address(sigma.url), transport()),
             full,
-            workers=2,
             reins=Reins(),
-            now=time.perf_counter_ns,
         )
 
 

@@ -1,16 +1,17 @@
 """Long and wide: many streams at once, for long enough that a leak shows."""
 
 import resource
-import time
 from pathlib import Path
 
 import pytest
 
-from harness.drive.pool import Reins, drive_closed
+from harness.drive.pool import drive
+from harness.drive.reins import Reins
 from harness.drive.transport import transports
 from harness.plan import make_plan
 from harness.result import Result
 from harness.sigma.client import Address, Client
+from harness.suite.model import Phase
 from harness.suite.read import parse_suite
 from tests.conftest import Standin
 
@@ -41,20 +42,19 @@ prompts: [{id: hello, message: hello}]
         fault = None if result.failure is None else str(result.failure.fault)
         faults[fault] = faults.get(fault, 0) + 1
 
-    async def drive(count_of: int) -> None:
-        await drive_closed(
+    async def go(count_of: int) -> None:
+        await drive(
             planned[:count_of],
+            Phase(workers=100),
             lambda: Client(Address(sigma.url), transport()),
             count,
-            workers=100,
             reins=Reins(),
-            now=time.perf_counter_ns,
         )
 
-    await drive(300)
+    await go(300)
     files, memory_kib = open_files(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     faults.clear()
-    await drive(len(planned))
+    await go(len(planned))
     assert faults == {None: 1500, "disconnected": 1500}
     assert open_files() <= files
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kib < 64 * 1024

@@ -204,7 +204,7 @@ prompts:
                 "4:54 load.b.cool_down: this is for a phase that lasts for a time",
                 "5:7 load.c.stages: stages have rates of their own",
                 "5:50 load.c.for: each of the stages says how long it lasts",
-                "5:59 load.c.mix: one variant at least needs a share",
+                "5:68 load.c.mix: one variant at least needs a share",
                 "6:13 load.d.rate: 2: a rate needs a unit",
                 "6:22 load.d.ramp: 5: a duration needs a unit",
                 "6:33 load.d.stages: at least 1 is wanted",
