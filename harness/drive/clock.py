@@ -32,12 +32,13 @@ class KernelClock:
     `stamped` says whether this machine gives stamps at all; `steps` counts how often the wall
     clock was set, and `clamped` the stamps that lay after the moment we read them (each a sign
     of a step); a run with either is to say so. Close it when the last stamped socket is closed.
+    With *enabled* False it behaves as on a machine that has no stamps.
     """
 
     __slots__ = ("_due", "_offset", "_width", "_witness", "clamped", "steps")
 
-    def __init__(self) -> None:
-        self._witness = _witness()
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._witness = _witness() if enabled else None
         self.steps = 0
         self.clamped = 0
         self._offset, self._width = _difference()

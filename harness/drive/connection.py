@@ -3,7 +3,8 @@
 The loop calls `Connection.on_readable`, which reads once, takes the kernel's stamp and feeds
 httptools, which puts the bytes on the request's `Tape`. No task switch, no decoding and no
 logging lie between the socket and the tape; the task that waits for the reply is woken at its
-head and at its end.
+head and at its end. TLS lies between the two as another kind of socket (`harness.drive.tls`),
+so that the plain path knows nothing of it.
 
 Why not `asyncio.Protocol`, which is some µs cheaper: its transports call `recv`, which drops the kernel's
 stamp. This is the one module that speaks to the event loop by name: `add_reader` has no
@@ -15,18 +16,19 @@ import contextlib
 import math
 import os
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import httptools
 import httpx
 
 from harness.drive.clock import ANCILLARY, KernelClock
+from harness.drive.proxy import Proxy, tunnel
 from harness.drive.tape import Tape
-
-Origin = tuple[str, int]
-"""Host and port."""
+from harness.drive.tls import Channel, Secure, TlsError, advice
 
 _READ_SIZE = 65_536
 _HOLD = 1_048_576  # so many bytes may wait for their reader before we stop taking more
@@ -36,28 +38,119 @@ class NotHttpError(httpx.RemoteProtocolError):
     """What came is not HTTP/1.1; the bare `RemoteProtocolError` says that the server closed too early."""
 
 
+class Route(NamedTuple):
+    """How to get to a server: with a *context* over TLS, with a *proxy* through that."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext | None = None
+    proxy: Proxy | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host} port {self.port}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as HTTP writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 async def connect(
-    origin: Origin,
+    route: Route,
     *,
     clock: KernelClock,
     within: float | None,
     forget: Callable[["Connection"], None],
+    tape: Tape | None = None,
 ) -> "Connection":
-    """A new connection to *origin*, at most *within* seconds later; *forget* is told when it closes.
+    """A new connection by *route*, at most *within* seconds later; *forget* is told when it closes.
 
-    Every address of the name is tried in turn, as the resolver orders them. Raises `httpx.ConnectError`,
-    `httpx.ConnectTimeout`, and RuntimeError where the event loop is not asyncio's.
+    Every address of the name is tried in turn, as the resolver orders them. *tape* gets the marks of the way.
+    Raises `httpx.ConnectError`, `httpx.ConnectTimeout`, `httpx.ProxyError`, and RuntimeError where the event
+    loop is not asyncio's.
     """
     loop = _running_loop()
-    host, port = origin
+    tape = Tape() if tape is None else tape
     try:
         async with asyncio.timeout(within):
-            sock = await _first_to_answer(loop, host, port, clock)
+            channel = await _channel(loop, route, clock, tape)
     except TimeoutError:
-        raise httpx.ConnectTimeout(f"no connection to {host} port {port} in the time allowed") from None
+        raise httpx.ConnectTimeout(
+            f"no connection to {route} in the time allowed: {_reached(route, tape)}"
+        ) from None
     except OSError as exc:
-        raise httpx.ConnectError(f"no connection to {host} port {port}: {exc}") from exc
-    return Connection(loop, sock, clock=clock, origin=origin, forget=forget)
+        to = route if route.proxy is None else f"{route.proxy}, on the way to {route}"
+        raise httpx.ConnectError(f"no connection to {to}: {exc}") from exc
+    return Connection(loop, channel, clock=clock, route=route, forget=forget)
+
+
+def _reached(route: Route, tape: Tape) -> str:
+    """How far we had come when the time was up."""
+    if tape.tcp_ns is not None:
+        return "the TLS handshake went on"
+    waited = "the server" if route.proxy is None else route.proxy
+    return f"{waited} did not answer" if tape.resolved_ns is not None else "its name was being looked up"
+
+
+async def _channel(loop: asyncio.AbstractEventLoop, route: Route, clock: KernelClock, tape: Tape) -> Channel:
+    """The way to the server, from end to end."""
+    proxy, early = route.proxy, b""
+    with contextlib.ExitStack() as undo:
+        channel: Channel = undo.enter_context(await _first_to_answer(loop, proxy or route, clock, tape))
+        if proxy is not None and proxy.context is not None:
+            channel = await _secured(loop, Secure(channel, proxy.context, proxy.host), str(proxy))
+        if proxy is not None and route.context is not None:
+            talk = _Talk(loop, channel)
+            early = await tunnel(proxy, route.authority, tell=talk.tell, hear=talk.hear)
+        tape.tcp_ns = time.perf_counter_ns()
+        if route.context is not None:
+            channel = await _secured(loop, Secure(channel, route.context, route.host, early), str(route))
+        undo.pop_all()
+        return channel
+
+
+async def _secured(loop: asyncio.AbstractEventLoop, secure: Secure, where: str) -> Secure:
+    talk = _Talk(loop, secure.beneath)
+    try:
+        await secure.shake_hands(talk.tell, talk.hear)
+    except ssl.SSLError as exc:
+        raise httpx.ConnectError(f"no TLS with {where}: {advice(exc)}") from exc
+    except TlsError as exc:
+        raise httpx.ConnectError(f"no TLS with {where}: {exc}") from exc
+    return secure
+
+
+class _Talk:
+    """Saying and hearing in turn, before there is a connection: with the proxy, and in the handshake."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, channel: Channel) -> None:
+        self._loop = loop
+        self._channel = channel
+
+    async def tell(self, words: bytes) -> None:
+        """Put *words* on the wire."""
+        unsent = memoryview(words)
+        while unsent:
+            try:
+                unsent = unsent[self._channel.send(unsent) :]
+            except BlockingIOError:
+                await self._ready(self._loop.add_writer, self._loop.remove_writer)
+
+    async def hear(self) -> bytes:
+        """The next bytes of the other side; none when it has hung up."""
+        while True:
+            try:
+                return self._channel.recvmsg(_READ_SIZE, 0)[0]
+            except BlockingIOError:
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+
+    async def _ready(self, add: Callable[..., object], remove: Callable[[int], object]) -> None:
+        ready = self._loop.create_future()
+        add(self._channel.fileno(), _set, ready)
+        try:
+            await ready
+        finally:
+            remove(self._channel.fileno())
 
 
 class Connection:
@@ -71,32 +164,33 @@ class Connection:
 
     __slots__ = (
         "_arrived", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop", "_open_ended",
-        "_parser", "_paused", "_pieces", "_receive", "_received", "_seen", "_silence", "_sock", "_stamped",
-        "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers", "http_version",
-        "keep_alive", "origin", "status",
+        "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen", "_silence", "_sock",
+        "_stamped", "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers",
+        "http_version", "keep_alive", "route", "status",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
+        sock: Channel,
         *,
         clock: KernelClock,
-        origin: Origin,
+        route: Route,
         forget: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
         self._sock = sock
+        self._secure = sock if isinstance(sock, Secure) else None
         self._receive = sock.recvmsg
         self._clock = clock
         self._forget = forget
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.origin = origin
+        self.route = route
         self.closed = False
         self.expect(None, bodiless=False)
         self.done = True
-        loop.add_reader(sock.fileno(), self.on_readable)
+        self._listen()
 
     def expect(self, tape: Tape | None, *, bodiless: bool) -> None:
         """Get ready for one response; *bodiless* if it has no body whatever its head says (HEAD)."""
@@ -164,7 +258,7 @@ class Connection:
         self._held -= len(piece)
         if self._paused and self._held < _HOLD // 2 and not self.closed:
             self._paused = False
-            self._loop.add_reader(self._sock.fileno(), self.on_readable)
+            self._listen()
         return piece
 
     async def end(self) -> None:
@@ -193,6 +287,17 @@ class Connection:
         del self._parser  # it refers to us
         self._forget(self)
 
+    def look(self) -> None:
+        """See what has come that the loop has not told us of yet: a close, say."""
+        if self._secure is None:
+            self.on_readable()
+        else:
+            self.on_secure_readable()
+
+    def _listen(self) -> None:
+        plain = self._secure is None
+        self._loop.add_reader(self._sock.fileno(), self.on_readable if plain else self.on_secure_readable)
+
     def on_readable(self) -> None:
         """Read once, stamp, and pass on: the path every byte takes.
 
@@ -201,9 +306,21 @@ class Connection:
         reset behind them would be taken for silence.
         """
         if self._read() and (number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
-            broken = OSError(number, os.strerror(number))
-            while self._read(broken):
-                pass
+            self._read_up_to(OSError(number, os.strerror(number)))
+
+    def on_secure_readable(self) -> None:
+        """The same over TLS, where a good-bye may lie behind the bytes of a read, and a reset behind none."""
+        self._read()
+        if self.closed:
+            return
+        if self._secure is not None and self._secure.over:
+            self._read()
+        elif number := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._read_up_to(OSError(number, os.strerror(number)))
+
+    def _read_up_to(self, broken: OSError) -> None:
+        while self._read(broken):
+            pass
 
     def _read(self, broken: OSError | None = None) -> bool:
         """One read; whether it brought bytes. *broken* is known to lie behind the last of them."""
@@ -214,7 +331,7 @@ class Connection:
             if broken is None:
                 return False
         except OSError as exc:
-            self._lost(exc)
+            self._lost(broken or exc)
             return False
         if not data or self.done:  # bytes that nobody asked for are no better than a close
             self._lost(broken)
@@ -352,8 +469,13 @@ class Connection:
             self._waiter = None
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _set(self._waiter)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
@@ -366,11 +488,13 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _first_to_answer(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, clock: KernelClock
+    loop: asyncio.AbstractEventLoop, there: Route | Proxy, clock: KernelClock, tape: Tape
 ) -> socket.socket:
-    """A connected socket: every address of *host* is tried in turn, as the resolver orders them."""
+    """A connected socket: every address of the host is tried in turn, as the resolver orders them."""
     failures: list[OSError] = []
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    addresses = await loop.getaddrinfo(there.host, there.port, type=socket.SOCK_STREAM)
+    tape.resolved_ns = time.perf_counter_ns()
+    for family, kind, protocol, _, address in addresses:
         with contextlib.ExitStack() as undo:
             try:
                 sock = undo.enter_context(socket.socket(family, kind, protocol))

@@ -22,12 +22,15 @@ class Tape:
     several packets, or part of one. All times are nanoseconds of `time.perf_counter_ns`.
 
     - `arrived[i]`: when the last segment of the piece reached this machine, so its earlier
-      packets came no later than that. `seen[i]`: when our reader got round to it; never before
-      `arrived[i]`, and the difference is our own delay, not Sigma's.
+      packets (over TLS: records) came no later than that. `seen[i]`: when our reader got round to it
+      (over TLS: had decrypted it); never before `arrived[i]`, and the difference is our own delay, not
+      Sigma's.
     - `stamps`: "kernel" if every `arrived` (and `headers_ns`) was taken by the kernel; "user" if
       any was taken by us, and is then equal to `seen`.
     - `began_ns`: the transport took up the request.
-    - `connected_ns`: the connection stood, TLS included; None when a kept one was used again.
+    - `resolved_ns`, `tcp_ns`, `connected_ns`: the name was looked up; TCP reached the server (by way of a
+      proxy: the proxy's name, and the tunnel through it); the connection stood, TLS included. All None when
+      a kept connection was used again. The pool has no limit, so nobody waits for it, and it has no mark.
     - `sent_ns`: just before the system call that took the last byte of the request. Before and not
       after, since on loopback the server is already at work when the call returns. None
       when the request never went out whole.
@@ -37,8 +40,8 @@ class Tape:
     """
 
     __slots__ = (
-        "arrived", "began_ns", "body", "connected_ns", "ended_ns", "ends",
-        "headers_ns", "resent", "seen", "sent_ns", "stamps",
+        "arrived", "began_ns", "body", "connected_ns", "ended_ns", "ends", "headers_ns",
+        "resent", "resolved_ns", "seen", "sent_ns", "stamps", "tcp_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,6 +51,8 @@ class Tape:
         self.seen: list[int] = []
         self.stamps: Stamps = "user"
         self.began_ns: int | None = None
+        self.resolved_ns: int | None = None
+        self.tcp_ns: int | None = None
         self.connected_ns: int | None = None
         self.sent_ns: int | None = None
         self.headers_ns: int | None = None

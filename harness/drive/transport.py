@@ -1,77 +1,170 @@
 """The way to Sigma and back: an httpx transport that says when each byte came.
 
 This half is what httpx sees: requests in, responses out, connections kept in between. The reading
-itself is `harness.drive.connection`.
+itself is `harness.drive.connection`; TLS and proxies are `harness.drive.tls` and `harness.drive.proxy`.
 
 Why not stock httpx: its pool is quadratic in the number of open streams and its stream layers
 take 200 to 1,000 µs of CPU a packet, and a load tester that is slower than what it measures
 reports itself (perf.md 0.1). All that people know stays httpx: clients, requests, headers,
-auth, hooks, exceptions. TLS goes through stock httpx for now (`harness.drive.stock`). There is no
-proxy, no HTTP/2 and no `Expect: 100-continue`.
+auth, hooks, exceptions, and what the environment says of proxies and certificates. There is no HTTP/2, no
+SOCKS and no `Expect: 100-continue`.
 """
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from os import environ
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
+from urllib.request import getproxies
 
 import httpx
+from pydantic import SecretStr
 
+from harness.drive import tls
 from harness.drive.clock import KernelClock
-from harness.drive.connection import Connection, Origin, connect
-from harness.drive.stock import StockTransport
+from harness.drive.connection import Connection, Route, connect
+from harness.drive.proxy import from_environment, proxy_at
 from harness.drive.tape import Tape
 from harness.errors import UsageError
+from harness.suite.model import Suite, Target
+
+STAMPS_VARIABLE = "HARNESS_STAMPS"
+"""`user` takes all stamps ourselves, as on a machine whose kernel gives none."""
 
 _Limits = Mapping[str, float | None]
 
 
 def transports(base_url: httpx.URL | str) -> Callable[[], httpx.AsyncBaseTransport]:
-    """What to call for the transport of each worker's client.
+    """What to call for the transport of each worker's client: always the same, made for *base_url*.
 
-    For http it is always the same `StampedTransport`: share it, and enter each client with `async
-    with`. For https it is a stock transport each time, so that no worker pays for
-    the connections of the others; they share one SSL context, which takes long to make.
-    Raises `UsageError` for any other scheme.
+    Enter each client with `async with`. Certificates and proxies are as the environment says. Raises
+    `UsageError` where *base_url* is neither http nor https, and where the environment cannot be followed.
     """
+    return _sharing(StampedTransport(kernel_stamps=_kernel_stamps()), base_url)
+
+
+def transport_of(suite: Suite, base_url: httpx.URL | str) -> Callable[[], httpx.AsyncBaseTransport]:
+    """The same with the certificates and the proxy of *suite*, if *base_url* is on its own server.
+
+    Another server (`--target`) gets neither, as it does not get the key. Raises `UsageError` where a file
+    is missing or is no certificate.
+    """
+    target = _own(suite, base_url)
+    if target is None:
+        return transports(base_url)
+    transport = StampedTransport(
+        verify=_file(suite, target, "ca_file") or target.verify_tls,
+        cert=_certificate(suite, target),
+        proxy=target.proxy.get_secret_value() if isinstance(target.proxy, SecretStr) else target.proxy,
+        kernel_stamps=_kernel_stamps(),
+    )
+    return _sharing(transport, base_url)
+
+
+def doubts(suite: Suite, base_url: httpx.URL | str) -> list[str]:
+    """What a run over this connection has to say of itself."""
+    target = _own(suite, base_url)
+    if target is None or target.verify_tls or httpx.URL(base_url).scheme != "https":
+        return []
+    return ["verify_tls is false: whoever answers is taken for the server, and gets the API key"]
+
+
+def _own(suite: Suite, base_url: httpx.URL | str) -> Target | None:
+    """The target of *suite*, if *base_url* is on the server it names."""
+    written = suite.target.base_url
+    if written is None:
+        return None
+    ours, asked = httpx.URL(written), httpx.URL(base_url)
+    same = (ours.scheme, ours.host, ours.port) == (asked.scheme, asked.host, asked.port)
+    return suite.target if same else None
+
+
+def _file(suite: Suite, target: Target, key: Literal["ca_file", "client_cert", "client_key"]) -> Path | None:
+    """The file of a key, relative to the suite."""
+    written = getattr(target, key)
+    if written is None:
+        return None
+    path: Path = suite.path.parent / written
+    if not path.exists():
+        raise UsageError(f"target.{key}: {path}: there is no such file")
+    return path
+
+
+def _certificate(suite: Suite, target: Target) -> tls.Cert | None:
+    certificate, key = _file(suite, target, "client_cert"), _file(suite, target, "client_key")
+    if certificate is None and key is not None:
+        raise UsageError("target.client_key is the key of a certificate: name that in target.client_cert")
+    return (certificate, key) if certificate is not None and key is not None else certificate
+
+
+def _kernel_stamps() -> bool:
+    match environ.get(STAMPS_VARIABLE, ""):
+        case "" | "kernel":
+            return True
+        case "user":
+            return False
+        case other:
+            raise UsageError(f"{STAMPS_VARIABLE}={other}: kernel or user")
+
+
+def _sharing(transport: "StampedTransport", base_url: httpx.URL | str) -> Callable[[], "StampedTransport"]:
     url = httpx.URL(base_url)
-    match url.scheme:
-        case "http":
-            shared = StampedTransport()
-            return lambda: shared
-        case "https":
-            context = httpx.create_ssl_context()
-            return lambda: StockTransport(context)
-        case _:
-            raise UsageError(
-                f"target {str(base_url)!r}: no such scheme; use http:// or https://, as in http://127.0.0.1:8080"
-            )
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(
+            f"target {str(base_url)!r}: no such scheme; use http:// or https://, as in http://127.0.0.1:8080"
+        )
+    transport.route(url)  # files are read and keys made now, and not within the first request
+    return lambda: transport
 
 
 class StampedTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 over plain TCP for `httpx.AsyncClient`, with the time at which each byte came.
+    """HTTP/1.1 for `httpx.AsyncClient`, plain or over TLS, with the time at which each byte came.
+
+    *verify*, *cert*, *proxy* and *trust_env* are those of httpx: a file or folder of CAs, or False; a file
+    with certificate and key, or the two; the proxy for everything (False for none, whatever the
+    environment says); whether the environment is asked (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+    NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR). Through a proxy https is tunnelled (CONNECT), and http is
+    asked of the proxy itself, whose refusals are then responses like any other. With *kernel_stamps*
+    False all stamps are our own.
 
     With a `Tape` in `request.extensions["tape"]`, the client's `send(request, stream=True)` returns at the
     response head, and iterating over `response.aiter_raw()` waits until the body is on the tape; it
     yields nothing. The tape holds raw bytes, so ask for `accept-encoding: identity`. Without a tape
     this is an ordinary streaming transport.
 
-    The bodies of requests are read into memory before anything is sent. Kept connections have no
-    limit in number and are used last in, first out. When a kept connection proves dead before one
-    byte of the answer came, the request is sent once more on a new one, POST too: servers close
-    idle connections (Sigma after 5 s), and a close that crosses our request on the wire is not an
-    answer. It is safe enough because we look for such a close before we send; what is left is a
-    server that read the whole request and died without a word, and it can at most ask its model twice.
-    The tape says when that happened (`resent`).
+    The bodies of requests are read into memory before anything is sent. Connections have no
+    limit in number, so no request waits for one, and are used last in, first out. When a kept
+    connection proves dead before one byte of the answer came, the request is sent once more on a new
+    one, POST too: servers close idle connections (Sigma after 5 s), and a close that crosses our request
+    on the wire is not an answer. It is safe enough because we look for such a close before we send; what is
+    left is a server that read the whole request and died without a word, and it can at most ask its model
+    twice. The tape says when that happened (`resent`).
 
     Timeouts are those of httpx, except that `pool` has no meaning here, and `read` is the longest silence.
     Several clients may share one transport: it closes when the last of them is left, or by `aclose`.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        verify: tls.Verify = True,
+        cert: tls.Cert | None = None,
+        proxy: str | Literal[False] | None = None,
+        trust_env: bool = True,
+        kernel_stamps: bool = True,
+    ) -> None:
         self.clock: KernelClock | None = None
+        self._verify = verify
+        self._cert = cert
+        self._proxy = proxy
+        self._trust_env = trust_env
+        self._kernel_stamps = kernel_stamps
+        self._context: ssl.SSLContext | None = None
+        self._routes: dict[tuple[str, bytes, int | None], Route] = {}
         self._connections: set[Connection] = set()
-        self._idle: dict[Origin, dict[Connection, None]] = {}
+        self._idle: dict[Route, dict[Connection, None]] = {}
         self._users = 0
 
     async def __aenter__(self) -> Self:
@@ -102,15 +195,16 @@ class StampedTransport(httpx.AsyncBaseTransport):
 
         Raises the exceptions of httpx, as does the body: `ConnectError`, `ConnectTimeout`, `WriteError`,
         `WriteTimeout`, `ReadError`, `ReadTimeout`, `RemoteProtocolError`, `LocalProtocolError`,
-        `UnsupportedProtocol`. What came before a break is on the tape.
+        `ProxyError`, `UnsupportedProtocol`. What came before a break is on the tape. The first request to a
+        server may raise `UsageError`: a certificate or a proxy cannot be used.
         """
         tape: Tape | None = request.extensions.get("tape")
         self._warm_up()
+        route = self.route(request.url)
         if tape is not None:
             tape.began_ns = time.perf_counter_ns()
-        origin = _origin(request.url)
-        outgoing = await _on_the_wire(request)
-        kept = self._kept(origin)
+        outgoing = await _on_the_wire(request, route)
+        kept = self._kept(route)
         if kept is not None:
             try:
                 return await self._exchange(kept, request, outgoing)
@@ -119,8 +213,38 @@ class StampedTransport(httpx.AsyncBaseTransport):
                     raise
             if tape is not None:
                 tape.resent = True
-        fresh = await self._connect(origin, request)
+        fresh = await self._connect(route, request)
         return await self._exchange(fresh, request, outgoing)
+
+    def route(self, url: httpx.URL) -> Route:
+        """How requests to *url* go, found out once for each server.
+
+        Raises `UsageError` where a certificate or a proxy cannot be used, and `httpx.UnsupportedProtocol`.
+        """
+        key = (url.scheme, url.raw_host, url.port)
+        if key not in self._routes:
+            if url.scheme not in {"http", "https"}:
+                raise httpx.UnsupportedProtocol(f"StampedTransport speaks http and https, not {url.scheme!r}")
+            secure = url.scheme == "https"
+            at = self._proxy
+            if at is None and self._trust_env:
+                at = from_environment(url, getproxies())
+            self._routes[key] = Route(
+                url.raw_host.decode("ascii"),
+                url.port or (443 if secure else 80),
+                self._trusted() if secure else None,
+                proxy_at(at, self._trusted_of_proxy) if at else None,
+            )
+        return self._routes[key]
+
+    def _trusted(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = tls.context_of(self._verify, self._cert, trust_env=self._trust_env)
+        return self._context
+
+    def _trusted_of_proxy(self) -> ssl.SSLContext:
+        """For a proxy that is spoken to over TLS: *verify* and *cert* are for servers, and it is none."""
+        return tls.context_of(verify=True, cert=None, trust_env=self._trust_env)
 
     async def _exchange(
         self, connection: Connection, request: httpx.Request, outgoing: bytes
@@ -141,31 +265,31 @@ class StampedTransport(httpx.AsyncBaseTransport):
             extensions={"http_version": connection.http_version},
         )
 
-    def _kept(self, origin: Origin) -> Connection | None:
-        idle = self._idle.get(origin)
+    def _kept(self, route: Route) -> Connection | None:
+        idle = self._idle.get(route)
         while idle:
             connection, _ = idle.popitem()
-            connection.on_readable()  # a close that has come but that the loop has not told us of yet
+            connection.look()  # a close that has come but that the loop has not told us of yet
             if not connection.closed:
                 return connection
         return None
 
     def _give_back(self, connection: Connection) -> None:
         if connection.reusable:
-            self._idle.setdefault(connection.origin, {})[connection] = None
+            self._idle.setdefault(connection.route, {})[connection] = None
         else:
             connection.close()
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        self._idle.get(connection.origin, {}).pop(connection, None)
+        self._idle.get(connection.route, {}).pop(connection, None)
 
-    async def _connect(self, origin: Origin, request: httpx.Request) -> Connection:
+    async def _connect(self, route: Route, request: httpx.Request) -> Connection:
         tape: Tape | None = request.extensions.get("tape")
         limits: _Limits = request.extensions.get("timeout", {})
         try:
             connection = await connect(
-                origin, clock=self._warm_up(), within=limits.get("connect"), forget=self._forget
+                route, clock=self._warm_up(), within=limits.get("connect"), forget=self._forget, tape=tape
             )
         except BaseException:
             if tape is not None:
@@ -179,7 +303,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
     def _warm_up(self) -> KernelClock:
         """The clock. It takes some milliseconds to make, so it is made on entering, not in a request."""
         if self.clock is None:
-            self.clock = KernelClock()
+            self.clock = KernelClock(enabled=self._kernel_stamps)
         return self.clock
 
 
@@ -210,20 +334,17 @@ class _Body(httpx.AsyncByteStream):
             self._give_back(self._connection)
 
 
-def _origin(url: httpx.URL) -> Origin:
-    if url.scheme != "http":
-        raise httpx.UnsupportedProtocol(
-            f"StampedTransport speaks plain http only, not {url.scheme!r}; transports() gives one for https"
-        )
-    return url.raw_host.decode("ascii"), url.port or 80
-
-
-async def _on_the_wire(request: httpx.Request) -> bytes:
+async def _on_the_wire(request: httpx.Request, route: Route) -> bytes:
     body = await request.aread()
     if "transfer-encoding" in request.headers:
         body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%b: %b" % field for field in request.headers.raw]
+    path, fields = request.url.raw_path, list(request.headers.raw)
+    if route.proxy is not None and route.context is None:
+        path = b"http://%b%b" % (request.url.netloc, path)
+        if route.proxy.authorization is not None:
+            fields.append((b"Proxy-Authorization", route.proxy.authorization))
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), path)]
+    lines += [b"%b: %b" % field for field in fields]
     head = b"\r\n".join(lines)
     if not head.count(b"\r") == head.count(b"\n") == len(lines) - 1:
         raise httpx.LocalProtocolError(

@@ -33,6 +33,7 @@ from harness.suite.values import (
     Moment,
     Number,
     Origin,
+    ProxyAddress,
     Rate,
     RetryReason,
     Secret,
@@ -302,7 +303,10 @@ class Target(Written):
     """The Sigma under test: the stand-in, or a server at *base_url*.
 
     *allow_anonymous*: a key that the server takes for nobody's is an error unless this is set. *audit* is the
-    share of trials whose session is looked at afterwards, to see which model answered.
+    share of trials whose session is looked at afterwards, to see which model answered. *ca_file* has the CAs
+    that may vouch for the server, in place of the usual ones; *client_cert* and *client_key* (which may be
+    in the same file) say who we are. These paths are relative to the suite. *proxy* goes before what the
+    environment says; false is none. All of this is for *base_url* only.
     """
 
     standin: Standin | None = None
@@ -313,6 +317,11 @@ class Target(Written):
     project_id: Id | None = None
     endpoint: Endpoint | None = None
     allow_anonymous: Flag = False
+    ca_file: Text | None = None
+    client_cert: Text | None = None
+    client_key: Text | None = None
+    verify_tls: Flag = True
+    proxy: ProxyAddress | None = None
     audit: Share = 1.0
     cleanup: Cleanup = Cleanup()
 

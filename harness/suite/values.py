@@ -76,6 +76,24 @@ def _secret(value: object) -> object:
     return value
 
 
+def _proxy(value: object) -> object:
+    if value is False or (isinstance(value, Filled) and value.value is False):
+        return False
+    if not isinstance(value, str):
+        raise ValueError("a proxy is http://host:port, or false for none")  # noqa: TRY004 - a value
+    if "@" in value and (not isinstance(value, Filled) or value.default_used):
+        raise HiddenValueError("a proxy's password comes only from the environment: write ${SIGMA_PROXY}")
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_right = False
+    if not port_is_right or parts.scheme not in {"http", "https"} or not parts.hostname:
+        socks = " (SOCKS is not supported)" if value.startswith("socks") else ""
+        raise HiddenValueError(f"the address of a proxy is wanted: http://proxy.example.com:3128{socks}")
+    return value
+
+
 def _file_name(value: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", value):
         raise ValueError("results are kept under this name: letters, digits, _ - and . only")
@@ -158,6 +176,7 @@ AtLeastOne = Annotated[Whole, Field(ge=1)]
 Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
 Address = Annotated[str, AfterValidator(address)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+ProxyAddress = Annotated[SecretStr | Literal[False], BeforeValidator(_proxy)]
 Moment = Annotated[str, AfterValidator(_zoned)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 CellName = Annotated[str, AfterValidator(_cell_name)]

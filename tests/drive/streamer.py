@@ -6,11 +6,13 @@
     ["fill", n]           n bytes
     ["pause", seconds]
     ["wait"]              until the client has closed, reading nothing
-    ["close"] ["reset"]   end the connection, politely or not
+    ["close"] ["reset"]   end the connection, politely (over TLS: with a close_notify) or not
+    ["cut"]               close the socket, without TLS's good-bye
 
 `?unread` answers without reading the body; `?drop=close` or `reset` does that to any request but the
 first of its connection, without a word. `/ledger?label=` tells what came; `/settled?label=` does the same,
-once all connections of that label are closed on our side. With `--tls FILE` it speaks TLS. Prints its port.
+once all connections of that label are closed on our side. With `--tls FILE` it speaks TLS, with
+`--client-ca FILE` only to clients that this CA vouches for. Prints its port.
 """
 
 import argparse
@@ -91,8 +93,12 @@ def read_body(sock: socket.socket, head: bytes, begun: bytes) -> bytes:
 
 
 def end(sock: socket.socket, how: str) -> None:
-    if how == "reset":
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    match how:
+        case "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        case "close" if isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(0)  # a good-bye of theirs is not waited for
+            sock.unwrap()
     raise GoneError
 
 
@@ -110,7 +116,7 @@ def play(sock: socket.socket, script: list[list[Any]], connection: int) -> None:
                 gone.register(sock, select.POLLRDHUP)
                 gone.poll()
                 raise GoneError
-            case ["close" | "reset" as how]:
+            case ["close" | "reset" | "cut" as how]:
                 end(sock, how)
             case _:
                 raise SystemExit(f"streamer: no such step: {step}")
@@ -148,10 +154,14 @@ def converse(sock: socket.socket, ledger: Ledger, connection: int, tls: ssl.SSLC
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--tls")
-    certificate = options.parse_args().tls
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+    options.add_argument("--client-ca")
+    said = options.parse_args()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if said.tls else None
     if tls is not None:
-        tls.load_cert_chain(certificate)
+        tls.load_cert_chain(said.tls)
+        if said.client_ca:
+            tls.load_verify_locations(said.client_ca)
+            tls.verify_mode = ssl.CERT_REQUIRED
     ledger = Ledger()
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         print(listener.getsockname()[1], flush=True)

@@ -1,42 +1,44 @@
-"""The stamped transport against a real server process, one requirement a test."""
+"""The stamped transport against a real server process, plain and over TLS, one requirement a test."""
 
-import json
-import os
 import socket
-import stat
+import ssl
 import struct
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.drive.clock import KernelClock
-from harness.drive.connection import connect
+from harness.drive.connection import Route, connect
 from harness.drive.tape import Tape
+from harness.drive.tls import Secure
 from harness.drive.transport import StampedTransport, transports
 from harness.errors import UsageError
+from tests.drive.streaming import (
+    CHUNKED,
+    HELLO,
+    OK,
+    TO_THE_END,
+    WHO,
+    Certificates,
+    Step,
+    Streamer,
+    descriptors,
+    send,
+    streaming,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
-
-OK = "HTTP/1.1 200 OK\r\n"
-HELLO = OK + "Content-Length: 5\r\n\r\nhello"
-CHUNKED = OK + "Transfer-Encoding: chunked\r\n\r\n"
-WHO = OK + "Content-Length: 8\r\n\r\n@CONNECTION@"
-TO_THE_END = OK + "\r\n"
-
-Step = Sequence[Any]
 
 
 @pytest.fixture(
@@ -49,55 +51,28 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@dataclass(frozen=True)
-class Streamer:
-    """The server, as one test sees it."""
-
-    base: str
-    label: str
-
-    def __call__(self, *steps: Step, **how: str) -> httpx.URL:
-        return httpx.URL(self.base, params={"script": json.dumps(steps), "label": self.label, **how})
-
-    def requests(self) -> list[dict[str, Any]]:
-        """What the server got from this test. Blocks the event loop, which here is sometimes the point."""
-        return self._ask("ledger")["requests"]  # type: ignore[no-any-return]
-
-    def settled(self) -> list[dict[str, Any]]:
-        """The same, once the server has closed all connections of this test."""
-        told = self._ask("settled")
-        assert told["open"] == 0, "the client has left a connection open"
-        return told["requests"]  # type: ignore[no-any-return]
-
-    def _ask(self, what: str) -> Any:
-        return httpx.get(f"{self.base}/{what}", params={"label": self.label}, timeout=20).json()
-
-
-@contextmanager
-def streaming(*options: str) -> Iterator[int]:
-    command = [sys.executable, str(Path(__file__).with_name("streamer.py")), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.terminate()
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with streaming() as port:
-        yield port
+def ports(certificates: Certificates) -> Iterator[dict[str, int]]:
+    with streaming() as plain, streaming("--tls", certificates.server) as secure:
+        yield {"http": plain, "https": secure}
+
+
+@pytest.fixture(params=["http", "https"])
+def server(request: pytest.FixtureRequest, ports: dict[str, int], certificates: Certificates) -> Streamer:
+    base = f"{request.param}://127.0.0.1:{ports[request.param]}"
+    return Streamer(base, request.node.name, certificates.ca)
 
 
 @pytest.fixture
-def server(port: int, request: pytest.FixtureRequest) -> Streamer:
-    return Streamer(f"http://127.0.0.1:{port}", request.node.name)
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[StampedTransport]:
+async def transport(certificates: Certificates) -> AsyncIterator[StampedTransport]:
     """Ours; when the test is over, all that it opened must be closed."""
     before = descriptors()
-    transport = StampedTransport()
+    transport = StampedTransport(verify=certificates.ca)
     yield transport
     await transport.aclose()
     assert descriptors() == before
@@ -107,32 +82,6 @@ async def transport() -> AsyncIterator[StampedTransport]:
 async def client(transport: StampedTransport) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=transport, timeout=10) as client:
         yield client
-
-
-def descriptors() -> int:
-    """How many sockets this process has open."""
-    with os.scandir("/proc/self/fd") as entries:
-        modes = []
-        for entry in entries:
-            with suppress(OSError):  # the folder itself
-                modes.append(entry.stat().st_mode)
-    return sum(stat.S_ISSOCK(mode) for mode in modes)
-
-
-async def send(client: httpx.AsyncClient, url: httpx.URL, tape: Tape, **how: Any) -> httpx.Response:
-    request = client.build_request("POST", url, extensions={"tape": tape}, **how)
-    response = await client.send(request, stream=True)
-    try:
-        assert [piece async for piece in response.aiter_raw()] == []
-    finally:
-        await response.aclose()
-    return response
-
-
-async def until(true: Callable[[], object]) -> None:
-    with anyio.fail_after(5):
-        while not true():
-            await anyio.lowlevel.checkpoint()
 
 
 # Bodies, in every framing
@@ -198,13 +147,17 @@ REPLY = (
 
 @given(cuts=st.sets(st.integers(1, len(REPLY) - 1), max_size=8))
 @settings(max_examples=25, deadline=None)
-def test_any_split_of_a_reply_into_writes_gives_the_same_body(port: int, cuts: set[int]) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_any_split_of_a_reply_into_writes_gives_the_same_body(
+    ports: dict[str, int], certificates: Certificates, scheme: str, cuts: set[int]
+) -> None:
+    context = ssl.create_default_context(cafile=certificates.ca)
     places = [0, *sorted(cuts), len(REPLY)]
     steps = [step for a, b in pairwise(places) for step in (["send", REPLY[a:b]], ["pause", 0.0005])]
 
     async def bodies() -> tuple[bytes, bytes]:
-        async with httpx.AsyncClient(transport=StampedTransport()) as client:
-            url = Streamer(f"http://127.0.0.1:{port}", "split")(*steps)
+        async with httpx.AsyncClient(transport=StampedTransport(verify=context)) as client:
+            url = Streamer(f"{scheme}://127.0.0.1:{ports[scheme]}", "split")(*steps)
             tape = Tape()
             await send(client, url, tape)
             return bytes(tape.body), (await client.get(url)).content
@@ -273,7 +226,9 @@ async def test_a_single_piece_without_a_stamp_makes_the_tape_say_user(
 ) -> None:
     await client.get(server(["send", HELLO]))
     (connection,) = transport._connections
-    connection._sock.setsockopt(socket.SOL_SOCKET, 35, 0)  # SO_TIMESTAMPNS, which works when it likes to
+    sock = connection._sock.beneath if isinstance(connection._sock, Secure) else connection._sock
+    assert isinstance(sock, socket.socket)
+    sock.setsockopt(socket.SOL_SOCKET, 35, 0)  # SO_TIMESTAMPNS, which works when it likes to
     tape = Tape()
     await send(client, server(["send", HELLO]), tape)
     assert tape.stamps == "user"
@@ -513,7 +468,7 @@ async def test_bytes_that_wait_in_a_blocked_client_are_no_silence(
 
 async def test_the_timeout_of_an_exchange_ends_with_it(client: httpx.AsyncClient, server: Streamer) -> None:
     await client.get(server(["send", HELLO]), timeout=httpx.Timeout(5, read=0.1))
-    async with httpx.AsyncClient() as other:
+    async with httpx.AsyncClient(transport=StampedTransport(verify=server.ca or True)) as other:
         await other.get(server(["pause", 0.15], ["send", HELLO]))  # meanwhile
     tape = Tape()
     await send(client, server(["send", HELLO]), tape)
@@ -591,7 +546,9 @@ async def test_a_server_that_hangs_up_while_we_send_is_an_error(
 async def test_a_request_that_cannot_be_sent_is_a_write_error() -> None:
     clock = KernelClock()
     with closing(clock), socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = await connect(listener.getsockname(), clock=clock, within=1, forget=lambda _: None)
+        connection = await connect(
+            Route(*listener.getsockname()), clock=clock, within=1, forget=lambda _: None
+        )
         accepted, _ = listener.accept()
         with accepted:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -780,16 +737,23 @@ async def test_under_trio_it_says_what_it_needs(anyio_backend: str) -> None:
 # Which transport for which target
 
 
-async def test_https_to_a_plain_transport_says_where_to_get_another(client: httpx.AsyncClient) -> None:
-    with pytest.raises(httpx.UnsupportedProtocol, match=r"transports\(\)"):
-        await client.get("https://127.0.0.1:9")
+@pytest.mark.parametrize("base", ["http://sigma:8080", "https://sigma"])
+def test_all_workers_share_one_transport(base: str) -> None:
+    made = transports(base)
+    assert made() is made()
+    assert isinstance(made(), StampedTransport)
 
 
-def test_http_shares_one_transport_and_https_has_one_for_each_worker() -> None:
-    plain, encrypted = transports("http://sigma:8080"), transports(httpx.URL("https://sigma"))
-    assert plain() is plain()
-    assert isinstance(plain(), StampedTransport)
-    assert encrypted() is not encrypted()
+def test_for_http_no_certificates_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    transports("http://sigma")
+    with pytest.raises(UsageError, match="SSL_CERT_FILE"):
+        transports("https://sigma")
+
+
+async def test_another_scheme_is_no_request_of_ours(client: httpx.AsyncClient) -> None:
+    with pytest.raises(httpx.UnsupportedProtocol, match="http and https"):
+        await client.get("ws://127.0.0.1:9")
 
 
 def test_another_scheme_is_a_usage_error() -> None:
