@@ -46,6 +46,8 @@ class Client:
                 )
             headers["authorization"] = f"Bearer {address.api_key}"
         self.address = address
+        self._transport = transport
+        self._turns: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
         self._http = httpx.AsyncClient(
             base_url=address.base_url.rstrip("/"),
             transport=transport,
@@ -75,14 +77,26 @@ class Client:
         timeout = self._http.timeout.as_dict()
         if body.get("stream") is False:
             timeout["read"] = None
-        request = self._http.build_request(
+        content = msgspec.json.encode(body)
+        url, headers = self._prepared(path)
+        request = httpx.Request(
             "POST",
-            path,
-            content=msgspec.json.encode(body),
-            headers={"content-type": "application/json"},
+            url,
+            headers=[*headers, (b"Content-Length", b"%d" % len(content))],
+            stream=httpx.ByteStream(content),
             extensions={"timeout": timeout, **extensions},
         )
-        return await self._http.send(request, stream=True)
+        # Past httpx's client: its redirects, cookies and hooks have no part in a turn, and to merge URL and
+        # headers and to walk through them takes 0.3 ms of CPU a request, as much as ten packets.
+        return await self._transport.handle_async_request(request)
+
+    def _prepared(self, path: str) -> tuple[httpx.URL, list[tuple[bytes, bytes]]]:
+        """The URL of *path* and the headers of each turn sent there, worked out once."""
+        if path not in self._turns:
+            blank = self._http.build_request("POST", path, headers={"content-type": "application/json"})
+            fields = [field for field in blank.headers.raw if field[0].lower() != b"content-length"]
+            self._turns[path] = blank.url, fields
+        return self._turns[path]
 
     async def create_session(self, info: Mapping[str, Any]) -> httpx.Response:
         """The response to making a session ahead of its first turn (wire 5.3)."""
