@@ -1,0 +1,168 @@
+"""May this run be believed? Signs of what the measuring was like, in; one word with its reasons, out.
+
+`client-bound`: our own machine was too slow, and the figures are about us. `server-saturated`: the server was
+asked for more than it can do, so that there was no steady state whose percentiles would mean anything.
+`degraded`: something was not as it should be, and small. `valid`: none of these.
+
+The limits are relative to the median TTFT where one is a latency, since 5 ms matter to one of 50 and not to
+one of 5,000 (statistics.md 1.6), and were tuned on the confusion table of
+`tests/endurance/test_verdict_live.py`. A sign that the system does not show is unknown, which is neither fine
+nor a fault; it is said.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+
+from msgspec import Struct
+
+from harness.signs import Signs
+
+
+class Word(StrEnum):
+    """What may be said of a run, the worst first: of a client that was too slow nothing else can be known."""
+
+    CLIENT_BOUND = "client-bound"
+    SERVER_SATURATED = "server-saturated"
+    DEGRADED = "degraded"
+    VALID = "valid"
+
+
+class Reason(Struct, frozen=True):
+    """One thing that speaks for *word*: the figure, the limit that it went over, and a sentence with both."""
+
+    word: Word
+    phase: str
+    sign: str
+    value: float
+    limit: float
+    says: str
+
+
+class Verdict(Struct, frozen=True):
+    """What may be said of a run, why, and what was not known. *word* is None where nothing was measured."""
+
+    word: Word | None
+    reasons: tuple[Reason, ...] = ()
+    unknown: tuple[str, ...] = ()
+    signs: tuple[Signs, ...] = ()
+
+    @property
+    def forbids_latency(self) -> bool:
+        """Whether no latency of this run may be claimed to be the server's."""
+        return self.word in {Word.CLIENT_BOUND, Word.SERVER_SATURATED}
+
+
+def verdict(signs: Iterable[Signs]) -> Verdict:
+    """The verdict on a run of which these are the phases: that of its worst one."""
+    phases = tuple(signs)
+    reasons = [reason for phase in phases for reason in reasons_of(phase)]
+    reasons.sort(key=lambda reason: list(Word).index(reason.word))
+    measured = any(phase.n for phase in phases)
+    word = reasons[0].word if reasons else Word.VALID
+    return Verdict(word if measured or reasons else None, tuple(reasons), tuple(_unknown(phases)), phases)
+
+
+def reasons_of(signs: Signs) -> Iterator[Reason]:
+    """What speaks against one phase. Of one sign only the worst word is told."""
+    for rule in (_client, _server, _server_trend, _small):
+        yield from rule(signs)
+
+
+def _client(signs: Signs) -> Iterator[Reason]:
+    """Signs that our own machine was too slow."""
+    say = _teller(signs, Word.CLIENT_BOUND)
+    near, far = _near(signs), _far(signs)
+    yield from say("late_p99_ms", near, "requests went out late: p99 {} after they could, n = {late_n}")
+    limit = near if signs.user_stamped else far
+    yield from say("delay_p99_ms", limit, "packets lay unread: p99 {}, n = {delay_n}")
+    yield from say("lag_p50_ms", far, "our event loop was held up: by {} in half of all seconds")
+    yield from say("cpu", 0.9, "this process was at its limit: {} of one CPU")
+    yield from say("pressure", 0.4, "other work held this machine: tasks waited for a CPU {} of the time")
+    yield from say("own_p50_ms", far, "even our own source took {} (p50) to answer a control request")
+    for law in signs.broken:
+        yield Reason(Word.CLIENT_BOUND, signs.phase, "broken", 1, 0, f"the books do not balance: {law}")
+
+
+def _server(signs: Signs) -> Iterator[Reason]:
+    """Signs that the server was asked for more than it does."""
+    say = _teller(signs, Word.SERVER_SATURATED)
+    yield from say("refused", 0.05, "the server turned away {} of the requests (429, 503)")
+    yield from say("unserved", 0.05, "{} of {arrivals} arrivals found max_in_flight reached")
+
+
+def _server_trend(signs: Signs) -> Iterator[Reason]:
+    """Above capacity there is no steady state: both in flight and TTFT grow (statistics.md 1.3)."""
+    grows, slows = signs.in_flight, signs.ttft
+    if grows is None or slows is None or not (grows.low > 0 and slows.low > 0):
+        return
+    gained, slowed = grows.slope * signs.seconds, slows.slope * signs.seconds
+    # Significant is not yet important: over a long run the smallest drift becomes significant.
+    limit = 0.25 * (signs.ttft_p50_ms or 0.0)
+    if slowed > limit:
+        says = f"no steady state: {gained:.0f} more got in flight and TTFT rose by {_ms(slowed)}"
+        yield Reason(Word.SERVER_SATURATED, signs.phase, "ttft", slowed, limit, says)
+
+
+def _small(signs: Signs) -> Iterator[Reason]:
+    """Signs of something that was not as it should be."""
+    say = _teller(signs, Word.DEGRADED)
+    near, far = _near(signs), _far(signs)
+    yield from say("delay_p99_ms", near, "packets lay unread: p99 {}, n = {delay_n}", below=far)
+    yield from say("lag_p50_ms", near, "our event loop was held up: by {} in half of all seconds", below=far)
+    yield from say("cpu", 0.7, "this process was near its limit: {} of one CPU", below=0.9)
+    yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time", below=0.4)
+    yield from say("own_p50_ms", near, "our own source took {} (p50) to answer a control request", below=far)
+    yield from say(
+        "merged", 0.05, "{} of the reads brought several packets, the earlier ones stamped too late"
+    )
+    yield from say("collection_ms", near, "a garbage collection took {}")
+    yield from say("unserved", 0.0, "{} of {arrivals} arrivals found max_in_flight reached", below=0.05)
+    yield from say("refused", 0.0, "the server turned away {} of the requests (429, 503)", below=0.05)
+    yield from say(
+        "clock_steps", 0, "the wall clock was set {} times: stamps around it may be off", unit="{:.0f}"
+    )
+    yield from say("user_stamped", 0, "{} exchanges have our stamps, not the kernel's", unit="{:.0f}")
+
+
+_SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
+
+
+def _teller(signs: Signs, word: Word) -> Callable[..., Iterator[Reason]]:
+    """A function that tells of a sign above its limit; above *below* a worse word has told of it."""
+
+    def say(
+        sign: str, limit: float, says: str, *, below: float | None = None, unit: str | None = None
+    ) -> Iterator[Reason]:
+        value = getattr(signs, sign)
+        if value is None or value <= limit or (below is not None and value > below):
+            return
+        shown = unit.format(value) if unit else f"{value:.1%}" if sign in _SHARES else _ms(value)
+        allowed = unit.format(limit) if unit else f"{limit:.0%}" if sign in _SHARES else _ms(limit)
+        counts = {"late_n": signs.late_n, "delay_n": signs.delay_n, "arrivals": signs.arrivals}
+        said = f"{says.format(shown, **counts)}; {allowed} is allowed"
+        yield Reason(word, signs.phase, sign, value, limit, said)
+
+    return say
+
+
+def _near(signs: Signs) -> float:
+    """5 % of the median TTFT, and 5 ms at least: below that nobody reads a latency of a chat."""
+    return max(5.0, 0.05 * (signs.ttft_p50_ms or 0.0))
+
+
+def _far(signs: Signs) -> float:
+    """What disturbs even a latency stamped by the kernel: packets merge, and the next request is late."""
+    return max(50.0, 0.25 * (signs.ttft_p50_ms or 0.0))
+
+
+def _unknown(phases: Iterable[Signs]) -> Iterator[str]:
+    """What this system does not say."""
+    known = list(phases)
+    if any(phase.pressure is None for phase in known):
+        yield "whether tasks waited for a CPU (there is no /proc/pressure/cpu here)"
+    if any(phase.own_p50_ms is None for phase in known):
+        yield "how long a control request to our own source took"
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.1f} ms" if milliseconds < 100 else f"{milliseconds:,.0f} ms"
