@@ -116,7 +116,7 @@ class Secure:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as exc:
-            self._end(TlsError(advice(exc)))
+            self._end(TlsError(advice(exc, shaken=True)))
         if isinstance(self.beneath, Secure) and self.beneath.over:
             self._end(TlsError("the proxy hung up"))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -213,12 +213,13 @@ def _trusting(verify: Verify, *, trust_env: bool) -> ssl.SSLContext:
 
 def _show(context: ssl.SSLContext, cert: Cert) -> None:
     """Have *context* show our certificate to servers that ask for one."""
-    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+    files: tuple[Path | str, ...] = cert if isinstance(cert, tuple) else (cert,)
+    certificate, key = files[0], files[1] if len(files) > 1 else None
 
     def locked() -> NoReturn:  # or OpenSSL would ask on the terminal
         raise UsageError(f"{key or certificate}: the key is locked with a password; give one without")
 
-    for path in filter(None, (certificate, key)):
+    for path in files:
         if not Path(path).is_file():
             raise UsageError(f"{path}: there is no such file")
     try:
@@ -234,8 +235,8 @@ def _short(exc: OSError) -> str:
     return str(reason).replace("_", " ").lower() if reason else (exc.strerror or str(exc))
 
 
-def advice(exc: ssl.SSLError) -> str:
-    """What *exc* means, and what to do about it."""
+def advice(exc: ssl.SSLError, *, shaken: bool = False) -> str:
+    """What *exc* means, and what to do about it; *shaken* says that the handshake was over."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not accepted, {exc.verify_message.rstrip('.')}; {_remedy(exc.verify_code)}"
@@ -243,6 +244,8 @@ def advice(exc: ssl.SSLError) -> str:
     reason = exc.reason or str(exc)
     if any(word in reason for word in ("WRONG_VERSION", "HTTP_REQUEST", "PACKET_LENGTH", "RECORD_LAYER")):
         return f"what answers there does not speak TLS ({_short(exc)}); is it http://?"
+    if "HANDSHAKE" in reason and shaken:
+        return "the server wants to agree on keys again (renegotiation), which is not supported"
     if "ALERT" in reason and any(word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE")):
         wants = "the server refuses our certificate, or wants one"
         return f"{wants} ({_short(exc)}): target.client_cert and target.client_key"
