@@ -80,6 +80,7 @@ class Conduct:
     warnings: list[str] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    clock_steps: int = 0
 
     def __post_init__(self) -> None:
         self.reins = Reins(

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from harness import journal
 from harness.audit import Evidence, audit
@@ -40,9 +40,12 @@ from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
 from harness.sigma.session import SessionDetail
+from harness.signs import signs_of
+from harness.suite.expect import OF_TIME
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 from harness.summarise import Summary, summarise
+from harness.verdict import Verdict, verdict
 
 __all__ = ["Options", "Run", "exit_of", "judge", "run"]
 
@@ -59,6 +62,7 @@ class Run:
     manifest: store.Manifest
     summary: Summary
     tables: Mapping[str, pl.DataFrame]
+    verdict: Verdict
     exit_code: Exit
 
     def __repr__(self) -> str:
@@ -109,6 +113,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             manifest,
             ended_ns=time.perf_counter_ns(),
             interrupted=going.reins.interrupted,
+            clock_steps=going.clock_steps,
             warnings=(*manifest.warnings, *going.warnings),
             deleted=going.deleted,
             changed=tuple(going.changed),
@@ -126,20 +131,26 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     for result in journal.read(folder / store.JOURNAL):
         judged = judge(result, trials[result.trial_id], known, sessions)
         tables.add(judged)
-        if judged.took_effect:
+        if judged.is_measured:
             histograms.add(result)
+    moments = journal.moments(folder / store.JOURNAL)
+    for moment in moments:
+        tables.add_moment(moment)
     frames = tables.frames()
     if len(frames["trials"]) != len(trials):
         raise AssertionError(f"{len(trials)} trials were planned and {len(frames['trials'])} have a result")
     summary = summarise(frames, plan.variants)
-    exit_code = exit_of(summary, interrupted=manifest.interrupted)
-    manifest = structs.replace(manifest, exit_code=int(exit_code))
+    believed = verdict(signs_of(frames, moments, plan.suite.load, clock_steps=manifest.clock_steps))
+    claimed = believed if claims_latency(plan) else None
+    exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
+    told = to_builtins(believed)
+    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told)
     write(frames, folder)
     histograms.write(folder)
-    store.write_json(summary, folder / store.SUMMARY)
+    store.write_json({"verdict": told} | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
     store.point_latest(folder)
-    return Run(folder, manifest, summary, frames, exit_code)
+    return Run(folder, manifest, summary, frames, believed, exit_code)
 
 
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
@@ -177,9 +188,25 @@ def judge(
     return Judged(result, grades, findings, standing(result, last, grades), sessions)
 
 
-def exit_of(summary: Summary, *, interrupted: bool) -> Exit:
-    """The exit code of a run without a gate, by the states of its trials (DESIGN section 4)."""
-    if interrupted or summary.count(State.INVALID):
+def claims_latency(plan: Plan) -> bool:
+    """Whether the suite says something about time: by an open phase, or by a check of one."""
+    if any(load.is_open for load in plan.suite.load.values()):
+        return True
+    cases = {id(asked.case): asked.case for asked in plan.asked()}.values()
+    checks = chain.from_iterable(
+        (*case.conversation_asserts, *chain.from_iterable(turn.assert_ for turn in case.turns))
+        for case in cases
+    )
+    return any(expect.type in OF_TIME for expect in checks)
+
+
+def exit_of(summary: Summary, *, interrupted: bool, verdict: Verdict | None = None) -> Exit:
+    """The exit code of a run without a gate, by the states of its trials (DESIGN section 4).
+
+    *verdict* is given where the suite claims a latency: one that forbids that is no success.
+    """
+    forbidden = verdict is not None and verdict.forbids_latency
+    if interrupted or forbidden or summary.count(State.INVALID):
         return Exit.INCOMPLETE
     if summary.count(State.FAILED):
         return Exit.FAILED

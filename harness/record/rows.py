@@ -124,9 +124,12 @@ def trial_row(result: Result, standing: Standing) -> dict[str, Any]:
         "variant": result.variant,
         "repeat": result.repeat,
         "phase": result.phase,
+        "window": result.window,
         "state": str(standing.state),
         "reason": standing.reason or None,
+        "skip": result.skip and str(result.skip),
         "due_ns": result.due_ns,
+        "free_ns": result.free_ns,
         "began_ns": result.began_ns,
         "ended_ns": result.ended_ns,
     }

@@ -35,7 +35,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     clock that every stamp counts on. *called* are the names by which the model
     calls each tool id, *providers* the models there were: an audit can be made
     again. *fingerprint* is of the target before the first trial, *changed* the parts
-    of it that were others after the last. *deleted* counts what the run deleted of
+    of it that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
+    *clock_steps* how often the wall clock was set meanwhile. *deleted* counts what the run deleted of
     what it had made. *exit_code* is None while the run goes on, and stays so when it
     was killed.
     """
@@ -53,6 +54,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     started_ns: int
     ended_ns: int | None = None
     interrupted: bool = False
+    verdict: dict[str, Any] | None = None
+    clock_steps: int = 0
     exit_code: int | None = None
     called: dict[int, tuple[str, ...]] = {}
     providers: tuple[Provider, ...] = ()

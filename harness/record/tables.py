@@ -20,7 +20,7 @@ from harness.grade.checks import Grade
 from harness.grade.states import Standing, State
 from harness.metrics import CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, tool_call_rows, trial_row
-from harness.result import Result
+from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail
 
 SCHEMA_VERSION = 1
@@ -31,9 +31,12 @@ TRIALS = {
     "variant": pl.String,
     "repeat": pl.Int32,
     "phase": pl.String,
+    "window": pl.String,
     "state": pl.String,
     "reason": pl.String,
+    "skip": pl.String,
     "due_ns": pl.Int64,
+    "free_ns": pl.Int64,
     "began_ns": pl.Int64,
     "ended_ns": pl.Int64,
 }
@@ -139,6 +142,22 @@ AUDITS = {
     "seen": pl.String,
     "finding": pl.String,
 }
+MOMENTS = {
+    "at_ns": pl.Int64,
+    "phase": pl.String,
+    "fell_due": pl.Int64,
+    "began": pl.Int64,
+    "dropped": pl.Int64,
+    "in_flight": pl.Int64,
+    "lag_ns": pl.Int64,
+    "cpu_ns": pl.Int64,
+    "waited_ns": pl.Int64,
+    "collections": pl.Int64,
+    "collected_ns": pl.Int64,
+    "longest_collection_ns": pl.Int64,
+    "target_ns": pl.Int64,
+    "own_ns": pl.Int64,
+}
 GRADES = {
     "trial_id": pl.String,
     "turn_id": pl.String,
@@ -159,6 +178,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "models": MODELS,
     "audits": AUDITS,
     "grades": GRADES,
+    "moments": MOMENTS,
 }
 
 
@@ -176,9 +196,12 @@ class Judged:
     sessions: Mapping[str, SessionDetail] = field(default_factory=dict)
 
     @property
-    def took_effect(self) -> bool:
-        """Whether its times may be called those of its variant: no setting was seen to be ignored."""
-        return self.standing.state is not State.INVALID
+    def is_measured(self) -> bool:
+        """Whether its times may be called those of its variant under its load.
+
+        Not those of a warm-up or cool-down, nor where a setting was seen to be ignored.
+        """
+        return self.standing.state is not State.INVALID and self.result.window == "measured"
 
 
 @dataclass(slots=True)
@@ -202,12 +225,16 @@ class Tables:
             session = judged.sessions.get(exchange.session_id or "")
             row = exchange_row(exchange, packets, session, self.count_tokens)
             row |= {"trial_id": result.trial_id, "audit": worst(findings)}
-            row |= {"counted": counts(exchange) and judged.took_effect}
+            row |= {"counted": counts(exchange) and judged.is_measured}
             self._put("exchanges", row)
             self._put_all("tool_calls", tool_call_rows(exchange))
             self._put_all("packets", packets)
             self._put_all("models", model_rows(exchange, session, self.count_tokens))
             self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
+
+    def add_moment(self, moment: Moment) -> None:
+        """Add what a second of the run was like for us."""
+        self._put("moments", msgspec.structs.asdict(moment))
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables as polars frames, by name."""

@@ -30,8 +30,8 @@ REDRAW_EVERY_S = 0.25
 class Tally:
     """What the display shows, as results come in.
 
-    *total* is None where a phase lasts for a time rather than for a number of trials. *in_flight* asks how many
-    are under way. Rate and ETA are over trials that were really sent.
+    *total* is None where a phase lasts for a time rather than for a number of trials. *in_flight* asks how
+    many are under way. Rate and ETA are over trials that were really sent.
     """
 
     total: int | None

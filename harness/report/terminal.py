@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.audit import Word
+from harness.audit import Word as Effect
 from harness.grade.states import State
 from harness.stats.quantiles import least_count
 from harness.summarise import Figure, Row, Summary
+from harness.verdict import Verdict, Word
 
 DASH = "–"
 
@@ -66,6 +67,34 @@ def notes(summary: Summary) -> Iterator[str]:
     yield from _left_open(summary)
 
 
+def verdict_lines(verdict: Verdict) -> Iterator[Text]:
+    """May the run be believed, and why not; the target beside our own source, where both were asked."""
+    match verdict.word:
+        case None:
+            yield Text("verdict: none, since nothing was measured", style="dim")
+        case word:
+            yield Text(f"verdict: {word}", style=VERDICTS[word])
+    for reason in verdict.reasons:
+        yield Text(f"  {reason.word} ({reason.phase}): {reason.says}", style=VERDICTS[reason.word])
+    for signs in verdict.signs:
+        if verdict.reasons and signs.target_p50_ms is not None and signs.own_p50_ms is not None:
+            yield Text(
+                f"  control requests ({signs.phase}), p50: target {signs.target_p50_ms:.1f} ms, "
+                f"our own source {signs.own_p50_ms:.1f} ms",
+                style="dim",
+            )
+    for unknown in verdict.unknown:
+        yield Text(f"  not known: {unknown}", style="dim")
+
+
+VERDICTS = {
+    Word.VALID: "green",
+    Word.DEGRADED: "yellow",
+    Word.SERVER_SATURATED: "red",
+    Word.CLIENT_BOUND: "red",
+}
+
+
 def ignored(summary: Summary) -> Iterator[str]:
     """A line for each setting that was ignored: what was asked, and what was found instead."""
     for one in summary.ignored:
@@ -76,6 +105,9 @@ def ignored(summary: Summary) -> Iterator[str]:
         )
 
 
+_OPEN = (Effect.NOT_SHOWN, Effect.NOT_EXERCISED)
+
+
 def _left_open(summary: Summary) -> Iterator[str]:
     """A line for each setting whose effect was not seen everywhere, over all variants."""
     totals: dict[str, Counter[str]] = {}
@@ -83,7 +115,7 @@ def _left_open(summary: Summary) -> Iterator[str]:
         for setting, words in settings.items():
             totals.setdefault(setting, Counter()).update(words)
     for setting, words in totals.items():
-        told = [f"{word} in {words[word]}" for word in (Word.NOT_SHOWN, Word.NOT_EXERCISED) if words[word]]
+        told = [f"{word} in {words[word]}" for word in _OPEN if words[word]]
         if told:
             yield f"audit: {setting} {', '.join(told)} of {words.total()} trials"
 

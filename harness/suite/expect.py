@@ -20,6 +20,9 @@ from harness.suite.templates import is_template, render
 BUILT = frozenset(
     {"contains", "equals", "icontains", "regex", "stream-complete", "trajectory:tool-used", "ttft"}
 )
+OF_TIME = frozenset({"ttft", "latency", "stall", "milestone", "tokens-per-second"})
+"""Checks that claim something about time: they hold only where the measuring can be believed."""
+
 LATER = frozenset(
     {
         "contains-all",
