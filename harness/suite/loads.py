@@ -42,5 +42,7 @@ def _lacking(phase: Phase) -> Iterator[tuple[str, str]]:
         yield "cv", "this is for arrivals: gamma; constant ones have 0, poisson ones 1"
     if phase.is_open and phase.when_full == "drop" and phase.max_in_flight is None:
         yield "when_full", "nothing is dropped without a limit: say max_in_flight: 64, too"
+    if phase.stages == ():
+        yield "stages", "this is empty: nothing would be asked"
     if phase.mix is not None and not sum(phase.mix.values()):
         yield "mix", "one variant at least needs a share of more than 0"

@@ -371,7 +371,7 @@ class Phase(Written):
 
     workers: AtLeastOne | None = None
     rate: Rate | None = None
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] | None = None
+    stages: tuple[Stage, ...] | None = None
     arrivals: Literal["constant", "poisson", "gamma"] = "constant"
     cv: Annotated[Number, Field(gt=0)] | None = None
     ramp: Span | None = None
