@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 import ssl
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -99,6 +101,33 @@ def streaming(*options: str | Path) -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.terminate()
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that does *serve* with each connection, in a thread of its own."""
+
+    def one(sock: socket.socket) -> None:
+        with suppress(OSError), sock:
+            serve(sock)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                thread = threading.Thread(target=one, args=listener.accept()[:1])
+                thread.start()
+                threads.append(thread)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(10)
+                assert not thread.is_alive()
 
 
 def descriptors() -> int:

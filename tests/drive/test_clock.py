@@ -1,9 +1,11 @@
 """Kernel stamps on our clock, and what happens when somebody sets the wall clock."""
 
+import socket
 import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -33,6 +35,15 @@ def test_a_stamp_lies_between_the_moments_around_it(clock: KernelClock) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="kernel stamps are Linux's")
 def test_linux_gives_stamps(clock: KernelClock) -> None:
     assert clock.stamped
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernel stamps are Linux's")
+def test_stamps_can_be_left_out_as_on_a_machine_that_has_none() -> None:
+    clock = KernelClock(enabled=False)
+    with closing(clock), socket.socket() as sock:
+        clock.stamp(sock)
+        assert not clock.stamped
+        assert sock.getsockopt(socket.SOL_SOCKET, 35) == 0  # SO_TIMESTAMPNS
 
 
 @pytest.mark.parametrize("seconds", [-3600, -1, 1, 3600])

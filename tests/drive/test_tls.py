@@ -12,7 +12,7 @@ import subprocess
 import termios
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from tests.drive.streaming import (
     Certificates,
     Streamer,
     descriptors,
+    listening,
     send,
     streaming,
     until,
@@ -87,23 +88,6 @@ def trusting(verify: Verify = True, cert: Cert | None = None) -> httpx.AsyncClie
     return httpx.AsyncClient(transport=StampedTransport(verify=verify, cert=cert), timeout=10)
 
 
-@contextmanager
-def accepting(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """The port of a server that does *serve* with its first connection, in a thread of its own."""
-
-    def first() -> None:
-        with suppress(OSError), listener.accept()[0] as sock:
-            serve(sock)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=first)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
-        assert not thread.is_alive()
-
-
 Mangle = Callable[[bytes], list[bytes]]
 
 
@@ -130,7 +114,7 @@ def relay(port: int, mangle: Mangle, *, pace_s: float = 0) -> Iterator[int]:
                     for piece in mangle(said):
                         near.sendall(piece)
 
-    with accepting(serve) as between:
+    with listening(serve) as between:
         yield between
 
 
@@ -209,7 +193,7 @@ async def test_the_name_of_the_server_is_sent_so_that_it_can_choose_its_certific
             secure.sendall(HELLO.encode())
 
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with accepting(serve) as port:
+    with listening(serve) as port:
         assert (await client.get(f"https://localhost:{port}")).text == "hello"
     assert asked == ["localhost", "http/1.1"]
 
@@ -322,7 +306,7 @@ async def test_a_server_without_tls_is_a_connect_error_that_says_so(
         sock.recv(65_536)
         sock.sendall(greeting)
 
-    with accepting(serve) as port, pytest.raises(httpx.ConnectError, match=said):
+    with listening(serve) as port, pytest.raises(httpx.ConnectError, match=said):
         await client.get(f"https://127.0.0.1:{port}")
 
 
@@ -338,7 +322,7 @@ async def test_a_refused_server_is_told_why(certificates: Certificates) -> None:
             told.append(str(exc.reason))
 
     async with trusting() as client:
-        with accepting(serve) as port, pytest.raises(httpx.ConnectError):
+        with listening(serve) as port, pytest.raises(httpx.ConnectError):
             await client.get(f"https://127.0.0.1:{port}")
     assert "UNKNOWN_CA" in told[0]
 
@@ -356,7 +340,7 @@ async def test_tickets_and_a_reset_right_behind_them_are_no_answer_and_no_silenc
         secure.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         secure.close()
 
-    with accepting(serve) as port, pytest.raises(httpx.ReadError, match="before any answer"):
+    with listening(serve) as port, pytest.raises(httpx.ReadError, match="before any answer"):
         await client.get(f"https://127.0.0.1:{port}", timeout=5)
 
 
@@ -468,7 +452,7 @@ async def test_our_own_close_says_good_bye(client: httpx.AsyncClient, certificat
         heard.append(secure.recv(65_536))  # raises where the good-bye is missing
         secure.close()
 
-    with accepting(serve) as port:
+    with listening(serve) as port:
         await client.get(f"https://127.0.0.1:{port}")
         await client.aclose()
     assert heard == [b""]
