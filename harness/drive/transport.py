@@ -131,8 +131,8 @@ class StampedTransport(httpx.AsyncBaseTransport):
 
     With a `Tape` in `request.extensions["tape"]`, the client's `send(request, stream=True)` returns at the
     response head, and iterating over `response.aiter_raw()` waits until the body is on the tape; it
-    yields nothing. The tape holds raw bytes, so ask for `accept-encoding: identity`. Without a tape
-    this is an ordinary streaming transport.
+    yields nothing. The tape holds raw bytes, so ask for `accept-encoding: identity`; what was compressed all
+    the same, `harness.drive.encoding` decodes. Without a tape this is an ordinary streaming transport.
 
     The bodies of requests are read into memory before anything is sent. Connections have no
     limit in number, so no request waits for one, and are used last in, first out. When a kept

@@ -1,4 +1,4 @@
-"""The same reply read in every way there is: the same records, and only the source of their stamps differs."""
+"""One reply read in every way there is: the same records, and only the source of their stamps differs."""
 
 import json
 import sys
