@@ -258,6 +258,7 @@ class Connection:
         self._held -= len(piece)
         if self._paused and self._held < _HOLD // 2 and not self.closed:
             self._paused = False
+            self._seen = time.perf_counter_ns()  # the silence so far was ours
             self._listen()
         return piece
 
