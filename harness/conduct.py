@@ -5,7 +5,6 @@ held against what it was at the start. A Ctrl-C ends any of it in order: the fir
 finish, the second cuts them off, the third skips what would follow.
 """
 
-import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +22,7 @@ from harness.drive.pool import drive, plain_errors
 from harness.drive.preflight import looked_up_again
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
-from harness.drive.transport import transports
+from harness.drive.transport import transport_of
 from harness.errors import TargetError
 from harness.plan import Choice, Plan
 from harness.record import store
@@ -114,12 +113,11 @@ async def conduct(run: Conduct) -> None:
                 around.start_soon(_rein_in, reins, run.options.console)
             if plan.suite.budget.minutes is not None:
                 around.start_soon(cut_at, reins.now() + round(plan.suite.budget.minutes * 60e9), reins)
-            with _out_of_reach():
-                total = None if plan.cycles else len(plan.trials)
-                tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
-                for name, load in plan.suite.load.items():
-                    await _drive(run, name, load, book=book, tally=tally)
-                    await _look(run, book)
+            total = None if plan.cycles else len(plan.trials)
+            tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
+            for name, load in plan.suite.load.items():
+                await _drive(run, name, load, book=book, tally=tally)
+                await _look(run, book)
             await _delete_sessions(run)
             await compare_target(run)
             around.cancel_scope.cancel()
@@ -129,7 +127,7 @@ async def conduct(run: Conduct) -> None:
 
 async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal, tally: Tally) -> None:
     """One phase: its trials sent and journalled, and what it was like for us."""
-    options, transport = run.options, transports(run.address.base_url)
+    options, transport = run.options, transport_of(run.plan.suite, run.address.base_url)
     if options.workers is not None and not load.is_open:
         load = load.model_copy(update={"workers": options.workers})
     with _shown(tally, options.console) as show:
@@ -140,9 +138,9 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
             run.meet(result)
             show()
 
-        async with anyio.create_task_group() as beside:
+        async with transport() as kept, anyio.create_task_group() as beside:
             beside.start_soon(keep_showing, show)
-            target = Probe(Client(run.address, transport()))
+            target = Probe(Client(run.address, kept))
             beside.start_soon(partial(watch, name, run.reins, book.append, target=target))
             await drive(
                 run.plan.phase(name),
@@ -152,17 +150,7 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
                 reins=run.reins,
             )
             beside.cancel_scope.cancel()
-
-
-@contextmanager
-def _out_of_reach() -> Iterator[None]:
-    """Keep what exists by now from being walked over and over by the collector while we measure."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+            run.clock_steps += kept.clock_steps
 
 
 async def _look(run: Conduct, book: journal.Journal) -> None:
@@ -211,7 +199,7 @@ async def compare_target(run: Conduct) -> None:
 
 @asynccontextmanager
 async def _errand(run: Conduct, what: str, total: int) -> AsyncIterator[Errand]:
-    transport = transports(run.address.base_url)
+    transport = transport_of(run.plan.suite, run.address.base_url)
     async with Client(run.address, transport()) as client:
         with counted(run.options.console, what, total) as advance:
             yield Errand(client, advance, lambda: run.reins.abandoned)

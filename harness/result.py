@@ -81,6 +81,9 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     of the two. ``read_ends[i]`` is the offset in the body after the i-th read,
     which the kernel stamped ``arrived_ns[i]`` and our code saw at ``seen_ns[i]``.
 
+    *resolved_ns*, *tcp_ns* and *connected_ns* are when the name was resolved, the TCP connection stood, and
+    TLS with it; None where a kept connection was used again.
+
     *resent*: a kept connection proved dead before a byte of the answer came, and the request went
     out once more on a new one; *sent_ns* is of the second time.
 
@@ -100,6 +103,8 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     began_ns: int
     due_ns: int | None = None
     session_ns: int | None = None
+    resolved_ns: int | None = None
+    tcp_ns: int | None = None
     connected_ns: int | None = None
     sent_ns: int | None = None
     headers_ns: int | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 
 from harness.drive.pool import plain_errors
-from harness.drive.transport import transports
+from harness.drive.transport import transport_of
 from harness.plan import Plan
 from harness.sigma.catalogue import UserFile
 from harness.sigma.client import Address, Client
@@ -37,7 +37,7 @@ async def attached(
     digests = {path: digest(path) for path in paths}
     first = {digests[path]: path for path in reversed(paths)}
     uploads = Uploads()
-    async with Client(address, transports(address.base_url)()) as client:
+    async with Client(address, transport_of(plan.suite, address.base_url)()) as client:
         try:
             with plain_errors():
                 await upload(client, list(first.values()), uploads, done=done)

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 from harness.drive import faults
+from harness.drive.encoding import decode
 from harness.drive.tape import Tape
 from harness.plan import Trial
 from harness.result import Exchange, Failure, Fault, Step, kept, with_transcript
@@ -101,6 +102,8 @@ class Draft:
                 began_ns=self.began_ns,
                 due_ns=self.due_ns,
                 session_ns=self.session_ns,
+                resolved_ns=self.tape.resolved_ns,
+                tcp_ns=self.tape.tcp_ns,
                 connected_ns=self.tape.connected_ns,
                 sent_ns=self.tape.sent_ns,
                 headers_ns=self.tape.headers_ns,
@@ -197,6 +200,9 @@ async def _send(draft: Draft, client: Client, now: Clock) -> None:
             pass  # the tape has it
     finally:
         await response.aclose()
+        wrong = decode(draft.tape, response.headers.get("content-encoding", ""))
+        if wrong is not None and draft.failure is None:
+            draft.failure = faults.of_transport(wrong, Step.BODY)
 
 
 def _wants_session(draft: Draft, dialect: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from harness.drive.local import local_sigma
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
-from harness.drive.transport import transports
+from harness.drive.transport import doubts, transport_of
 from harness.errors import TargetError, UsageError
 from harness.plan import Plan
 from harness.sigma.catalogue import Catalogue, look_up, prompts_of
@@ -89,7 +89,7 @@ async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue, Addre
     """
     with plain_errors():
         found, account, warnings = await _reached(plan, address)
-        async with Client(found, transports(found.base_url)()) as client:
+        async with Client(found, transport_of(plan.suite, found.base_url)()) as client:
             catalogue = await looked_up(plan, client, account)
     resolutions: dict[int, Settings] = {}
     problems: dict[str, list[str]] = {}
@@ -108,7 +108,7 @@ async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue, Addre
 
 async def looked_up_again(plan: Plan, address: Address) -> Catalogue:
     """What the server at *address*, as it was found, has by now. Raises `TargetError`."""
-    async with Client(address, transports(address.base_url)()) as client:
+    async with Client(address, transport_of(plan.suite, address.base_url)()) as client:
         with plain_errors():
             return await looked_up(plan, client, await identified(client, allow_anonymous=True))
 
@@ -126,10 +126,11 @@ async def looked_up(plan: Plan, client: Client, account: Mapping[str, Any]) -> C
 async def _reached(plan: Plan, address: Address) -> tuple[Address, Mapping[str, Any], list[str]]:
     """Where the server really is and what it speaks, whose key it was given, and what is odd about that."""
     warnings: list[str] = []
-    async with Client(address, transports(address.base_url)()) as client:
+    async with Client(address, transport_of(plan.suite, address.base_url)()) as client:
         found = await located(client)
+    warnings += doubts(plan.suite, found.base_url)
     needed = _distinct(plan)
-    async with Client(found, transports(found.base_url)()) as client:
+    async with Client(found, transport_of(plan.suite, found.base_url)()) as client:
         account = await identified(client, allow_anonymous=plan.suite.target.allow_anonymous)
         for endpoint in sorted({one.endpoint for one in needed if one.endpoint in PATHS}):
             await require_endpoint(client, str(endpoint))

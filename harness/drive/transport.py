@@ -36,7 +36,7 @@ STAMPS_VARIABLE = "HARNESS_STAMPS"
 _Limits = Mapping[str, float | None]
 
 
-def transports(base_url: httpx.URL | str) -> Callable[[], httpx.AsyncBaseTransport]:
+def transports(base_url: httpx.URL | str) -> Callable[[], "StampedTransport"]:
     """What to call for the transport of each worker's client: always the same, made for *base_url*.
 
     Enter each client with `async with`. Certificates and proxies are as the environment says. Raises
@@ -45,7 +45,7 @@ def transports(base_url: httpx.URL | str) -> Callable[[], httpx.AsyncBaseTranspo
     return _sharing(StampedTransport(kernel_stamps=_kernel_stamps()), base_url)
 
 
-def transport_of(suite: Suite, base_url: httpx.URL | str) -> Callable[[], httpx.AsyncBaseTransport]:
+def transport_of(suite: Suite, base_url: httpx.URL | str) -> Callable[[], "StampedTransport"]:
     """The same with the certificates and the proxy of *suite*, if *base_url* is on its own server.
 
     Another server (`--target`) gets neither, as it does not get the key. Raises `UsageError` where a file
@@ -181,6 +181,11 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._users -= 1
         if self._users <= 0:
             await self.aclose()
+
+    @property
+    def clock_steps(self) -> int:
+        """How often the wall clock was seen to be set: stamps taken around that may be off."""
+        return self.clock.steps + self.clock.clamped if self.clock else 0
 
     async def aclose(self) -> None:
         """Close all connections; whoever still waits for a reply gets a RuntimeError."""

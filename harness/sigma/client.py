@@ -86,6 +86,7 @@ class Client:
             stream=httpx.ByteStream(content),
             extensions={"timeout": timeout, **extensions},
         )
+        request.read()
         # Past httpx's client: its redirects, cookies and hooks have no part in a turn, and to merge URL and
         # headers and to walk through them takes 0.3 ms of CPU a request, as much as ten packets.
         return await self._transport.handle_async_request(request)

@@ -28,6 +28,7 @@ from harness.suite.resolve import (
 )
 from harness.suite.templates import is_template
 
+_CONNECTION = {"ca_file", "client_cert", "client_key", "verify_tls", "proxy"}
 _OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
 
 
@@ -135,9 +136,26 @@ def _target(suite: Suite, root: Place, tell: Tell) -> None:
         target, root.walk(("target",))[0][-1]
     ):
         tell(Finding(("target",), "either standin or base_url is wanted, and one of them"))
+    _connection(suite, tell)
     said = target.standin.dialect if target.standin else None
     if said is not None and target.dialect not in {said, "auto"}:
         tell(Finding(("target", "dialect"), f"the stand-in is to speak {said}: say it once"))
+
+
+def _connection(suite: Suite, tell: Tell) -> None:
+    """Tell of certificates that are not there, and of what the stand-in has no use for."""
+    target = suite.target
+    for key in sorted(_CONNECTION & target.model_fields_set):
+        if target.standin is not None:
+            message = "the stand-in is plain http on loopback: take this out"
+            tell(Finding(("target", key), message, at_key=True))
+    for key in ("ca_file", "client_cert", "client_key"):
+        file = getattr(target, key)
+        if file is not None and target.standin is None and not (suite.path.parent / file).exists():
+            tell(Finding(("target", key), f"{file}: there is no such file beside the suite"))
+    if target.client_key is not None and target.client_cert is None:
+        message = "this is the key of a certificate: say client_cert, too"
+        tell(Finding(("target", "client_key"), message, at_key=True))
 
 
 def _files(suite: Suite, tell: Tell) -> None:

@@ -97,13 +97,13 @@ def test_paths_are_relative_to_the_suite(certificates: Certificates, tmp_path: P
     [
         ("ca_file: nowhere.pem", r"target\.ca_file: .*nowhere\.pem: there is no such file"),
         ("client_cert: nowhere.pem", r"target\.client_cert: .*nowhere\.pem"),
-        ("client_key: key.pem", r"target\.client_key is the key of a certificate: name that"),
+        ("client_key: key.pem", r"target\.client_key: this is the key of a certificate: say client_cert"),
     ],
 )
 def test_files_that_are_missing_are_named(tmp_path: Path, keys: str, said: str) -> None:
     (tmp_path / "key.pem").touch()
-    with pytest.raises(UsageError, match=said):
-        transport_of(read(keys, tmp_path), BASE)
+    with pytest.raises(SuiteError, match=said):
+        read(keys, tmp_path)
 
 
 @pytest.mark.parametrize(
