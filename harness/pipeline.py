@@ -30,6 +30,7 @@ from harness.grade.checks import grade
 from harness.grade.states import State, standing
 from harness.plan import Plan, Trial, make_plan
 from harness.record import store
+from harness.record.conserved import broken
 from harness.record.histograms import Histograms
 from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
@@ -114,6 +115,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             ended_ns=time.perf_counter_ns(),
             interrupted=going.reins.interrupted,
             clock_steps=going.clock_steps,
+            in_flight_ns=going.reins.in_flight_ns,
             warnings=(*manifest.warnings, *going.warnings),
             deleted=going.deleted,
             changed=tuple(going.changed),
@@ -133,6 +135,7 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
         tables.add(judged)
         if judged.is_measured:
             histograms.add(result)
+            histograms.add_gaps(result)
     moments = journal.moments(folder / store.JOURNAL)
     for moment in moments:
         tables.add_moment(moment)
@@ -140,7 +143,14 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     if len(frames["trials"]) != len(trials):
         raise AssertionError(f"{len(trials)} trials were planned and {len(frames['trials'])} have a result")
     summary = summarise(frames, plan.variants)
-    believed = verdict(signs_of(frames, moments, plan.suite.load, clock_steps=manifest.clock_steps))
+    signs = signs_of(
+        frames,
+        moments,
+        plan.suite.load,
+        clock_steps=manifest.clock_steps,
+        broken=broken(frames, manifest.in_flight_ns),
+    )
+    believed = verdict(signs)
     claimed = believed if claims_latency(plan) else None
     exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
     told = to_builtins(believed)

@@ -6,7 +6,6 @@ the first and after the last of those that are.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -139,20 +138,15 @@ def _delays(packets: pl.DataFrame, sent: pl.DataFrame) -> dict[str, Any]:
 
 
 def _of_seconds(moments: Sequence[Moment]) -> dict[str, Any]:
-    """What the moments show; the first second of a phase counts, a last one that is only a part does not."""
     if not moments:
         return {}
-    spans = [later.at_ns - earlier.at_ns for earlier, later in pairwise(moments)]
-    whole = moments[1:]
-    spanned = sum(spans)
-    waited = [moment.waited_ns for moment in whole]
-    longest = max(moment.longest_collection_ns for moment in moments)
-    known = [each for each in waited if each is not None]
+    spanned = sum(moment.span_ns for moment in moments)
+    waited = [moment.waited_ns for moment in moments if moment.waited_ns is not None]
     return {
         "lag_p50_ms": median(moment.lag_ns for moment in moments) / _MS,
-        "pressure": sum(known) / spanned if spanned and len(known) == len(waited) else None,
-        "cpu": sum(moment.cpu_ns for moment in whole) / spanned if spanned else None,
-        "collection_ms": longest / _MS,
+        "pressure": sum(waited) / spanned if len(waited) == len(moments) else None,
+        "cpu": sum(moment.cpu_ns for moment in moments) / spanned,
+        "collection_ms": max(moment.longest_collection_ns for moment in moments) / _MS,
         "target_p50_ms": _median_ms(moment.target_ns for moment in moments),
         "own_p50_ms": _median_ms(moment.own_ns for moment in moments),
     }

@@ -69,6 +69,7 @@ async def watch(
         after = _read(now())
         moment = Moment(
             at_ns=after.at_ns,
+            span_ns=after.at_ns - before.at_ns,
             phase=phase,
             fell_due=reins.fell_due,
             began=reins.began,

@@ -301,7 +301,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
                 tape.ended_ns = time.perf_counter_ns()
             raise
         if tape is not None:
-            tape.connected_ns = time.perf_counter_ns()
+            tape.connected_ns = tape.tcp_ns if route.context is None else time.perf_counter_ns()
         self._connections.add(connection)
         return connection
 

@@ -18,7 +18,7 @@ from re import sub
 from hdrh.histogram import HdrHistogram
 
 from harness.errors import RunDirectoryError
-from harness.metrics import latencies
+from harness.metrics import counts, gaps_ns, latencies
 from harness.result import Result
 
 LONGEST_US = 2 * 3600 * 1_000_000
@@ -36,11 +36,18 @@ class Histograms:
     def add(self, result: Result) -> None:
         """Count the latencies of *result* in."""
         for metric, nanoseconds in latencies(result):
-            key = (result.phase, result.variant, metric)
-            histogram = self._of.get(key)
-            if histogram is None:
-                histogram = self._of[key] = HdrHistogram(1, LONGEST_US, DIGITS)
-            histogram.record_value(min(max(1, round(nanoseconds / 1000)), LONGEST_US))
+            self._record((result.phase, result.variant, metric), nanoseconds)
+
+    def add_gaps(self, result: Result) -> None:
+        """Count in every gap between answer packets. For after the run: there are as many as packets."""
+        for exchange in filter(counts, result.exchanges):
+            for nanoseconds in gaps_ns(exchange):
+                self._record((result.phase, result.variant, "gap"), nanoseconds)
+
+    def merge(self, other: "Histograms") -> None:
+        """Add the counts of *other*, of another process say. Percentiles are never averaged."""
+        for key, histogram in other._of.items():  # noqa: SLF001  of this very class
+            self._at(key).add(histogram)
 
     def count(self, metric: str) -> int:
         """How many values of *metric* there are, over all phases and variants."""
@@ -74,6 +81,15 @@ class Histograms:
                 raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
             paths.append(path)
         return paths
+
+    def _record(self, key: tuple[str, str, str], nanoseconds: int) -> None:
+        self._at(key).record_value(min(max(1, round(nanoseconds / 1000)), LONGEST_US))
+
+    def _at(self, key: tuple[str, str, str]) -> HdrHistogram:
+        histogram = self._of.get(key)
+        if histogram is None:
+            histogram = self._of[key] = HdrHistogram(1, LONGEST_US, DIGITS)
+        return histogram
 
     def _all(self, metric: str) -> Iterator[HdrHistogram]:
         return (histogram for (_, _, name), histogram in self._of.items() if name == metric)

@@ -11,20 +11,21 @@ import msgspec
 from harness.audit import model_params
 from harness.grade.states import Standing
 from harness.metrics import (
+    LATENCIES,
     CountTokens,
-    answer_ns,
-    longest_gap_ns,
+    gaps_ns,
     mark,
     milliseconds,
+    per_s,
+    response_ns,
+    service_ns,
     since_sent,
-    tokens_per_s,
-    total_ns,
-    ttft_ns,
 )
 from harness.result import Exchange, Result
 from harness.sigma.packets import packet_rows
 from harness.sigma.session import SessionDetail
 from harness.sigma.transcript import frames_of
+from harness.steps import steps
 
 MARKS = (
     "ids",
@@ -47,14 +48,25 @@ def exchange_row(
 ) -> dict[str, Any]:
     """The row of `exchanges`, less `trial_id`, `audit` and `counted`; *packets* are its rows there."""
     same = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status", "stamps", "resent", "stopped")
-    times = ("due_ns", "began_ns", "session_ns", "connected_ns", "sent_ns", "headers_ns", "ended_ns")
-    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}
+    times = (
+        "due_ns",
+        "began_ns",
+        "session_ns",
+        "resolved_ns",
+        "tcp_ns",
+        "connected_ns",
+        "sent_ns",
+        "headers_ns",
+    )
+    gaps = sorted(gaps_ns(exchange))
+    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times, "ended_ns")}
     row |= {f"{name}_ns": mark(exchange, name) for name in MARKS}
+    row |= {f"{name}_ms": milliseconds(service_ns(exchange, name)) for name in LATENCIES}
+    row |= {f"response_{name}_ms": milliseconds(response_ns(exchange, name)) for name in LATENCIES}
     row |= {
-        "ttft_ms": milliseconds(ttft_ns(exchange)),
-        "answer_ms": milliseconds(answer_ns(exchange)),
-        "total_ms": milliseconds(total_ns(exchange)),
-        "longest_gap_ms": milliseconds(longest_gap_ns(exchange)),
+        "gaps": len(gaps),
+        "gap_p50_ms": milliseconds(gaps[(len(gaps) - 1) // 2] if gaps else None),
+        "longest_gap_ms": milliseconds(gaps[-1] if gaps else None),
         "reads": len(exchange.read_ends),
         "merged_reads": len({packet["seen_ns"] for packet in packets if packet["merged"]}),
         "model_asked": " | ".join(map(_model, _overrides(exchange))) or None,
@@ -91,7 +103,8 @@ def _transcript_columns(
     return counted | {
         "outcome": str(transcript.outcome),
         "answer_tokens": tokens,
-        "tokens_per_s": tokens and first_ns and tokens_per_s(exchange, tokens, count_tokens(first or "")),
+        "tokens_per_s": tokens and first_ns and per_s(exchange, tokens, count_tokens(first or "")),
+        "chars_per_s": per_s(exchange, len(transcript.answer), len(first or "")),
         "answer": transcript.answer,
         "reasoning": "\n\n".join(transcript.reasoning) or None,
         "unknown_kinds": _json(transcript.unknown_kinds or None),
@@ -108,6 +121,7 @@ FROM_TRANSCRIPT = (
     "bad_lines",
     "answer_tokens",
     "tokens_per_s",
+    "chars_per_s",
     "answer",
     "reasoning",
     "unknown_kinds",
@@ -149,8 +163,20 @@ def tool_call_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:
             "status": str(call.status),
             "began_ns": began,
             "ended_ns": ended,
+            "began_ms": milliseconds(since_sent(exchange, began)),
             "duration_ms": None if began is None or ended is None else milliseconds(ended - began),
             "result": _json(call.result),
+        }
+
+
+def step_rows(exchange: Exchange, packets: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of `steps`: where the time went; *packets* are the rows of the exchange there."""
+    for seq, stretch in enumerate(steps(exchange, packets)):
+        yield {
+            "exchange_id": exchange.exchange_id,
+            "seq": seq,
+            **stretch._asdict(),
+            "duration_ms": milliseconds(stretch.ended_ns - stretch.began_ns),
         }
 
 

@@ -18,8 +18,8 @@ from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
 from harness.grade.checks import Grade
 from harness.grade.states import Standing, State
-from harness.metrics import CountTokens, counts
-from harness.record.rows import exchange_row, model_rows, packet_rows_of, tool_call_rows, trial_row
+from harness.metrics import LATENCIES, CountTokens, counts
+from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
 from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail
 
@@ -59,6 +59,8 @@ EXCHANGES = {
     "due_ns": pl.Int64,
     "began_ns": pl.Int64,
     "session_ns": pl.Int64,
+    "resolved_ns": pl.Int64,
+    "tcp_ns": pl.Int64,
     "connected_ns": pl.Int64,
     "sent_ns": pl.Int64,
     "headers_ns": pl.Int64,
@@ -72,16 +74,18 @@ EXCHANGES = {
     "last_answer_ns": pl.Int64,
     "stop_ns": pl.Int64,
     "ended_ns": pl.Int64,
-    "ttft_ms": pl.Float64,
-    "answer_ms": pl.Float64,
-    "total_ms": pl.Float64,
+    **{f"{name}_ms": pl.Float64 for name in LATENCIES},
+    **{f"response_{name}_ms": pl.Float64 for name in LATENCIES},
     "answer_tokens": pl.Int64,
     "tokens_per_s": pl.Float64,
+    "chars_per_s": pl.Float64,
     "packets": pl.Int64,
     "unknown_packets": pl.Int64,
     "unknown_kinds": pl.String,
     "heartbeats": pl.Int64,
     "bad_lines": pl.Int64,
+    "gaps": pl.Int64,
+    "gap_p50_ms": pl.Float64,
     "longest_gap_ms": pl.Float64,
     "reads": pl.Int64,
     "merged_reads": pl.Int64,
@@ -116,8 +120,17 @@ TOOL_CALLS = {
     "status": pl.String,
     "began_ns": pl.Int64,
     "ended_ns": pl.Int64,
+    "began_ms": pl.Float64,
     "duration_ms": pl.Float64,
     "result": pl.String,
+}
+STEPS = {
+    "exchange_id": pl.String,
+    "seq": pl.Int32,
+    "step": pl.String,
+    "began_ns": pl.Int64,
+    "ended_ns": pl.Int64,
+    "duration_ms": pl.Float64,
 }
 MODELS = {
     "exchange_id": pl.String,
@@ -144,6 +157,7 @@ AUDITS = {
 }
 MOMENTS = {
     "at_ns": pl.Int64,
+    "span_ns": pl.Int64,
     "phase": pl.String,
     "fell_due": pl.Int64,
     "began": pl.Int64,
@@ -175,6 +189,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "exchanges": EXCHANGES,
     "packets": PACKETS,
     "tool_calls": TOOL_CALLS,
+    "steps": STEPS,
     "models": MODELS,
     "audits": AUDITS,
     "grades": GRADES,
@@ -229,6 +244,7 @@ class Tables:
             self._put("exchanges", row)
             self._put_all("tool_calls", tool_call_rows(exchange))
             self._put_all("packets", packets)
+            self._put_all("steps", step_rows(exchange, packets))
             self._put_all("models", model_rows(exchange, session, self.count_tokens))
             self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
 

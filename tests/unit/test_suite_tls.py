@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from harness.drive.transport import StampedTransport, doubts, transport_of
-from harness.errors import SuiteError, UsageError
+from harness.errors import SuiteError
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite
 from tests.drive.streaming import Certificates
