@@ -3,7 +3,8 @@
 Definitions are those of DESIGN section 5. Every function takes an exchange and
 gives a number with its unit in its name, or None where the exchange does not
 show it: missing is never 0. Service time counts from `sent_ns`, response time
-from `due_ns`; neither is ever reported under the other's name.
+from `due_ns`; neither is ever reported under the other's name, and what was
+never due has no response time.
 
 An exchange that was retried, or that failed, is in no latency figure: `counts`
 says which are. Nor is one of a trial that is `invalid`, which takes more than
@@ -16,11 +17,31 @@ from itertools import pairwise
 
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome
+from harness.stats.quantiles import quantile
 
 CountTokens = Callable[[str], int]
 
 MS = 1e6
 SECOND = 1e9
+
+LATENCIES = {
+    "ttft": "first_text",
+    "first_packet": "first_packet",
+    "first_reasoning": "first_reasoning",
+    "first_tool": "first_tool",
+    "first_document": "first_document",
+    "answer": "first_answer",
+    "total": "stop",
+}
+"""Each latency by its name, and the mark of the transcript that it runs to.
+
+`ttft` is to the first packet of answer text, of any block: heartbeats, ids,
+reasoning and `message_start` do not count. `answer` is to the first packet of
+the *final* block. `first_packet` is no heartbeat.
+"""
+
+RESPONSE = "response_"
+"""Before the name of a latency that counts from when the exchange was due."""
 
 
 def counts(exchange: Exchange) -> bool:
@@ -29,29 +50,43 @@ def counts(exchange: Exchange) -> bool:
     return exchange.attempt == 1 and exchange.failure is None and answered
 
 
-def ttft_ns(exchange: Exchange) -> int | None:
-    """From the turn being written to the socket to the first packet of answer text, of any block.
+def reached_ns(exchange: Exchange, latency: str) -> int | None:
+    """The stamp that *latency* of `LATENCIES` runs to.
 
-    Heartbeats, ids, reasoning and `message_start` do not count.
+    No stop, no total. A reply that was not streamed has neither stop nor any
+    other mark: its body's end is where its total ends.
     """
-    return since_sent(exchange, _arrived(exchange, "first_text"))
-
-
-def answer_ns(exchange: Exchange) -> int | None:
-    """From the turn being written to the first packet of the *final* answer block."""
-    return since_sent(exchange, _arrived(exchange, "first_answer"))
-
-
-def total_ns(exchange: Exchange) -> int | None:
-    """From the turn being written to the stop packet; no stop, no total.
-
-    A reply that was not streamed has no stop: its body's end counts.
-    """
+    if latency != "total":
+        return mark(exchange, LATENCIES[latency])
     transcript = exchange.transcript
     if transcript is None or transcript.outcome not in {Outcome.SUCCESS, Outcome.EMPTY}:
         return None
-    streamed = transcript.packets > 0
-    return since_sent(exchange, _arrived(exchange, "stop") if streamed else exchange.ended_ns)
+    return mark(exchange, "stop") if transcript.packets else exchange.ended_ns
+
+
+def service_ns(exchange: Exchange, latency: str) -> int | None:
+    """*latency* from the turn being written to the socket: what Sigma took."""
+    return since_sent(exchange, reached_ns(exchange, latency))
+
+
+def response_ns(exchange: Exchange, latency: str) -> int | None:
+    """*latency* from when the turn was due: what a user would have waited."""
+    return _between(exchange.due_ns, reached_ns(exchange, latency))
+
+
+def ttft_ns(exchange: Exchange) -> int | None:
+    """The service time to the first packet of answer text, of any block."""
+    return service_ns(exchange, "ttft")
+
+
+def queue_ns(exchange: Exchange) -> int | None:
+    """From when the turn was due until we took it up; of a retry, the attempts before it are in it."""
+    return _between(exchange.due_ns, exchange.began_ns)
+
+
+def sent_lateness_ns(exchange: Exchange) -> int | None:
+    """From when the turn was due until it was written: the queue, then a session and a connection."""
+    return _between(exchange.due_ns, exchange.sent_ns)
 
 
 def gaps_ns(exchange: Exchange) -> Iterator[int]:
@@ -66,45 +101,42 @@ def longest_gap_ns(exchange: Exchange) -> int | None:
     return max(gaps_ns(exchange), default=None)
 
 
-def tokens_per_s(exchange: Exchange, answer_tokens: int, first_packet_tokens: int) -> float | None:
-    """(tokens - tokens of the first packet) / (last packet - first packet) of the final answer.
+def gap_p50_ns(exchange: Exchange) -> float | None:
+    """The median gap of the final answer; None of fewer than two."""
+    return quantile(gaps_ns(exchange), 500)
 
-    The inverse of TPOT. One packet has no rate.
+
+def per_s(exchange: Exchange, whole: int, first: int) -> float | None:
+    """(*whole* - *first*) / (last packet - first packet) of the final answer, in seconds.
+
+    *whole* is how much the answer has of something, *first* how much of that its
+    first packet brought: that came in no time that we saw. Of tokens this is the
+    inverse of TPOT. One packet has no rate.
     """
-    first, last = _arrived(exchange, "first_answer"), _arrived(exchange, "last_answer")
-    if first is None or last is None or last == first:
-        return None
-    return (answer_tokens - first_packet_tokens) * SECOND / (last - first)
-
-
-LATENCIES: dict[str, Callable[[Exchange], int | None]] = {
-    "ttft": ttft_ns,
-    "answer": answer_ns,
-    "total": total_ns,
-    "longest_gap": longest_gap_ns,
-}
+    took = _between(mark(exchange, "first_answer"), mark(exchange, "last_answer"))
+    return (whole - first) * SECOND / took if took else None
 
 
 def latencies(result: Result) -> Iterator[tuple[str, int]]:
-    """(metric, nanoseconds) for every exchange of *result* that counts."""
+    """(metric, nanoseconds) for every exchange of *result* that counts.
+
+    Every one of `LATENCIES` as service time, under `RESPONSE` as response time
+    where the exchange was due, and the longest gap.
+    """
     for exchange in filter(counts, result.exchanges):
-        for metric, figure in LATENCIES.items():
-            value = figure(exchange)
-            if value is not None:
-                yield metric, value
+        for latency in LATENCIES:
+            reached = reached_ns(exchange, latency)
+            if reached is not None and exchange.sent_ns is not None:
+                yield latency, reached - exchange.sent_ns
+            if reached is not None and exchange.due_ns is not None:
+                yield RESPONSE + latency, reached - exchange.due_ns
+        longest = longest_gap_ns(exchange)
+        if longest is not None:
+            yield "longest_gap", longest
 
 
 def mark(exchange: Exchange, name: str) -> int | None:
     """When the mark *name* of the transcript arrived, None when it never came."""
-    return _arrived(exchange, name)
-
-
-def milliseconds(nanoseconds: int | None) -> float | None:
-    """*nanoseconds* in ms, None for None."""
-    return None if nanoseconds is None else nanoseconds / MS
-
-
-def _arrived(exchange: Exchange, name: str) -> int | None:
     if exchange.transcript is None:
         return None
     return exchange.arrived_at(getattr(exchange.transcript.marks, name))
@@ -112,4 +144,13 @@ def _arrived(exchange: Exchange, name: str) -> int | None:
 
 def since_sent(exchange: Exchange, stamp: int | None) -> int | None:
     """From the turn being written to the socket to *stamp*."""
-    return None if stamp is None or exchange.sent_ns is None else stamp - exchange.sent_ns
+    return _between(exchange.sent_ns, stamp)
+
+
+def milliseconds(nanoseconds: float | None) -> float | None:
+    """*nanoseconds* in ms, None for None."""
+    return None if nanoseconds is None else nanoseconds / MS
+
+
+def _between(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else end - start

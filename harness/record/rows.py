@@ -12,12 +12,17 @@ from harness.audit import model_params
 from harness.grade.states import Standing
 from harness.metrics import (
     LATENCIES,
+    RESPONSE,
     CountTokens,
+    gap_p50_ns,
     gaps_ns,
+    longest_gap_ns,
     mark,
     milliseconds,
     per_s,
+    queue_ns,
     response_ns,
+    sent_lateness_ns,
     service_ns,
     since_sent,
 )
@@ -48,25 +53,12 @@ def exchange_row(
 ) -> dict[str, Any]:
     """The row of `exchanges`, less `trial_id`, `audit` and `counted`; *packets* are its rows there."""
     same = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status", "stamps", "resent", "stopped")
-    times = (
-        "due_ns",
-        "began_ns",
-        "session_ns",
-        "resolved_ns",
-        "tcp_ns",
-        "connected_ns",
-        "sent_ns",
-        "headers_ns",
-    )
-    gaps = sorted(gaps_ns(exchange))
-    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times, "ended_ns")}
+    way = ("session_ns", "resolved_ns", "tcp_ns", "connected_ns")
+    times = ("due_ns", "began_ns", *way, "sent_ns", "headers_ns", "ended_ns")
+    row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}
     row |= {f"{name}_ns": mark(exchange, name) for name in MARKS}
-    row |= {f"{name}_ms": milliseconds(service_ns(exchange, name)) for name in LATENCIES}
-    row |= {f"response_{name}_ms": milliseconds(response_ns(exchange, name)) for name in LATENCIES}
+    row |= {f"{name}_ms": milliseconds(figure) for name, figure in _durations(exchange).items()}
     row |= {
-        "gaps": len(gaps),
-        "gap_p50_ms": milliseconds(gaps[(len(gaps) - 1) // 2] if gaps else None),
-        "longest_gap_ms": milliseconds(gaps[-1] if gaps else None),
         "reads": len(exchange.read_ends),
         "merged_reads": len({packet["seen_ns"] for packet in packets if packet["merged"]}),
         "model_asked": " | ".join(map(_model, _overrides(exchange))) or None,
@@ -74,6 +66,18 @@ def exchange_row(
         "chat_session_id": exchange.session_id,
     }
     return row | _failure_columns(exchange) | _transcript_columns(exchange, packets, count_tokens)
+
+
+def _durations(exchange: Exchange) -> dict[str, float | None]:
+    """In nanoseconds, by the name of their column without its unit."""
+    return {
+        "queue": queue_ns(exchange),
+        "sent_lateness": sent_lateness_ns(exchange),
+        **{latency: service_ns(exchange, latency) for latency in LATENCIES},
+        **{RESPONSE + latency: response_ns(exchange, latency) for latency in LATENCIES},
+        "gap_p50": gap_p50_ns(exchange),
+        "longest_gap": longest_gap_ns(exchange),
+    }
 
 
 def _failure_columns(exchange: Exchange) -> dict[str, Any]:
@@ -95,17 +99,17 @@ def _transcript_columns(
     counted = {
         name: getattr(transcript, name) for name in ("packets", "unknown_packets", "heartbeats", "bad_lines")
     }
-    tokens = count_tokens(transcript.answer) if transcript.answer else None
-    first_ns = mark(exchange, "first_answer")
-    first = next(
-        (packet["text"] for packet in packets if packet["end"] == transcript.marks.first_answer), None
-    )
+    answer, first_end = transcript.answer, transcript.marks.first_answer
+    first = next((packet["text"] for packet in packets if packet["end"] == first_end), None) or ""
+    tokens = count_tokens(answer) if answer else None
     return counted | {
         "outcome": str(transcript.outcome),
         "answer_tokens": tokens,
-        "tokens_per_s": tokens and first_ns and per_s(exchange, tokens, count_tokens(first or "")),
-        "chars_per_s": per_s(exchange, len(transcript.answer), len(first or "")),
-        "answer": transcript.answer,
+        "answer_chars": len(answer) if answer else None,
+        "tokens_per_s": tokens and per_s(exchange, tokens, count_tokens(first)),
+        "chars_per_s": per_s(exchange, len(answer), len(first)),
+        "gaps": sum(1 for _ in gaps_ns(exchange)),
+        "answer": answer,
         "reasoning": "\n\n".join(transcript.reasoning) or None,
         "unknown_kinds": _json(transcript.unknown_kinds or None),
         "user_message_id": transcript.user_message_id,
@@ -120,8 +124,10 @@ FROM_TRANSCRIPT = (
     "heartbeats",
     "bad_lines",
     "answer_tokens",
+    "answer_chars",
     "tokens_per_s",
     "chars_per_s",
+    "gaps",
     "answer",
     "reasoning",
     "unknown_kinds",
@@ -169,9 +175,9 @@ def tool_call_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:
         }
 
 
-def step_rows(exchange: Exchange, packets: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows of `steps`: where the time went; *packets* are the rows of the exchange there."""
-    for seq, stretch in enumerate(steps(exchange, packets)):
+def step_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:
+    """The rows of `steps`: where the time went."""
+    for seq, stretch in enumerate(steps(exchange)):
         yield {
             "exchange_id": exchange.exchange_id,
             "seq": seq,

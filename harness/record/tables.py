@@ -18,7 +18,7 @@ from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
 from harness.grade.checks import Grade
 from harness.grade.states import Standing, State
-from harness.metrics import LATENCIES, CountTokens, counts
+from harness.metrics import LATENCIES, RESPONSE, CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
 from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail
@@ -74,9 +74,12 @@ EXCHANGES = {
     "last_answer_ns": pl.Int64,
     "stop_ns": pl.Int64,
     "ended_ns": pl.Int64,
+    "queue_ms": pl.Float64,
+    "sent_lateness_ms": pl.Float64,
     **{f"{name}_ms": pl.Float64 for name in LATENCIES},
-    **{f"response_{name}_ms": pl.Float64 for name in LATENCIES},
+    **{f"{RESPONSE}{name}_ms": pl.Float64 for name in LATENCIES},
     "answer_tokens": pl.Int64,
+    "answer_chars": pl.Int64,
     "tokens_per_s": pl.Float64,
     "chars_per_s": pl.Float64,
     "packets": pl.Int64,
@@ -244,7 +247,7 @@ class Tables:
             self._put("exchanges", row)
             self._put_all("tool_calls", tool_call_rows(exchange))
             self._put_all("packets", packets)
-            self._put_all("steps", step_rows(exchange, packets))
+            self._put_all("steps", step_rows(exchange))
             self._put_all("models", model_rows(exchange, session, self.count_tokens))
             self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
 

@@ -25,12 +25,12 @@ def test_ttft_counts_narration_and_the_time_to_the_answer_does_not() -> None:
     ]
     one = exchange(lines)
     assert metrics.ttft_ns(one) == 40 * MS
-    assert metrics.answer_ns(one) == 90 * MS
+    assert metrics.service_ns(one, "answer") == 90 * MS
 
 
 def test_the_total_ends_with_the_stop_packet_and_without_one_there_is_none() -> None:
-    assert metrics.total_ns(exchange(answer("a", "b"))) == 60 * MS
-    assert metrics.total_ns(exchange(answer("a", "b")[:-1])) is None
+    assert metrics.service_ns(exchange(answer("a", "b")), "total") == 60 * MS
+    assert metrics.service_ns(exchange(answer("a", "b")[:-1]), "total") is None
 
 
 def test_gaps_are_between_packets_of_the_final_answer() -> None:
@@ -42,11 +42,11 @@ def test_gaps_are_between_packets_of_the_final_answer() -> None:
 def test_one_packet_has_no_gap_and_no_rate() -> None:
     one = exchange(answer("all at once"))
     assert metrics.longest_gap_ns(one) is None
-    assert metrics.tokens_per_s(one, 10, 10) is None
+    assert metrics.per_s(one, 10, 10) is None
 
 
 def test_the_rate_leaves_out_the_tokens_of_the_first_packet() -> None:
-    assert metrics.tokens_per_s(exchange(answer("a", "b", "c")), 9, 3) == pytest.approx(6 / 0.020)
+    assert metrics.per_s(exchange(answer("a", "b", "c")), 9, 3) == pytest.approx(6 / 0.020)
 
 
 def test_an_exchange_without_text_has_no_ttft_rather_than_a_zero() -> None:

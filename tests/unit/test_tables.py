@@ -275,7 +275,7 @@ def test_phases_are_never_pooled_and_no_histogram_overwrites_another(tmp_path: P
         for variant in ("a b", "a_b"):
             histograms.add(structs.replace(timed(10, variant=variant), phase=phase))
     paths = histograms.write(tmp_path)
-    assert len(set(paths)) == len(list(tmp_path.iterdir())) == 4 * 4
+    assert len(set(paths)) == len(list(tmp_path.iterdir())) == 5 * 4
     names = sorted(
         path.name for path in paths if path.name.startswith("latency-busy-") and "ttft" in path.name
     )
