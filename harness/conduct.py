@@ -8,7 +8,7 @@ finish, the second cuts them off, the third skips what would follow.
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,14 @@ import anyio
 from rich.console import Console
 
 from harness import journal
+from harness.calibrate.probe import stream_source
 from harness.drive.monitor import Probe, watch
 from harness.drive.pool import drive, plain_errors
 from harness.drive.preflight import looked_up_again
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
-from harness.drive.transport import transport_of
-from harness.errors import TargetError
+from harness.drive.transport import transport_of, transports
+from harness.errors import StandinError, TargetError
 from harness.plan import Choice, Plan
 from harness.record import store
 from harness.record.histograms import Histograms
@@ -64,7 +65,8 @@ class Conduct:
     """A run while it goes on.
 
     *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
-    conversations that were there before. *warnings* are what a reader of the results should know.
+    conversations that were there before. *source* is our own, once it is up. *warnings* are what a reader of
+    the results should know.
     """
 
     plan: Plan
@@ -80,6 +82,7 @@ class Conduct:
     deleted: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     clock_steps: int = 0
+    source: Address | None = None
 
     def __post_init__(self) -> None:
         self.reins = Reins(
@@ -113,6 +116,7 @@ async def conduct(run: Conduct) -> None:
                 around.start_soon(_rein_in, reins, run.options.console)
             if plan.suite.budget.minutes is not None:
                 around.start_soon(cut_at, reins.now() + round(plan.suite.budget.minutes * 60e9), reins)
+            around.start_soon(_source_of_ours, run)
             total = None if plan.cycles else len(plan.trials)
             tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
             for name, load in plan.suite.load.items():
@@ -123,6 +127,14 @@ async def conduct(run: Conduct) -> None:
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
+
+
+async def _source_of_ours(run: Conduct) -> None:
+    """A server of ours on this machine, to be asked beside the target: what slows both is not the target."""
+    with suppress(StandinError, OSError):  # without it that is not known, and the verdict says so
+        async with stream_source() as url:
+            run.source = Address(url)
+            await anyio.sleep_forever()
 
 
 async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal, tally: Tally) -> None:
@@ -140,8 +152,11 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
 
         async with transport() as kept, anyio.create_task_group() as beside:
             beside.start_soon(keep_showing, show)
-            target = Probe(Client(run.address, kept))
-            beside.start_soon(partial(watch, name, run.reins, book.append, target=target))
+            target = Probe(lambda: Client(run.address, kept))
+            own = Probe(
+                lambda: None if run.source is None else Client(run.source, transports(run.source.base_url)())
+            )
+            beside.start_soon(partial(watch, name, run.reins, book.append, target=target, own=own))
             await drive(
                 run.plan.phase(name),
                 load,

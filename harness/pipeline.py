@@ -5,9 +5,10 @@ it is cheapest: the suite, the plan, the target, the names. Only then is a
 folder made, and from then on every trial leaves a line in it.
 """
 
+import os
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, UserDict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,19 +17,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
-from msgspec import structs, to_builtins
+from msgspec import convert, structs, to_builtins
 
 from harness import journal
 from harness.audit import Evidence, audit
 from harness.conduct import Conduct, Options, conduct, say
 from harness.drive.attach import attached, files_of
+from harness.drive.attempt import Running
 from harness.drive.loop import in_a_loop
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
 from harness.errors import Exit, UsageError
 from harness.grade.checks import grade
 from harness.grade.states import State, standing
-from harness.plan import Plan, Trial, make_plan
+from harness.plan import Choice, Plan, Trial, make_plan
 from harness.record import store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
@@ -36,7 +38,7 @@ from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
 from harness.report.live import counted
 from harness.report.terminal import NotPassed
-from harness.result import Result
+from harness.result import Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
@@ -44,11 +46,11 @@ from harness.sigma.session import SessionDetail
 from harness.signs import signs_of
 from harness.suite.expect import OF_TIME
 from harness.suite.model import Suite
-from harness.suite.read import load_suite
+from harness.suite.read import load_suite, parse_suite
 from harness.summarise import Summary, summarise
 from harness.verdict import Verdict, verdict
 
-__all__ = ["Options", "Run", "exit_of", "judge", "run"]
+__all__ = ["Options", "Run", "exit_of", "judge", "remade", "run"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -121,16 +123,43 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             changed=tuple(going.changed),
         )
     say(options.console, "writing tables and histograms …")
-    return _finish(plan, manifest, folder)
+    finished = _finish(plan, manifest, folder)
+    store.point_latest(folder)
+    return finished
 
 
-def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
-    """Everything that is made from the journal: grades, states, tables, histograms, summary."""
+def remade(folder: Path) -> Run:
+    """The run in *folder* with everything made anew from its journal and manifest: nothing is asked of Sigma.
+
+    So a corrected reading, check or definition applies to a run of last year. Raises `RunDirectoryError`, and
+    `SuiteError` or `UsageError` where the suite of that run is none of this version, or its files are others.
+    """
+    manifest = store.read_manifest(folder)
+    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(os.environ))
+    plan = make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
+    return _finish(plan, manifest, folder, killed=manifest.exit_code is None)
+
+
+class _Remembered(UserDict[str, str]):
+    """The environment, with something for what is not set any more: keys are needed for asking only."""
+
+    def __missing__(self, name: str) -> str:
+        return "not-set-now"
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _finish(plan: Plan, manifest: store.Manifest, folder: Path, *, killed: bool = False) -> Run:
+    """Everything that is made from the journal: grades, states, tables, histograms, summary.
+
+    Of a run that was *killed*, the trials without a result were interrupted.
+    """
     trials = _sent(plan, folder)
     tables, histograms = Tables(count_tokens), Histograms()
     sessions = journal.sessions(folder / store.JOURNAL)
     known = Evidence(manifest.called, manifest.providers)
-    for result in journal.read(folder / store.JOURNAL):
+    for result in _results(trials, folder, killed=killed):
         judged = judge(result, trials[result.trial_id], known, sessions)
         tables.add(judged)
         if judged.is_measured:
@@ -159,8 +188,21 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path) -> Run:
     histograms.write(folder)
     store.write_json({"verdict": told} | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
-    store.point_latest(folder)
     return Run(folder, manifest, summary, frames, believed, exit_code)
+
+
+def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iterator[Result]:
+    missing = dict(trials)
+    for result in journal.read(folder / store.JOURNAL):
+        if result.trial_id not in trials:
+            raise UsageError(
+                f"{folder}: trial {result.trial_id} ({result.case_id}) is none of its suite as that reads "
+                "today: a file or a variable that it was made with has changed"
+            )
+        missing.pop(result.trial_id, None)
+        yield result
+    for trial in missing.values() if killed else ():
+        yield Running(trial, skip=Skip.INTERRUPTED).result(None)
 
 
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:

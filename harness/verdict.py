@@ -113,9 +113,10 @@ def _small(signs: Signs) -> Iterator[Reason]:
     yield from say("cpu", 0.8, "this process was near its limit: {} of one CPU")
     yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time")
     yield from say("own_p50_ms", near, "our own source took {} (p50) to answer a control request", below=far)
-    yield from say(
-        "merged", 0.05, "{} of the reads brought several packets, the earlier ones stamped too late"
-    )
+    if (signs.delay_p99_ms or 0.0) > _PROMPT_MS:  # read promptly, what comes together was sent together
+        yield from say(
+            "merged", 0.05, "{} of the reads brought several packets, the first of them stamped late"
+        )
     yield from say("collection_ms", near, "a garbage collection took {}")
     yield from say("unserved", 0.0, "{} of {arrivals} arrivals found max_in_flight reached", below=0.05)
     yield from say("refused", 0.0, "the server turned away {} of the requests (429, 503)", below=0.05)
@@ -125,6 +126,7 @@ def _small(signs: Signs) -> Iterator[Reason]:
     yield from say("user_stamped", 0, "{} exchanges have our stamps, not the kernel's", unit="{:.0f}")
 
 
+_PROMPT_MS = 2.0
 _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
 
 

@@ -8,6 +8,9 @@ import typer
 SuitePath = Annotated[
     Path, typer.Argument(metavar="SUITE", help="The suite, a YAML file.", show_default=False)
 ]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A folder, an id, a suite, or latest.", show_default=False)
+]
 Target = Annotated[
     str | None,
     typer.Option(

@@ -61,11 +61,11 @@ def run(
     except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
-    _show(done, as_json=as_json, talk=talk, warn=quiet)
+    show(done, as_json=as_json, talk=talk, warn=quiet)
     raise typer.Exit(done.exit_code)
 
 
-def _show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
+def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     """The figures go to standard output, the talk about them to standard error.
 
     *warn*: warnings have not been shown yet, since nothing was.

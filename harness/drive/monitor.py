@@ -28,14 +28,20 @@ MOMENT_NS = 1_000_000_000
 PROBE_S = 5.0
 PRESSURE = Path("/proc/pressure/cpu")
 
+_LOOK_S = 0.05
+
 Keep = Callable[[Moment], None]
+OpenProbe = Callable[[], Client | None]
 
 
 @dataclass(slots=True)
 class Probe:
-    """A control request, asked once a second; *took_ns* is how long the last one took, until it is told."""
+    """A control request, asked once a second; *took_ns* is how long the last one took, until it is told.
 
-    client: Client
+    *open_client* gives the client once there is something to ask, and None until then.
+    """
+
+    open_client: OpenProbe
     took_ns: int | None = None
 
     def told(self) -> int | None:
@@ -45,11 +51,13 @@ class Probe:
 
     async def ask(self) -> None:
         """Ask, until cancelled. No answer is none: a server without the endpoint is not slow."""
-        async with self.client:
+        while (client := self.open_client()) is None:  # noqa: ASYNC110  a process on its way up sets no event
+            await anyio.sleep(_LOOK_S)
+        async with client:
             while True:
                 tape = Tape()
                 with suppress(httpx.RequestError):
-                    await self.client.get("/health", silence_s=PROBE_S, extensions={"tape": tape})
+                    await client.get("/health", silence_s=PROBE_S, extensions={"tape": tape})
                 if tape.headers_ns is not None and tape.sent_ns is not None:
                     self.took_ns = tape.headers_ns - tape.sent_ns
                 await anyio.sleep(MOMENT_NS / 1e9)

@@ -89,6 +89,17 @@ def new_run(results: Path, suite: str, started_at: datetime) -> Path:
     return folder
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run. Raises `RunDirectoryError` where there is none of this version."""
+    path = folder / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise RunDirectoryError(f"{path}: not a manifest of this version: {error}") from error
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest, whole or not at all."""
     write_json(manifest, folder / MANIFEST)
