@@ -78,6 +78,8 @@ def _client(signs: Signs) -> Iterator[Reason]:
     yield from say("delay_p99_ms", delay, "packets lay unread: p99 {}, n = {delay_n}")
     yield from say("lag_p50_ms", far, "our event loop was held up: by {} in half of all seconds")
     yield from say("own_p50_ms", far, "even our own source took {} (p50) to answer a control request")
+    if signs.is_open:  # a closed load waits for itself, an open one keeps to a clock
+        yield from say("pressure", _CROWDED, "tasks of this machine waited for a CPU {} of the time")
     for law in signs.broken:
         yield Reason(Word.CLIENT_BOUND, signs.phase, "broken", 1, 0, f"the books do not balance: {law}")
 
@@ -111,7 +113,8 @@ def _small(signs: Signs) -> Iterator[Reason]:
     if not signs.is_open:  # times from the sending are right all the same
         yield from say("late_p99_ms", near, "requests went out late: p99 {}, n = {late_n}", below=far)
     yield from say("cpu", 0.8, "this process was near its limit: {} of one CPU")
-    yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time")
+    crowded = _CROWDED if signs.is_open else None
+    yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time", below=crowded)
     yield from say("own_p50_ms", near, "our own source took {} (p50) to answer a control request", below=far)
     if (signs.delay_p99_ms or 0.0) > _PROMPT_MS:  # read promptly, what comes together was sent together
         yield from say(
@@ -127,6 +130,7 @@ def _small(signs: Signs) -> Iterator[Reason]:
 
 
 _PROMPT_MS = 2.0
+_CROWDED = 0.5
 _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
 
 

@@ -24,6 +24,7 @@ import socket
 import sys
 import time
 from array import array
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ _IDS = b'{"user_message_id":1,"reserved_assistant_message_id":2}\n'
 _PACKET = b'{"placement":{"turn_index":0,"tab_index":0},"obj":{"type":"%b"%b},"ts":"%%019d"}\n'
 _START = _PACKET % (b"message_start", b"")
 _STOP = _PACKET % (b"stop", b',"stop_reason":"finished"')
-_SETTINGS = re.compile(rb"(ttft|gap|n|bytes)=(\d+(?:\.\d+)?)")
+_SETTINGS = re.compile(rb"(ttft|gap|n|bytes|slots)=(\d+(?:\.\d+)?)")
 _STALL = re.compile(rb"stall=(\d+):(\d+)")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _STAMP_LENGTH = 19
@@ -56,6 +57,7 @@ class Stream:
     stall_at: int = -1
     stall_ns: int = 0
     packet: bytes = b""
+    slots: int = 0
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class Source:
     listener: socket.socket
     streams: dict[int, Stream] = field(default_factory=dict)
     due: list[tuple[int, int]] = field(default_factory=list)
+    waiting: deque[tuple[Stream, bytes]] = field(default_factory=deque)
+    busy: int = 0
     late_ns: array = field(default_factory=lambda: array("q"))  # type: ignore[type-arg]
     most: int = 0
     replies: int = 0
@@ -126,6 +130,7 @@ def send_due(source: Source) -> None:
             heapq.heapreplace(due, (stream.due_ns, number))
         else:
             heapq.heappop(due)
+            free_slot(source, stream)
 
 
 def next_packet(stream: Stream, now_ns: int) -> bytes:
@@ -197,6 +202,11 @@ def answer(source: Source, stream: Stream, request: bytes) -> None:
 def begin(source: Source, stream: Stream, path: bytes) -> None:
     """Send the head and the opening of a reply, and work out when its packets are due."""
     asked = {key: float(value) for key, value in _SETTINGS.findall(path)}
+    stream.slots = int(asked.get(b"slots", 0))
+    if stream.slots and source.busy >= stream.slots:
+        source.waiting.append((stream, path))
+        return
+    source.busy += bool(stream.slots)
     stall = _STALL.search(path)
     source.replies += 1
     stream.sent, stream.left = 0, int(asked.get(b"n", 50)) + 1
@@ -213,6 +223,14 @@ def begin(source: Source, stream: Stream, path: bytes) -> None:
         stream.due_ns += stream.stall_ns
     stream.sock.send(_HEAD + chunk(opening))
     heapq.heappush(source.due, (stream.due_ns, stream.sock.fileno()))
+
+
+def free_slot(source: Source, stream: Stream) -> None:
+    """Let the next reply begin where *stream* had one of a limited number of slots."""
+    if stream.slots:
+        stream.slots, source.busy = 0, source.busy - 1
+        if source.waiting:
+            begin(source, *source.waiting.popleft())
 
 
 def stats(source: Source) -> dict[str, float | int | None]:
