@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from harness.standin.models import Provider
+    from harness.standin.server import Options
 
 
 class Dialect(StrEnum):
@@ -18,6 +19,7 @@ class Dialect(StrEnum):
 
 
 def serve(
+    context: typer.Context,
     port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     dialect: Annotated[
@@ -43,6 +45,25 @@ def serve(
     without_deprecated: Annotated[
         bool, typer.Option("--without-deprecated", help="Drop the endpoints of old, as real servers have.")
     ] = False,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Play this run back: a folder, an id, the name of a suite (its latest run), or latest.",
+        ),
+    ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="With --replay: 2 is twice as fast; max waits for nothing.",
+            show_default="1",
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="With --replay: where runs are kept.", show_default="results"),
+    ] = None,
     from_stdin: Annotated[bool, typer.Option("--settings-from-stdin", hidden=True)] = False,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End when the parent process ends.")
@@ -54,10 +75,22 @@ def serve(
     of provider Simulated, lighthouse of Harbor, and any name like
     sim:ttft=50ms,gap=5ms,tokens=40,fault=reset@10: exact times, a given length, and faults by name (reset,
     drop, cut, stall, error, http, flaky, badline, heartbeat, split, utf8 ...).
+
+    With --replay RUN nothing is simulated: the requests of that run get the packets that were recorded, at
+    the times at which they came, with no Sigma behind and no token spent. Repeats are played in turn, and no
+    API key is asked for.
     """
+    from harness.errors import UsageError
     from harness.standin.server import Options
     from harness.standin.server import serve as serve_standin
 
+    if replay is not None:
+        _refuse_others(context)
+        options = Options(host=host, port=port, access_log=not quiet, with_parent=with_parent)
+        _play_back(replay, results or Path("results"), _factor(speed), options)
+        return
+    if speed is not None or results is not None:
+        raise UsageError("--speed and --results go with --replay RUN")
     ignored, providers = _settings(suite, ignore or [], from_stdin=from_stdin)
     options = Options(
         host=host,
@@ -72,6 +105,58 @@ def serve(
         providers=providers,
     )
     serve_standin(options, lambda url: print(f"ready {url}", flush=True))
+
+
+_WITH_REPLAY = frozenset({"replay", "speed", "results", "port", "host", "quiet", "with_parent"})
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """A replay is as the run was: what would make the stand-in another one has no say in it."""
+    from harness.errors import UsageError
+
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in _WITH_REPLAY and _was_written(context, str(parameter.name))
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: not with --replay, which answers as was recorded; leave it out"
+        )
+
+
+def _was_written(context: typer.Context, name: str) -> bool:
+    """On the command line: a key in the environment may be for another stand-in."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _factor(speed: str | None) -> float:
+    from harness.errors import UsageError
+
+    if speed in {None, "max"}:
+        return 1.0 if speed is None else float("inf")
+    try:
+        factor = float(str(speed))
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"--speed {speed}: write a number above 0 (2 is twice as fast), or max")
+    return factor
+
+
+def _play_back(run: str, results: Path, speed: float, options: "Options") -> None:
+    from harness.record.runs import run_folder
+    from harness.standin.recalled import recall
+    from harness.standin.recordings import load, overview
+    from harness.standin.replay import Replay, serve
+
+    folder = run_folder(run, results)
+    recordings = load(folder)
+    for line in overview(recordings):
+        typer.echo(line, err=True)
+    replay = Replay(recordings, recall(recordings), speed)
+    serve(replay, options, lambda url: print(f"ready {url}", flush=True))
 
 
 def _settings(
