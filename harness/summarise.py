@@ -61,6 +61,24 @@ class Ignored(Struct, frozen=True):
     of: int
 
 
+class LoadRow(Struct, frozen=True, kw_only=True):
+    """An open phase: what was asked of it and what came of that. Times in ms, of all its variants together.
+
+    *arrivals* fell due while it was measured, *asked_per_s* by the schedule; conversations began at
+    *began_per_s*. *delayed* of them found no room and went out late, *dropped* did not go out. *service*
+    counts from the sending of a turn, *response* from when it was due; both by ``ttft`` and ``total``.
+    """
+
+    phase: str
+    arrivals: int
+    asked_per_s: float | None
+    began_per_s: float | None
+    delayed: int
+    dropped: int
+    service: dict[str, dict[str, Figure]]
+    response: dict[str, dict[str, Figure]]
+
+
 class Summary(Struct, frozen=True):
     """The rows of a run, in the order of the suite, and what a reader should know beside them.
 
@@ -76,6 +94,7 @@ class Summary(Struct, frozen=True):
     audits: dict[str, dict[str, dict[str, int]]] = {}
     ignored: tuple[Ignored, ...] = ()
     unstopped: int = 0
+    loads: tuple[LoadRow, ...] = ()
 
     def count(self, state: State) -> int:
         """How many trials are in *state*."""
@@ -115,7 +134,44 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         audits=_audits(found),
         ignored=tuple(_ignored(found)),
         unstopped=int((~exchanges["stopped"]).sum()),
+        loads=tuple(_load(phase, trials, sent) for phase in _open_phases(trials)),
     )
+
+
+def _open_phases(trials: pl.DataFrame) -> list[str]:
+    due = trials.filter(pl.col("due_ns").is_not_null())
+    return due["phase"].unique(maintain_order=True).to_list()
+
+
+def _load(phase: str, trials: pl.DataFrame, sent: pl.DataFrame) -> LoadRow:
+    here = trials.filter(pl.col("phase") == phase, pl.col("window") == "measured")
+    whole = sent.filter(pl.col("phase") == phase, "counted")
+    return LoadRow(
+        phase=phase,
+        arrivals=len(here),
+        asked_per_s=_per_s(here["due_ns"]),
+        began_per_s=_per_s(here["began_ns"]),
+        delayed=here["free_ns"].count(),
+        dropped=int((here["skip"] == "dropped").sum()),
+        service={name: _quantiles(whole[f"{name}_ms"]) for name in _OF_LOADS},
+        response={name: _quantiles(whole[f"response_{name}_ms"]) for name in _OF_LOADS},
+    )
+
+
+_OF_LOADS = ("ttft", "total")
+_LEVELS = {"p50": 500, "p95": 950, "p99": 990}
+
+
+def _quantiles(values: pl.Series) -> dict[str, Figure]:
+    return {name: _figure(values, per_mille) for name, per_mille in _LEVELS.items()}
+
+
+def _per_s(stamps: pl.Series) -> float | None:
+    """How many a second, between the first and the last of them."""
+    known = stamps.drop_nulls().sort()
+    if len(known) < 2 or known[0] == known[-1]:
+        return None
+    return float((len(known) - 1) / ((known[-1] - known[0]) / 1e9))
 
 
 def _row(variant: str, phase: str, frames: Mapping[str, pl.DataFrame]) -> Row:

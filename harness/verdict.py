@@ -101,6 +101,7 @@ def _server_trend(signs: Signs) -> Iterator[Reason]:
     limit = 0.25 * (signs.ttft_p50_ms or 0.0)
     if slowed > limit:
         says = f"no steady state: {gained:.0f} more got in flight and TTFT rose by {_ms(slowed)}"
+        says += f"; {_ms(limit)} is allowed"
         yield Reason(Word.SERVER_SATURATED, signs.phase, "ttft", slowed, limit, says)
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.audit import Word as Effect
 from harness.grade.states import State
 from harness.stats.quantiles import least_count
-from harness.summarise import Figure, Row, Summary
+from harness.summarise import Figure, LoadRow, Row, Summary
 from harness.verdict import Verdict, Word
 
 DASH = "–"
@@ -37,8 +37,34 @@ def summary_table(summary: Summary) -> RenderableType:
     table.add_column("tool calls", justify="right")
     for row in summary.rows:
         table.add_row(*_cells(row, phases=phases))
+    loads = [_loads(summary.loads)] if summary.loads else []
     alarms = (Text(line, style=STYLES[State.INVALID]) for line in ignored(summary))
-    return Group(table, *alarms, *(Text(note, style="dim") for note in notes(summary)))
+    return Group(table, *loads, *alarms, *(Text(note, style="dim") for note in notes(summary)))
+
+
+def _loads(rows: Iterable[LoadRow]) -> RenderableType:
+    """A line for each open phase: what was asked of it, and service beside response time."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("\nload")
+    for title in ("\narrivals", "asked\n/s", "began\n/s", "\ndelayed", "\ndropped"):
+        table.add_column(title, justify="right")
+    for kind in ("service", "response"):
+        for level in ("p50", "p95", "p99"):
+            table.add_column(f"{kind}\nTTFT {level}", justify="right")
+    table.add_column("response\ntotal p95", justify="right")
+    for row in rows:
+        rates = [f"{rate:,.1f}" if rate is not None else DASH for rate in (row.asked_per_s, row.began_per_s)]
+        table.add_row(
+            Text(row.phase),
+            str(row.arrivals),
+            *rates,
+            str(row.delayed),
+            str(row.dropped),
+            *(_number(figure, "ms") for figure in row.service["ttft"].values()),
+            *(_number(figure, "ms") for figure in row.response["ttft"].values()),
+            _number(row.response["total"]["p95"], "ms"),
+        )
+    return table
 
 
 def notes(summary: Summary) -> Iterator[str]:
@@ -48,6 +74,8 @@ def notes(summary: Summary) -> Iterator[str]:
         f"TTFT: from the turn being sent to the first packet of answer text, ms; n = {values} exchanges. "
         "Tokens: o200k estimate."
     )
+    if summary.loads:
+        yield "Service time is from the sending of a turn, response time from when it was due."
     yield from _why_dashes(summary.rows)
     if summary.faults:
         yield "faults: " + ", ".join(f"{fault} {count}" for fault, count in summary.faults.items())
