@@ -13,6 +13,8 @@ a heartbeat ends nothing. Of models side by side the stream is one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from harness.result import Exchange
@@ -127,7 +129,7 @@ def _before_reply(exchange: Exchange) -> Iterator[tuple[str, int | None]]:
 
 
 def _in_reply(exchange: Exchange) -> Iterator[tuple[str, int | None]]:
-    """The step of every packet up to the last stop, and when it came."""
+    """The step of each run of packets up to the last stop, and when the last of the run came."""
     transcript = exchange.transcript
     if transcript is None or transcript.packets == 0:
         return
@@ -137,8 +139,11 @@ def _in_reply(exchange: Exchange) -> Iterator[tuple[str, int | None]]:
     for line, part in (pair for frame in frames for pair in lines(frame)):
         if isinstance(line, Packet) and line.at is not None and (last is None or part.end <= last):
             labels.append((namer.label(line, line.at, part.end), part.end))
-    for nth, (label, end) in enumerate(labels):
-        yield "first_packet" if nth == 0 else namer.step(label), exchange.arrived_at(end)
+    for _, end in labels[:1]:
+        yield "first_packet", exchange.arrived_at(end)
+    for label, run in groupby(labels[1:], key=itemgetter(0)):
+        *_, (_, end) = run
+        yield namer.step(label), exchange.arrived_at(end)
 
 
 @dataclass(slots=True)

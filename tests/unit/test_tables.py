@@ -83,6 +83,16 @@ def test_a_reply_becomes_rows_in_every_table() -> None:
         '{"queries":["q"]}',
         20.0,
     )
+    assert (call["began_ms"], row["queue_ms"], row["response_ttft_ms"]) == (30.0, None, None)
+    assert (row["answer_chars"], row["gaps"], row["longest_gap_ms"]) == (7, 1, 10.0)
+    assert row["chars_per_s"] == pytest.approx(5 / 0.010)
+    assert frames["steps"].select("seq", "step", "duration_ms").rows() == [
+        (0, "send", 1.0),
+        (1, "first_packet", 30.0),
+        (2, "tool internal_search", 20.0),
+        (3, "answer", 30.0),
+        (4, "end", 10.0),
+    ]
     assert frames["packets"]["kind"].to_list()[:2] == ["search_tool_start", "search_tool_queries_delta"]
     assert frames["packets"]["text"].to_list()[-3:] == ["30", " days", None]
     assert frames["packets"]["seq"].to_list() == list(range(7))
@@ -299,6 +309,34 @@ def test_a_histogram_is_written_in_milliseconds_as_hdrhistogram_would_write_it(t
     mean, deviation = map(float, re.findall(r"[\d.]+", ours[rows]))
     assert mean == pytest.approx(fmean((2, 50, 50, 51, 60, 700, 701, 9_000, 120_000)), rel=1e-3)
     assert deviation == pytest.approx(pstdev((2, 50, 50, 51, 60, 700, 701, 9_000, 120_000)), rel=1e-3)
+
+
+def test_histograms_of_parts_that_are_merged_are_those_of_the_whole(tmp_path: Path) -> None:
+    parts, whole = [Histograms(), Histograms(), Histograms()], Histograms()
+    for n in range(1, 40):
+        one = timed(n * 7, variant=f"v{n % 2}")
+        parts[n % 3].add(one)
+        whole.add(one)
+    merged = Histograms()
+    for part in parts:
+        merged.merge(part)
+    for name, histograms in (("merged", merged), ("whole", whole)):
+        (tmp_path / name).mkdir()
+        histograms.write(tmp_path / name)
+    assert merged.count("ttft") == 39
+    assert parts[0].count("ttft") == 13  # what is merged stays as it was
+    files = {path.name: path.read_text() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_text() for path in (tmp_path / "merged").iterdir()} == files
+
+
+def test_gaps_are_counted_one_by_one_of_what_counts_and_only_when_asked_for() -> None:
+    histograms, one = Histograms(), result(exchange(answer("a", "b", "c", "d")))
+    histograms.add(one)
+    assert histograms.count("gap") == 0
+    histograms.add_gaps(one)
+    histograms.add_gaps(result(exchange(answer("a", "b")[:-1])))
+    assert histograms.count("gap") == 3
+    assert histograms.percentile_ms("gap", 50) == pytest.approx(10, rel=1e-3)
 
 
 def test_histograms_of_nothing_have_no_percentile() -> None:
