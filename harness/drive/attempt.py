@@ -73,9 +73,11 @@ async def _converse(running: Running, client: Client, now: Clock) -> None:
         before = turn.id
         if parent is not None and parent not in answered:
             continue  # its branch is broken
-        due_ns = running.due_ns if ended_ns is None else ended_ns + (settings.think_time or 0)
-        if settings.think_time and ended_ns is not None:
-            await anyio.sleep(settings.think_time / SECOND)
+        due_ns, think_ns = running.due_ns, settings.think_time or 0
+        if ended_ns is not None and due_ns is not None:  # open outside, closed inside
+            due_ns = ended_ns + think_ns
+        if ended_ns is not None and think_ns:
+            await anyio.sleep(think_ns / SECOND)
         draft = Draft(running.trial, turn, settings, 1, due_ns=due_ns)
         failure = _place(draft, answered.get(parent))
         if failure is None:
