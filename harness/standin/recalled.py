@@ -73,6 +73,8 @@ def recall(recordings: Recordings) -> Recalled:
         lists["/tool"] = _tools(tools, manifest.called)
     if manifest.providers:
         lists["/llm/provider"] = _providers(manifest, recordings.every)
+    if sets := _document_sets(recordings.every):
+        lists["/manage/document-set"] = [{"name": name} for name in sets]
     if manifest.fingerprint is not None and manifest.fingerprint.version is not None:
         lists["/version"] = {"backend_version": manifest.fingerprint.version}
     named = {number: next(iter(names), f"project {number}") for number, names in projects.items()}
@@ -176,6 +178,16 @@ def _tool(number: int, words: list[str], called: tuple[str, ...]) -> dict[str, A
         "description": "",
         "definition": {"paths": operations} if operations else None,
     }
+
+
+def _document_sets(every: list[Recording]) -> list[str]:
+    """The sets that were searched in; the two dialects call the filters by different names."""
+    filters = (
+        one.asked.settings.get(name) or {}
+        for one in every
+        for name in ("search_filters", "internal_search_filters")
+    )
+    return sorted({name for each in filters for name in each.get("document_set") or ()})
 
 
 def _providers(manifest: Manifest, every: list[Recording]) -> dict[str, Any]:

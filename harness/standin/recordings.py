@@ -98,12 +98,13 @@ class Conversation:
 class Recordings:
     """All that a run recorded, in the order in which it was asked for.
 
-    *details* are what the server kept of the sessions. *unsent* counts exchanges that broke before there was
-    a request: nothing can ask for them. *played* is how often each recording was given to somebody.
+    *details* are what the server kept of the *sessions*. *unsent* counts exchanges that broke before there
+    was a request: nothing can ask for them. *played* is how often each recording was given to somebody.
     """
 
     manifest: Manifest
     every: list[Recording] = field(default_factory=list)
+    sessions: set[str] = field(default_factory=set)
     details: dict[str, SessionDetail] = field(default_factory=dict)
     unsent: int = 0
     openings: dict[bytes, list[Recording]] = field(default_factory=lambda: defaultdict(list))
@@ -114,11 +115,8 @@ class Recordings:
         """One more."""
         self.every.append(recording)
         (self.openings if recording.opens else self.later)[recording.asked.key].append(recording)
-
-    @property
-    def sessions(self) -> set[str]:
-        """The conversations of the run."""
-        return {one.session_id for one in self.every if one.session_id is not None}
+        if recording.session_id is not None:
+            self.sessions.add(recording.session_id)
 
 
 def load(folder: Path) -> Recordings:

@@ -8,6 +8,7 @@ Of the rest of an API there is what the run came across (`harness.standin.recall
 `GET /_standin/plays` tells what was played to whom, and when each piece of it was written.
 """
 
+import gc
 import math
 import signal
 import time
@@ -350,6 +351,7 @@ def serve(replay: Replay, options: Options, ready: Callable[[str], None]) -> Non
         timeout_graceful_shutdown=0,
         backlog=2048,
     )
+    gc.freeze()  # the recordings stay: walking through them again and again would hold up what is due
     if options.with_parent:
         _die_with_parent(config)
     for number in (signal.SIGTERM, signal.SIGINT):
