@@ -8,19 +8,21 @@ folder made, and from then on every trial leaves a line in it.
 import os
 import time
 from collections import Counter, UserDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 from msgspec import convert, structs, to_builtins
 
 from harness import journal
 from harness.audit import Evidence, audit
+from harness.calibrate.kept import exactness
 from harness.conduct import Conduct, Options, conduct, say
 from harness.drive.attach import attached, files_of
 from harness.drive.attempt import Running
@@ -38,7 +40,7 @@ from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
 from harness.report.live import counted
 from harness.report.terminal import NotPassed
-from harness.result import Result, Skip
+from harness.result import Moment, Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
@@ -183,10 +185,12 @@ def _finish(plan: Plan, manifest: store.Manifest, folder: Path, *, killed: bool 
     claimed = believed if claims_latency(plan) else None
     exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
     told = to_builtins(believed)
-    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told)
+    exact = manifest.calibration or _calibration(moments, frames, folder)
+    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told, calibration=exact)
     write(frames, folder)
     histograms.write(folder)
-    store.write_json({"verdict": told} | to_builtins(summary), folder / store.SUMMARY)
+    told = {"verdict": told, "calibration": exact}
+    store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
     return Run(folder, manifest, summary, frames, believed, exit_code)
 
@@ -238,6 +242,19 @@ def judge(
     grades = grade(result, trial)
     last = [finding for exchange in result.turns for finding in findings.get(exchange.exchange_id, ())]
     return Judged(result, grades, findings, standing(result, last, grades), sessions)
+
+
+def _calibration(
+    moments: Sequence[Moment], frames: Mapping[str, pl.DataFrame], folder: Path
+) -> dict[str, Any]:
+    """How exact the times of a run are, by what was calibrated for a load as high as its own."""
+    arrived = frames["packets"]["arrived_ns"].drop_nulls()
+    per_second = (arrived // 1_000_000_000).value_counts()["count"]
+    streams = max((moment.in_flight for moment in moments), default=1)
+    told: dict[str, Any] = to_builtins(
+        exactness(folder.parent.parent, streams, float(per_second.quantile(0.9) or 0.0))
+    )
+    return told
 
 
 def claims_latency(plan: Plan) -> bool:

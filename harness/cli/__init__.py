@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness import __version__
+from harness.cli.calibrate import calibrate
 from harness.cli.grade import grade
 from harness.cli.plan import plan
 from harness.cli.read import read
@@ -38,7 +39,7 @@ def _root(
     pass
 
 
-for command in (run, plan, serve, read, grade):
+for command in (run, plan, calibrate, serve, read, grade):
     app.command()(command)
 
 

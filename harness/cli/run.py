@@ -73,18 +73,19 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     import msgspec
     from rich.console import Console
 
-    from harness.report.terminal import reasons, summary_table, verdict_lines
+    from harness.report.terminal import exactness, reasons, summary_table, verdict_lines
 
     for warning in done.manifest.warnings if warn else ():
         talk.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
-        told = {"verdict": msgspec.to_builtins(done.verdict)} | msgspec.to_builtins(done.summary)
+        told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
+        told |= msgspec.to_builtins(done.summary)
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     else:
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 160
         figures.print(summary_table(done.summary))
-        for line in verdict_lines(done.verdict):
+        for line in (*verdict_lines(done.verdict), *exactness(done.manifest.calibration)):
             figures.print(line)
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)

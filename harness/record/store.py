@@ -35,9 +35,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     on. *called* are the names by which the model calls each tool id, *providers* the models there were: an
     audit can be made again. *fingerprint* is of the target before the first trial, *changed* the parts of it
     that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
-    *clock_steps* how often the wall clock was set meanwhile, *in_flight_ns* what Little's law is checked
-    with. *deleted* counts what the run deleted of what it had made. *exit_code* is None while the run goes
-    on, and stays so when it was killed.
+    *calibration* how exact its times are, *clock_steps* how often the wall clock was set meanwhile,
+    *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
+    made. *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 
     run_id: str
@@ -54,6 +54,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     ended_ns: int | None = None
     interrupted: bool = False
     verdict: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     clock_steps: int = 0
     in_flight_ns: int | None = None
     exit_code: int | None = None

@@ -5,8 +5,9 @@ that is missing is a dash, and a line beneath says why.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -113,6 +114,21 @@ def verdict_lines(verdict: Verdict) -> Iterator[Text]:
             )
     for unknown in verdict.unknown:
         yield Text(f"  not known: {unknown}", style="dim")
+
+
+def exactness(calibration: Mapping[str, Any] | None) -> Iterator[Text]:
+    """How far off the stamps of a run are, by the calibration of its machine."""
+    if not calibration:
+        return
+    if (why := calibration["why_not"]) or calibration["p99_ms"] is None:
+        yield Text(f"exactness: not known; {why or 'too few packets were measured'}", style="dim")
+    else:
+        yield Text(
+            f"exactness: stamps ±{calibration['p50_ms']:.3f} ms (p50), ±{calibration['p99_ms']:.3f} ms (p99) "
+            f"as calibrated at {calibration['packets_per_s']:,.0f} packets/s in {calibration['streams']} "
+            f"streams, n = {calibration['n']:,}",
+            style="dim",
+        )
 
 
 VERDICTS = {

@@ -114,6 +114,7 @@ def test_nothing_speaks_against_a_run_that_went_well() -> None:
         ({"delay_p99_ms": 21.0}, Word.DEGRADED, "packets lay unread: p99 21.0 ms, n = 900; 20.0 ms"),
         ({"delay_p99_ms": 21.0, "user_stamped": 4}, Word.CLIENT_BOUND, "packets lay unread"),
         ({"delay_p99_ms": 101.0}, Word.CLIENT_BOUND, "packets lay unread"),
+        ({"delay_p99_ms": 21.0, "merged": 0.1}, Word.CLIENT_BOUND, "packets lay unread: p99 21.0 ms"),
         ({"lag_p50_ms": 101.0}, Word.CLIENT_BOUND, "our event loop was held up: by 101 ms"),
         ({"lag_p50_ms": 21.0}, Word.DEGRADED, "our event loop was held up"),
         ({"own_p50_ms": 101.0}, Word.CLIENT_BOUND, "even our own source took 101 ms"),
@@ -144,7 +145,9 @@ def test_a_growing_queue_is_a_server_past_its_capacity_and_a_small_drift_is_not(
     grows = structs.replace(GOOD, in_flight=Trend(5.0, 4.0, 6.0, 100), ttft=Trend(200.0, 150.0, 250.0, 100))
     (reason,) = verdict([grows]).reasons
     assert reason.word is Word.SERVER_SATURATED
-    assert reason.says == "no steady state: 50 more got in flight and TTFT rose by 2,000 ms; 100 ms is allowed"
+    assert (
+        reason.says == "no steady state: 50 more got in flight and TTFT rose by 2,000 ms; 100 ms is allowed"
+    )
     drifts = structs.replace(grows, ttft=Trend(2.0, 1.0, 3.0, 100))
     assert verdict([drifts]).word is Word.VALID
     only_one = structs.replace(grows, in_flight=Trend(0.1, -0.1, 0.3, 100))
