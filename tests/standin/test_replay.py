@@ -50,6 +50,8 @@ MORE = """
   - {id: by-its-other-name, message: 5 km in miles, forced_tool_id: Unit Converter}
   - {id: default-provider, message: Hello, llm_override: {model_version: swift, model_provider: Simulated}}
   - {id: in-a-set, message: refunds, search_filters: {document_set: [Policies]}}
+  - {id: old, endpoint: send-message, turns: [{message: one}, {message: two}]}
+  - {id: simple, endpoint: send-message-simple-api, message: one}
 """
 
 
