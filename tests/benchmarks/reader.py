@@ -1,6 +1,7 @@
 """Reads many streams of a source at once, one way or another, and prints what that cost as JSON.
 
-`reader.py ours|stock URL STREAMS`. A process of its own, so that its CPU time is the reader's alone.
+`reader.py ours|stock|aiohttp URL STREAMS ROUNDS`. A process of its own, so that its CPU time and memory are
+the reader's alone.
 """
 
 import json
@@ -8,96 +9,140 @@ import re
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import anyio
 import httpx
 
 from harness.drive.tape import Tape
 from harness.drive.transport import transports
+from harness.sigma.client import Address, Client
 
-STAMP = re.compile(rb'"ts":"(\d{19})"[^\n]*\n')
-SPREAD_S = 0.0043  # no divisor of the gap: the streams must not speak all at once
+STAMP = re.compile(rb'[^\n]*"ts":"(\d{19})"[^\n]*\n')
+FIRST = b'"message_delta"'
+SPREAD_S = 2.37  # over which the first streams begin: no multiple of a gap, or they would all speak at once
 
-Times = list[tuple[int, int, bool]]
-"""Of each packet: when it was sent, when it came, whether it was not alone in its read."""
+Times = list[tuple[int, int, bool, bool]]
+"""Of each packet: when it was sent, when it came, whether it shared its read, whether it is a first one."""
 
-Read = Callable[[httpx.AsyncClient, str], Awaitable[Times]]
-
-
-async def read_ours(client: httpx.AsyncClient, url: str) -> Times:
-    tape = Tape()
-    request = client.build_request("POST", url, json={}, extensions={"tape": tape})
-    response = await client.send(request, stream=True)
-    async for _ in response.aiter_raw():
-        raise AssertionError("a taped body yields nothing")
-    return on_tape(tape)
+Read = Callable[[], Awaitable[Times]]
 
 
-def on_tape(tape: Tape) -> Times:
-    assert tape.stamps == "kernel", "no kernel stamps on this machine: the errors would mean something else"
-    found = [(int(match[1]), bisect_left(tape.ends, match.end())) for match in STAMP.finditer(tape.body)]
-    shared = {a for (_, a), (_, b) in pairwise(found) if a == b}
-    return [(sent, tape.arrived[piece], piece in shared) for sent, piece in found]
+@asynccontextmanager
+async def ours(url: str) -> AsyncIterator[Read]:
+    """As `harness.drive` does it: past httpx's client, onto a tape."""
+    base, _, path = url.rpartition("/chat/")
+    async with Client(Address(base), transports(url)()) as client:
+
+        async def read() -> Times:
+            tape = Tape()
+            response = await client.send({}, path=f"/chat/{path}", extensions={"tape": tape})
+            async for _ in response.aiter_raw():
+                raise AssertionError("a taped body yields nothing")
+            assert tape.stamps == "kernel", "without kernel stamps the errors would mean something else"
+            found = [(match, bisect_left(tape.ends, match.end())) for match in STAMP.finditer(tape.body)]
+            shared = {a for (_, a), (_, b) in pairwise(found) if a == b}
+            return timed(
+                (match[0], int(match[1]), tape.arrived[read], read in shared) for match, read in found
+            )
+
+        yield read
 
 
-async def read_stock(client: httpx.AsyncClient, url: str) -> Times:
-    lines: list[tuple[str, int]] = []
-    async with client.stream("POST", url, json={}) as response:
-        async for line in response.aiter_lines():
-            lines.append((line, time.perf_counter_ns()))  # noqa: PERF401 - what a caller of httpx writes
-    return [
-        (int(match[1]), came, False) for line, came in lines if (match := STAMP.search(line.encode() + b"\n"))
-    ]
+@asynccontextmanager
+async def stock(url: str) -> AsyncIterator[Read]:
+    """As httpx's own documentation does it."""
+    unlimited = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(limits=unlimited, timeout=60) as client:
+
+        async def read() -> Times:
+            lines: list[tuple[str, int]] = []
+            async with client.stream("POST", url, json={}) as response:
+                async for line in response.aiter_lines():
+                    lines.append((line, time.perf_counter_ns()))  # noqa: PERF401 - what a caller writes
+            return from_lines([(line.encode(), came) for line, came in lines])
+
+        yield read
 
 
-async def read_all(
-    read: Callable[[httpx.AsyncClient, str], Awaitable[Times]],
-    client: httpx.AsyncClient,
-    url: str,
-    streams: int,
-) -> Times:
+@asynccontextmanager
+async def with_aiohttp(url: str) -> AsyncIterator[Read]:
+    """As aiohttp's own documentation does it."""
+    import aiohttp  # noqa: PLC0415  a peer, and no dependency of ours
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+
+        async def read() -> Times:
+            async with client.post(url, json={}) as response:
+                return from_lines([(line, time.perf_counter_ns()) async for line in response.content])
+
+        yield read
+
+
+def from_lines(lines: list[tuple[bytes, int]]) -> Times:
+    found = ((line, STAMP.search(line.rstrip() + b"\n"), came) for line, came in lines)
+    return timed((line, int(match[1]), came, False) for line, match, came in found if match)
+
+
+def timed(found: Iterator[tuple[bytes, int, int, bool]]) -> Times:
     times: Times = []
-
-    async def one(delay: float) -> None:
-        await anyio.sleep(delay)
-        times.extend(await read(client, url))
-
-    async with client, anyio.create_task_group() as group:
-        for number in range(streams):
-            group.start_soon(one, number * SPREAD_S)
+    begun = False
+    for line, sent, came, shared in found:
+        first = FIRST in line and not begun
+        begun |= first
+        times.append((sent, came, shared, first))
     return times
 
 
-def main(way: str, url: str, streams: int) -> None:
-    unlimited = httpx.Limits(max_connections=None)
-    match way:
-        case "ours":
-            read: Read = read_ours
-            client = httpx.AsyncClient(transport=transports(url)(), timeout=60)
-        case "stock":
-            read = read_stock
-            client = httpx.AsyncClient(limits=unlimited, timeout=60)
-        case _:
-            raise SystemExit(f"{way}: no such way; ours or stock")
-    before = time.process_time()
-    times = anyio.run(read_all, read, client, url, streams, backend_options={"use_uvloop": True})
-    spent = time.process_time() - before
-    errors = sorted(came - sent for sent, came, shared in times if not shared)
+async def read_all(way: str, url: str, streams: int, rounds: int) -> tuple[Times, float, float]:
+    """All packets, the CPU seconds they took, and MB of memory per stream while all of them are open."""
+    times: Times = []
+    before, grown, opened = resident_mb(), 0.0, 0
+    opening = {"ours": ours, "stock": stock, "aiohttp": with_aiohttp}[way]
+
+    async def one(delay: float) -> None:
+        nonlocal grown, opened
+        await anyio.sleep(delay)
+        opened += 1
+        if opened == streams:
+            grown = resident_mb() - before
+        for _ in range(rounds):
+            times.extend(await read())
+
+    async with opening(url) as read:
+        cpu = time.process_time()
+        async with anyio.create_task_group() as group:
+            for number in range(streams):
+                group.start_soon(one, number * SPREAD_S / streams)
+        return times, time.process_time() - cpu, grown
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def main(way: str, url: str, streams: int, rounds: int) -> None:
+    times, cpu, grown = anyio.run(read_all, way, url, streams, rounds, backend_options={"use_uvloop": True})
+    alone = sorted(came - sent for sent, came, shared, _ in times if not shared)
+    first = sorted(came - sent for sent, came, _, begins in times if begins)
     print(
         json.dumps(
             {
                 "packets": len(times),
-                "cpu_us": spent / len(times) * 1e6,
-                "error_p50_us": errors[len(errors) // 2] / 1e3,
-                "error_p99_us": errors[len(errors) * 99 // 100] / 1e3,
-                "error_max_us": errors[-1] / 1e3,
-                "merged": sum(shared for _, _, shared in times) / len(times),
+                "cpu_us": cpu / len(times) * 1e6,
+                "cpu_us_reply": cpu / (streams * rounds) * 1e6,
+                "error_p50_us": alone[len(alone) // 2] / 1e3,
+                "error_p99_us": alone[len(alone) * 99 // 100] / 1e3,
+                "first_p99_us": first[len(first) * 99 // 100] / 1e3,
+                "merged": sum(shared for _, _, shared, _ in times) / len(times),
+                "mb_per_1000": grown / streams * 1000,
             }
         )
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,37 +1,45 @@
-"""What reading 100 streams of 50 packets/s costs, and how far off the times are: ours and stock httpx.
+"""What reading many streams costs, and how far off the times are: ours beside stock httpx and aiohttp.
 
     pytest tests/benchmarks/test_transport_cost.py --benchmark-only -s
 
-prints the figures; nothing here asserts a time, since a busy machine would turn it red. With
-HARNESS_STREAMSERVER=FILE the streams come from that program instead of `source.py`: started as
-`FILE PORT`, it has to understand the same paths and write the same stamps.
+prints figures and ratios; nothing here asserts a time, since a busy machine would turn it red. The streams
+come from `harness.calibrate.source`, or from the program HARNESS_STREAMSERVER=FILE, started as `FILE PORT`,
+which has to understand the same paths and write the same stamps. HARNESS_EPOLLCLIENT=FILE is a native client
+to compare with, called as `FILE PORT PATH STREAMS ROUNDS 1 SPREAD_MS`, which prints JSON with "us_pkt" in it.
 """
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-HERE = Path(__file__).parent
-STREAMS = 100
-PACKETS = 300  # at 50 a second
-PATH = f"/m/ttft=20,gap=20,n={PACKETS}/chat/send-chat-message"
+READER = Path(__file__).parent / "reader.py"
+SHAPES = {
+    "100 streams": (100, 1, "ttft=200,gap=20,n=300"),
+    "500 streams": (500, 1, "ttft=200,gap=20,n=300"),
+    "short replies": (20, 60, "ttft=1,gap=1,n=2"),
+}
+AT_MOST = {"stock": 100}
+"""Stock httpx takes seconds of CPU a second at 500 streams, and longer than anybody waits."""
 
 
 @contextmanager
-def python_source() -> Iterator[int]:
-    with subprocess.Popen([sys.executable, HERE / "source.py"], stdout=subprocess.PIPE, text=True) as process:
+def our_source() -> Iterator[int]:
+    command = [sys.executable, "-m", "harness.calibrate.source"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.terminate()
+        yield int(process.stdout.readline().rpartition(":")[2])
+        process.kill()
 
 
 @contextmanager
@@ -50,30 +58,55 @@ def native_source(binary: str) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[str]:
+def port() -> Iterator[int]:
     native = os.environ.get("HARNESS_STREAMSERVER")
-    with native_source(native) if native else python_source() as port:
-        yield f"http://127.0.0.1:{port}{PATH}"
+    with native_source(native) if native else our_source() as found:
+        yield found
 
 
-def read(way: str, url: str) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "reader.py"), way, url, str(STREAMS)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-    figures: dict[str, Any] = json.loads(said)
+def path_of(settings: str) -> str:
+    return f"/m/{settings}/chat/send-chat-message"
+
+
+def read(way: str, port: int, shape: str) -> dict[str, Any]:
+    streams, rounds, settings = SHAPES[shape]
+    url = f"http://127.0.0.1:{port}{path_of(settings)}"
+    command = [sys.executable, str(READER), way, url, str(streams), str(rounds)]
+    figures: dict[str, Any] = json.loads(subprocess.check_output(command, text=True, timeout=200))
     return figures
 
 
+def natively(port: int, shape: str) -> float | None:
+    """CPU µs a packet of a native client, in the same run on the same machine; None without one."""
+    binary = os.environ.get("HARNESS_EPOLLCLIENT")
+    if binary is None:
+        return None
+    streams, rounds, settings = SHAPES[shape]
+    command = [binary, str(port), path_of(settings), str(streams), str(rounds), "1", "2370"]
+    told = re.search(r'"us_pkt":([\d.]+)', subprocess.check_output(command, text=True, timeout=200))
+    return None if told is None else float(told[1])
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_reading_costs_a_fraction_of_stock_httpx(benchmark: BenchmarkFixture, source: str) -> None:
-    ours = benchmark.pedantic(read, args=("ours", source), rounds=1)  # type: ignore[no-untyped-call]
-    stock = read("stock", source)
-    print(f"\n{STREAMS} streams of 50 packets/s, {PACKETS} packets each")
-    for way, figures in (("ours", ours), ("stock", stock)):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reading_costs_a_fraction_of_what_it_costs_others(
+    benchmark: BenchmarkFixture, port: int, shape: str
+) -> None:
+    streams, rounds, settings = SHAPES[shape]
+    own = benchmark.pedantic(read, args=("ours", port, shape), rounds=1)  # type: ignore[no-untyped-call]
+    others = ["stock", *(["aiohttp"] if find_spec("aiohttp") else [])]
+    told = {"ours": own}
+    told |= {way: read(way, port, shape) for way in others if streams <= AT_MOST.get(way, streams)}
+    print(f"\n{shape}: {streams} at once, {rounds} replies each of {settings}; CPU is user and system")
+    for way, figures in told.items():
         print(
-            f"{way:6} {figures['cpu_us']:7.1f} µs of CPU a packet, {figures['merged']:.2%} merged;"
-            f" came - sent: p50 {figures['error_p50_us']:.1f} µs, p99 {figures['error_p99_us']:.1f} µs,"
-            f" max {figures['error_max_us']:.1f} µs"
+            f"{way:8} {figures['cpu_us']:7.1f} µs a packet, {figures['cpu_us_reply']:8.0f} a reply,"
+            f" {figures['cpu_us'] / own['cpu_us']:4.1f} × ours; error p50 {figures['error_p50_us']:.1f}"
+            f" p99 {figures['error_p99_us']:.1f} µs, first p99 {figures['first_p99_us']:.1f} µs;"
+            f" {figures['merged']:.2%} merged; {figures['mb_per_1000']:.0f} MB per 1,000 streams"
         )
-    print(f"stock / ours: {stock['cpu_us'] / ours['cpu_us']:.1f} × the CPU")
-    assert ours["packets"] == stock["packets"] == STREAMS * PACKETS
+    if (native := natively(port, shape)) is not None:
+        print(f"native   {native:7.1f} µs a packet; ours is {own['cpu_us'] / native:.2f} × that")
+    assert {figures["packets"] for figures in told.values()} == {own["packets"]}
+    assert own["packets"] >= streams * rounds * 2
