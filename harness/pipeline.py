@@ -5,9 +5,8 @@ it is cheapest: the suite, the plan, the target, the names. Only then is a
 folder made, and from then on every trial leaves a line in it.
 """
 
-import os
 import time
-from collections import Counter, UserDict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 import polars as pl
-from msgspec import convert, structs, to_builtins
+from msgspec import structs, to_builtins
 
 from harness import journal
 from harness.audit import Evidence, audit
@@ -32,10 +31,11 @@ from harness.drive.reins import make_room
 from harness.errors import Exit, UsageError
 from harness.grade.checks import grade
 from harness.grade.states import State, standing
-from harness.plan import Choice, Plan, Trial, make_plan
+from harness.plan import Plan, Trial, make_plan
 from harness.record import store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
+from harness.record.runs import planned
 from harness.record.tables import Judged, Tables, write
 from harness.record.tokens import count_tokens
 from harness.report.live import counted
@@ -48,7 +48,7 @@ from harness.sigma.session import SessionDetail
 from harness.signs import signs_of
 from harness.suite.expect import OF_TIME
 from harness.suite.model import Suite
-from harness.suite.read import load_suite, parse_suite
+from harness.suite.read import load_suite
 from harness.summarise import Summary, summarise
 from harness.verdict import Verdict, verdict
 
@@ -137,19 +137,7 @@ def remade(folder: Path) -> Run:
     `SuiteError` or `UsageError` where the suite of that run is none of this version, or its files are others.
     """
     manifest = store.read_manifest(folder)
-    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(os.environ))
-    plan = make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
-    return _finish(plan, manifest, folder, killed=manifest.exit_code is None)
-
-
-class _Remembered(UserDict[str, str]):
-    """The environment, with something for what is not set any more: keys are needed for asking only."""
-
-    def __missing__(self, name: str) -> str:
-        return "not-set-now"
-
-    def __contains__(self, name: object) -> bool:
-        return True
+    return _finish(planned(manifest), manifest, folder, killed=manifest.exit_code is None)
 
 
 def _finish(plan: Plan, manifest: store.Manifest, folder: Path, *, killed: bool = False) -> Run:

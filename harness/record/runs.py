@@ -1,11 +1,16 @@
-"""Which run is meant: a folder, an id, ``latest``, or a suite's latest."""
+"""Which run is meant: a folder, an id, ``latest``, or a suite's latest; and what it had planned."""
 
+from collections import UserDict
 from collections.abc import Iterator
+from os import environ
 from pathlib import Path
 
+from msgspec import convert
+
 from harness.errors import UsageError, did_you_mean
-from harness.record.histograms import filename
-from harness.record.store import MANIFEST
+from harness.plan import Choice, Plan, make_plan
+from harness.record.store import MANIFEST, Manifest
+from harness.suite.read import parse_suite
 
 _LATEST = "latest"
 
@@ -30,6 +35,25 @@ def run_folder(run: str, results: Path) -> Path:
     if named or of_suite:
         return (named or of_suite)[-1]
     raise UsageError(_none_such(run, results, known))
+
+
+def planned(manifest: Manifest) -> Plan:
+    """The plan of a run, from what its manifest has of the suite.
+
+    Raises `SuiteError` or `UsageError` where the suite is none of this version, or its files are gone.
+    """
+    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environ))
+    return make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
+
+
+class _Remembered(UserDict[str, str]):
+    """The environment, with something for what is not set any more: keys are needed for asking only."""
+
+    def __missing__(self, name: str) -> str:
+        return "not-set-now"
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def _runs(results: Path) -> Iterator[Path]:

@@ -5,25 +5,22 @@ from the suite in the manifest and from the requests that became of it; so the s
 that it names, and another one is told what there is.
 """
 
-from collections import Counter, UserDict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
-from os import environ
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from harness.errors import HarnessError
-from harness.plan import Choice, make_plan
+from harness.record.runs import planned
 from harness.record.store import Manifest
 from harness.standin.files import kind_of
 from harness.standin.recordings import Conversation, Recording, Recordings
 from harness.suite.model import Settings
-from harness.suite.read import parse_suite
 
 Names = dict[int, list[str]]
 """For each id, the words that the suite has for it, the first one first."""
@@ -120,21 +117,10 @@ def _pairs(recordings: Recordings) -> Iterator[tuple[Settings, Mapping[str, Any]
         yield written.get(one.of) or Settings(), one.asked.settings
 
 
-class _Remembered(UserDict[str, str]):
-    """The environment, with something for what is not set: keys are needed for asking a server only."""
-
-    def __missing__(self, name: str) -> str:
-        return "not-set-now"
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-
 def _written(manifest: Manifest) -> dict[tuple[str, str, str], Settings]:
     """The settings of each case, variant and turn, names and all."""
     try:
-        suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environ))
-        plan = make_plan(suite, msgspec.convert(manifest.choice, Choice), seed=manifest.seed)
+        plan = planned(manifest)
     except (HarnessError, msgspec.ValidationError):  # of another version, or a file of its is gone
         return {}
     return {

@@ -10,7 +10,6 @@ Of the rest of an API there is what the run came across (`harness.standin.recall
 
 import gc
 import math
-import signal
 import time
 from array import array
 from collections import deque
@@ -22,7 +21,6 @@ from uuid import uuid4
 import anyio
 import anyio.lowlevel
 import msgspec
-import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -38,7 +36,7 @@ from harness.standin.chat import sever
 from harness.standin.recalled import Recalled, projects, session
 from harness.standin.recordings import Conversation, End, Recording, Recordings, asked, choose, note, unknown
 from harness.standin.request import complaint, read_ask
-from harness.standin.server import BreakableProtocol, Options, _die_with_parent, _leave, _listen
+from harness.standin.server import Options, serve_app
 
 _SLEEP_NS = 300_000
 """Less than this is not worth a sleep: the loop's timer has steps of a millisecond."""
@@ -334,28 +332,14 @@ class Closing:
 
 
 def serve(replay: Replay, options: Options, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; *ready* is called with the URL once connections are accepted.
+    """Serve until SIGTERM or SIGINT, as the stand-in does; *ready* is called with the URL.
 
     Of *options* it is the address, the access log and the parent that count. A port that is taken is a
     `StandinError`.
     """
-    listener = _listen(options.host, options.port)
-    config = uvicorn.Config(
-        create_app(replay),
-        http=BreakableProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="info" if options.access_log else "critical",
-        access_log=options.access_log,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=0,
-        backlog=2048,
-    )
-    gc.freeze()  # the recordings stay: walking through them again and again would hold up what is due
-    if options.with_parent:
-        _die_with_parent(config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    host, port = listener.getsockname()[:2]
-    ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    uvicorn.Server(config).run(sockets=[listener])
+
+    def app() -> ASGIApp:
+        gc.freeze()  # the recordings stay: walking through them again and again would hold up what is due
+        return create_app(replay)
+
+    serve_app(app, options, ready)

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.errors import StandinError
@@ -116,21 +117,30 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     Both signals end it in order and at once: open streams are cut, the database is closed, the exit code is
     0. A port that is taken is a `StandinError`.
     """
+
+    def app() -> ASGIApp:
+        sessions, files = _databases(options.db)
+        standin = Standin(
+            options.dialect,
+            sessions,
+            Library(shipped_corpus()),
+            files,
+            options.ignores,
+            (*PROVIDERS, *options.providers),
+        )
+        return create_app(standin, options.api_key, deprecated=options.deprecated)
+
+    serve_app(app, options, ready)
+
+
+def serve_app(made: Callable[[], ASGIApp], options: Options, ready: Callable[[str], None]) -> None:
+    """The same for any app, which is made once its port is known to be free."""
     listener = _listen(options.host, options.port)
-    sessions, files = _databases(options.db)
-    standin = Standin(
-        options.dialect,
-        sessions,
-        Library(shipped_corpus()),
-        files,
-        options.ignores,
-        (*PROVIDERS, *options.providers),
-    )
     config = uvicorn.Config(
-        create_app(standin, options.api_key, deprecated=options.deprecated),
+        made(),
         http=BreakableProtocol,
         ws="none",
-        lifespan="on",
+        lifespan="auto",
         log_level="info" if options.access_log else "critical",
         access_log=options.access_log,
         timeout_keep_alive=5,
