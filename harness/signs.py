@@ -13,6 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from harness.result import Moment
+from harness.stats.arrivals import Conformance, conformance
 from harness.stats.quantiles import quantile
 from harness.stats.steady import Trend, trend
 from harness.suite.model import Phase
@@ -27,7 +28,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     before we read them. *lag_p50_ms*: of the longest time that the event loop came late in each second, the
     median. *pressure*: the share of the time in which some task of this machine waited for a CPU. *cpu*: how
     much of one CPU this process used. *unserved*: the share of arrivals that found `max_in_flight` reached.
-    *refused*: the share of exchanges answered 429 or 503. *in_flight* and *ttft*: how both went over time, of
+    *refused*: the share of exchanges answered 429 or 503. *asked* is what the schedule was
+    like, *began* what came of it. *in_flight* and *ttft*: how both went over time, of
     an open load. *broken* are laws of conservation that the books of the run do not keep.
     """
 
@@ -51,6 +53,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     arrivals: int = 0
     unserved: float | None = None
     refused: float | None = None
+    asked: Conformance | None = None
+    began: Conformance | None = None
     in_flight: Trend | None = None
     ttft: Trend | None = None
     clock_steps: int = 0
@@ -159,6 +163,8 @@ def _arrivals(trials: pl.DataFrame, sent: pl.DataFrame) -> dict[str, Any]:
     return {
         "arrivals": len(fell_due),
         "unserved": unserved / len(fell_due) if len(fell_due) else None,
+        "asked": conformance(trials["due_ns"].drop_nulls().to_list()),
+        "began": conformance(trials["began_ns"].drop_nulls().to_list()),
         "in_flight": _in_flight(trials),
         "ttft": _trend(sent.filter("counted").sort("due_ns"), "due_ns", "ttft_ms"),
     }

@@ -65,7 +65,7 @@ def verdict(signs: Iterable[Signs]) -> Verdict:
 
 def reasons_of(signs: Signs) -> Iterator[Reason]:
     """What speaks against one phase. Of one sign only the worst word is told."""
-    for rule in (_client, _server, _server_trend, _small):
+    for rule in (_client, _server, _server_trend, _small, _uneven):
         yield from rule(signs)
 
 
@@ -107,6 +107,19 @@ def _server_trend(signs: Signs) -> Iterator[Reason]:
         yield Reason(Word.SERVER_SATURATED, signs.phase, "ttft", slowed, limit, says)
 
 
+def _uneven(signs: Signs) -> Iterator[Reason]:
+    """Whether what was asked of an open load is what began: its rate, and how even it was."""
+    asked, began = signs.asked, signs.began
+    if asked is None or began is None or signs.unserved or began.gap_cv is None or asked.gap_cv is None:
+        return
+    if (off := abs(began.gap_cv - asked.gap_cv)) > _UNEVEN:
+        says = (
+            f"conversations began otherwise spaced than asked: their gaps vary by {began.gap_cv:.2f}, "
+            f"{asked.gap_cv:.2f} was asked, n = {began.n}"
+        )
+        yield Reason(Word.DEGRADED, signs.phase, "gap_cv", off, _UNEVEN, says)
+
+
 def _small(signs: Signs) -> Iterator[Reason]:
     """Signs of something that was not as it should be."""
     say = _teller(signs, Word.DEGRADED)
@@ -134,6 +147,7 @@ def _small(signs: Signs) -> Iterator[Reason]:
 
 _PROMPT_MS = 2.0
 _CROWDED = 0.5
+_UNEVEN = 0.1
 _MERGED = 0.05
 _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
 

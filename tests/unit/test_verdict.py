@@ -18,6 +18,7 @@ from msgspec import structs
 from harness.report.terminal import verdict_lines
 from harness.result import Moment
 from harness.signs import Signs, signs_of
+from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
 from harness.suite.model import Phase
 from harness.verdict import Verdict, Word, verdict
@@ -139,6 +140,17 @@ def test_each_sign_speaks_for_its_word_with_its_figure_and_its_limit(
     told = verdict([structs.replace(GOOD, **sign)])
     assert told.word is word
     assert says in (told.reasons[0].says if told.reasons else "")
+
+
+def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> None:
+    asked = Conformance(100, 10.0, 0.0, 0.0, None)
+    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 10.0, 0.4, 0.1, -0.2))
+    (reason,) = verdict([spoilt]).reasons
+    assert reason.word is Word.DEGRADED
+    assert reason.says.startswith("conversations began otherwise spaced than asked: their gaps vary by 0.40")
+    assert verdict([structs.replace(spoilt, began=asked)]).word is Word.VALID
+    delayed = structs.replace(spoilt, unserved=0.01)
+    assert [each.sign for each in verdict([delayed]).reasons] == ["unserved"]
 
 
 def test_a_growing_queue_is_a_server_past_its_capacity_and_a_small_drift_is_not() -> None:
