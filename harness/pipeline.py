@@ -24,7 +24,6 @@ from harness.audit import Evidence, audit
 from harness.calibrate.kept import exactness
 from harness.conduct import Conduct, Options, conduct, say
 from harness.drive.attach import attached, files_of
-from harness.drive.attempt import Running
 from harness.drive.loop import in_a_loop
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
@@ -194,7 +193,14 @@ def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iter
         missing.pop(result.trial_id, None)
         yield result
     for trial in missing.values() if killed else ():
-        yield Running(trial, skip=Skip.INTERRUPTED).result(None)
+        yield Result(
+            trial.trial_id,
+            trial.case.case_id,
+            trial.variant,
+            trial.repeat,
+            trial.phase,
+            skip=Skip.INTERRUPTED,
+        )
 
 
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:

@@ -55,10 +55,28 @@ def plan(
     else:
         lines = map(_json_line, planned.trials) if as_json else planned.lines()
     typer.echo("\n".join(lines))
+    for line in _loads(planned):
+        typer.echo(line, err=True)
     budget = planned.suite.budget
     research = planned.deep_research
     spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
     typer.echo(f"{len(planned.trials)} trials{spent}; {found}", err=True)
+
+
+def _loads(plan: "Plan") -> Iterator[str]:
+    """A line for each phase that is there for its load: how long it goes on, and what falls due in it."""
+    from harness.report.live import duration
+    from harness.schedule import ends_ns
+
+    for name, load in plan.suite.load.items():
+        ends = ends_ns(load)
+        lasts = "" if ends is None else f" over {duration(ends / 1e9)}"
+        if load.is_open:
+            arrivals = sum(trial.phase == name for trial in plan.trials)
+            yield f"phase {name}: {arrivals} conversations fall due{lasts} ({load.arrivals}, open)"
+        elif name in plan.cycles:
+            arms = len(plan.cycles[name].arms)
+            yield f"phase {name}: {load.slots} workers go through {arms} trials again and again{lasts}"
 
 
 def _seen(catalogue: "Catalogue", address: "Address") -> str:

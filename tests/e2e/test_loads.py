@@ -1,0 +1,159 @@
+"""Loads and verdicts through the command line: what is printed, kept, and answered with which exit code."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.cli import app
+from harness.record.conserved import broken
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def source() -> Iterator[str]:
+    command = [sys.executable, "-m", "harness.calibrate.source"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.kill()
+
+
+def harness(*args: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def suite(folder: Path, url: str, shape: str, load: str, more: str = "") -> Path:
+    path = folder / "s.yaml"
+    path.write_text(
+        f"""
+suite: s
+target: {{base_url: "{url}/m/{shape}", allow_anonymous: true, audit: 0%}}
+load: {load}
+prompts: [{{id: p, message: go}}]
+{more}
+"""
+    )
+    return path
+
+
+def tables(folder: Path) -> dict[str, pl.DataFrame]:
+    run = folder / "results" / "s" / "latest"
+    return {path.stem: pl.read_parquet(path) for path in run.glob("*.parquet")}
+
+
+def test_an_open_load_shows_service_and_response_and_counts_only_what_was_measured(tmp_path: Path) -> None:
+    with source() as url:
+        written = suite(
+            tmp_path, url, "ttft=20,gap=2,n=5", "{rate: 40/s, ramp: 500ms, for: 1s, cool_down: 250ms}"
+        )
+        ran = harness("run", written, "--results", tmp_path / "results", "--json")
+    told = json.loads(ran.stdout)
+    (load,) = told["loads"]
+    assert (load["arrivals"], load["dropped"], load["delayed"]) == (40, 0, 0)
+    assert load["asked_per_s"] == pytest.approx(40)
+    assert load["service"]["ttft"]["p50"]["n"] == load["response"]["ttft"]["p50"]["n"] == 40
+    assert load["response"]["ttft"]["p50"]["value"] >= load["service"]["ttft"]["p50"]["value"]
+    assert [row["trials"] for row in told["rows"]] == [60]
+    found = tables(tmp_path)
+    assert found["trials"]["window"].value_counts().sort("window").rows() == [
+        ("cool_down", 10), ("measured", 40), ("warm_up", 10)
+    ]  # fmt: skip
+    assert found["exchanges"]["counted"].sum() == 40
+    assert broken(found) == []
+    assert found["moments"]["own_ns"].drop_nulls().len() > 0
+
+
+def test_a_server_past_its_capacity_is_no_success_of_an_open_load(tmp_path: Path) -> None:
+    with source() as url:
+        load = "{rate: 60/s, arrivals: poisson, for: 3s}"
+        written = suite(tmp_path, url, "ttft=30,gap=2,n=5,slots=1", load)
+        ran = harness("run", written, "--results", tmp_path / "results", "--quiet")
+    assert ran.exit_code == 3, ran.output
+    assert "verdict: server-saturated" in ran.stdout or "verdict: client-bound" in ran.stdout
+    assert "no steady state" in ran.stdout
+    manifest = json.loads((tmp_path / "results" / "s" / "latest" / "manifest.json").read_text())
+    assert manifest["exit_code"] == 3
+    assert manifest["verdict"]["word"] in {"server-saturated", "client-bound"}
+    assert manifest["in_flight_ns"] > 0
+
+
+def test_drops_are_counted_and_are_no_failure_of_the_server(tmp_path: Path) -> None:
+    with source() as url:
+        load = "{rate: 50/s, for: 1s, max_in_flight: 2, when_full: drop}"
+        written = suite(tmp_path, url, "ttft=200,gap=2,n=2", load)
+        ran = harness("run", written, "--results", tmp_path / "results", "--json")
+    assert ran.exit_code == 3
+    told = json.loads(ran.stdout)
+    (load_row,), (row,) = told["loads"], told["rows"]
+    assert load_row["dropped"] == row["not_run"] > 20
+    assert row["passed"] + row["not_run"] == 50
+    assert (row["error"], row["failed"]) == (0, 0)
+    trials = tables(tmp_path)["trials"]
+    assert set(trials.filter(pl.col("skip") == "dropped")["state"]) == {"not_run"}
+
+
+def test_everything_is_made_again_from_what_was_recorded_and_comes_out_the_same(tmp_path: Path) -> None:
+    with source() as url:
+        load = "{a: {workers: 3, for: 500ms}, b: {rate: 20/s, for: 500ms}}"
+        written = suite(tmp_path, url, "ttft=5,gap=1,n=4", load)
+        harness("run", written, "--results", tmp_path / "results", "--quiet")
+    before, run = tables(tmp_path), tmp_path / "results" / "s" / "latest"
+    summary = (run / "summary.json").read_text()
+    for path in [*run.glob("*.parquet"), run / "summary.json"]:
+        path.unlink()
+    again = harness("grade", "s", "--retime", "--results", tmp_path / "results")
+    assert "verdict:" in again.stdout
+    after = tables(tmp_path)
+    assert {name: frame.equals(before[name]) for name, frame in after.items()} == dict.fromkeys(before, True)
+    assert (run / "summary.json").read_text() == summary
+
+
+def test_a_run_that_was_killed_is_remade_with_what_is_missing_as_not_run(tmp_path: Path) -> None:
+    with source() as url:
+        written = suite(tmp_path, url, "ttft=5,gap=1,n=4", "{workers: 2}", "defaults: {repeat: 6}")
+        harness("run", written, "--results", tmp_path / "results", "--quiet")
+    run = tmp_path / "results" / "s" / "latest"
+    journal, manifest = run / "journal-0.jsonl", run / "manifest.json"
+    kept = [line for line in journal.read_text().splitlines(keepends=True) if '"line":"result"' in line[:20]]
+    journal.write_text("".join(kept[:4]) + kept[4][: len(kept[4]) // 2])
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()) | {"exit_code": None, "in_flight_ns": None})
+    )
+    again = harness("grade", run, "--retime", "--json")
+    assert again.exit_code == 3
+    (row,) = json.loads(again.stdout)["rows"]
+    assert (row["passed"], row["not_run"]) == (4, 2)
+
+
+def test_a_run_that_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-m", "harness", "grade", "latest", "--retime", "--results", tmp_path / "results"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("no run latest: there is none in")
+
+
+def test_a_plan_shows_when_an_open_load_falls_due(tmp_path: Path) -> None:
+    written = suite(
+        tmp_path, "http://127.0.0.1:9", "n=1", "{a: {rate: 4/s, for: 1s}, b: {workers: 2, for: 1m}}"
+    )
+    told = harness("plan", written, "--offline", "--json")
+    assert [json.loads(line)["due_ns"] for line in told.stdout.splitlines()] == [
+        0, 250_000_000, 500_000_000, 750_000_000
+    ]  # fmt: skip
+    assert "phase a: 4 conversations fall due over 1 s (constant, open)" in told.stderr
+    assert "phase b: 2 workers go through 1 trials again and again over 1 min 0 s" in told.stderr
