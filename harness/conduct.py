@@ -30,6 +30,7 @@ from harness.record import store
 from harness.record.histograms import Histograms
 from harness.report.live import Tally, counted, keep_showing, live
 from harness.result import Result, Skip
+from harness.schedule import ends_ns
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
@@ -142,6 +143,8 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
     options, transport = run.options, transport_of(run.plan.suite, run.address.base_url)
     if options.workers is not None and not load.is_open:
         load = load.model_copy(update={"workers": options.workers})
+    lasts_ns = ends_ns(load)
+    tally.ends_ns = None if lasts_ns is None else run.reins.now() + lasts_ns
     with _shown(tally, options.console) as show:
 
         def sink(result: Result) -> None:

@@ -94,6 +94,8 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
 async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     if not plan.trials and not plan.cycles:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
+    if options.workers is not None and all(load.is_open for load in suite.load.values()):
+        raise UsageError("--workers: the load of this suite is open and has none; max_in_flight limits it")
     make_room(options.workers or max(load.slots for load in suite.load.values()))
     for load in suite.load.values():
         if load.max_in_flight is not None:

@@ -30,8 +30,9 @@ REDRAW_EVERY_S = 0.25
 class Tally:
     """What the display shows, as results come in.
 
-    *total* is None where a phase lasts for a time rather than for a number of trials. *in_flight* asks how
-    many are under way. Rate and ETA are over trials that were really sent.
+    *total* is None where a phase lasts for a time rather than for a number of trials; *ends_ns* then says
+    when nothing more begins. *in_flight* asks how many are under way. Rate and ETA are over trials that were
+    really sent.
     """
 
     total: int | None
@@ -39,6 +40,7 @@ class Tally:
     in_flight: Callable[[], int]
     now: Clock
     began_ns: int = 0
+    ends_ns: int | None = None
     done: int = 0
     sent: int = 0
     errors: int = 0
@@ -65,7 +67,9 @@ class Tally:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at this rate, None before the first result and where no number is planned."""
+        """Seconds to the end of the load, or else at this rate; None where neither is known."""
+        if self.ends_ns is not None:
+            return max(0.0, (self.ends_ns - self.now()) / SECOND)
         return (self.total - self.done) / self.rate if self.rate and self.total is not None else None
 
     def line(self) -> str:

@@ -157,3 +157,22 @@ def test_a_plan_shows_when_an_open_load_falls_due(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "phase a: 4 conversations fall due over 1 s (constant, open)" in told.stderr
     assert "phase b: 2 workers go through 1 trials again and again over 1 min 0 s" in told.stderr
+
+
+def test_workers_of_an_open_load_are_refused_with_what_limits_it(tmp_path: Path) -> None:
+    written = suite(tmp_path, "http://127.0.0.1:9", "n=1", "{rate: 4/s, for: 1s}")
+    told = harness("run", written, "--workers", "4", "--results", tmp_path / "results")
+    assert told.exit_code != 0
+    assert "max_in_flight limits it" in str(told.exception)
+
+
+def test_a_stall_in_every_stream_is_its_longest_gap_and_the_usual_gap_stays(tmp_path: Path) -> None:
+    """Three peers show the mean of the gaps instead, 30 ms of a stall of a second."""
+    with source() as url:
+        written = suite(
+            tmp_path, url, "ttft=20,gap=10,n=40,stall=20:500", "{workers: 4}", "defaults: {repeat: 8}"
+        )
+        harness("run", written, "--results", tmp_path / "results", "--quiet")
+    found = tables(tmp_path)["exchanges"]
+    assert found["longest_gap_ms"].min() >= 500  # type: ignore[operator]
+    assert found["gap_p50_ms"].median() < 50  # type: ignore[operator]
