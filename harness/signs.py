@@ -114,8 +114,9 @@ def _latencies(sent: pl.DataFrame) -> dict[str, Any]:
     counted = sent.filter("counted")
     ttft = counted["ttft_ms"].drop_nulls().to_list()
     first = sent.filter(pl.col("attempt") == 1)
-    # Sigma's part is left out: the time in which it made the session, and took up the connection.
-    could = pl.coalesce("free_ns", "due_ns", "began_ns")
+    # Sigma's part is left out: the time in which it made the session, and took up the connection. A later
+    # turn was due after its trial had found room.
+    could = pl.coalesce(pl.max_horizontal("free_ns", "due_ns"), "began_ns")
     ready = pl.max_horizontal("began_ns", "session_ns", "connected_ns")
     late = first.select(((pl.col("began_ns") - could) + (pl.col("sent_ns") - ready)) / _MS).to_series()
     known = late.drop_nulls().to_list()

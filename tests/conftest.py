@@ -157,6 +157,18 @@ def onyx() -> Iterator[Standin]:
         yield standin
 
 
+@contextmanager
+def stream_source() -> Iterator[str]:
+    """A source of known times (`harness.calibrate.source`); its URL."""
+    command = [sys.executable, "-m", "harness.calibrate.source"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The event loop of the product."""

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -13,19 +11,9 @@ from typer.testing import CliRunner, Result
 
 from harness.cli import app
 from harness.record.conserved import broken
+from tests.conftest import stream_source
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def source() -> Iterator[str]:
-    command = [sys.executable, "-m", "harness.calibrate.source"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.kill()
 
 
 def harness(*args: str | Path) -> Result:
@@ -52,7 +40,7 @@ def tables(folder: Path) -> dict[str, pl.DataFrame]:
 
 
 def test_an_open_load_shows_service_and_response_and_counts_only_what_was_measured(tmp_path: Path) -> None:
-    with source() as url:
+    with stream_source() as url:
         written = suite(
             tmp_path, url, "ttft=20,gap=2,n=5", "{rate: 40/s, ramp: 500ms, for: 1s, cool_down: 250ms}"
         )
@@ -74,7 +62,7 @@ def test_an_open_load_shows_service_and_response_and_counts_only_what_was_measur
 
 
 def test_a_server_past_its_capacity_is_no_success_of_an_open_load(tmp_path: Path) -> None:
-    with source() as url:
+    with stream_source() as url:
         load = "{rate: 60/s, arrivals: poisson, for: 3s}"
         written = suite(tmp_path, url, "ttft=30,gap=2,n=5,slots=1", load)
         ran = harness("run", written, "--results", tmp_path / "results", "--quiet")
@@ -88,7 +76,7 @@ def test_a_server_past_its_capacity_is_no_success_of_an_open_load(tmp_path: Path
 
 
 def test_drops_are_counted_and_are_no_failure_of_the_server(tmp_path: Path) -> None:
-    with source() as url:
+    with stream_source() as url:
         load = "{rate: 50/s, for: 1s, max_in_flight: 2, when_full: drop}"
         written = suite(tmp_path, url, "ttft=200,gap=2,n=2", load)
         ran = harness("run", written, "--results", tmp_path / "results", "--json")
@@ -103,7 +91,7 @@ def test_drops_are_counted_and_are_no_failure_of_the_server(tmp_path: Path) -> N
 
 
 def test_everything_is_made_again_from_what_was_recorded_and_comes_out_the_same(tmp_path: Path) -> None:
-    with source() as url:
+    with stream_source() as url:
         load = "{a: {workers: 3, for: 500ms}, b: {rate: 20/s, for: 500ms}}"
         written = suite(tmp_path, url, "ttft=5,gap=1,n=4", load)
         harness("run", written, "--results", tmp_path / "results", "--quiet")
@@ -119,7 +107,7 @@ def test_everything_is_made_again_from_what_was_recorded_and_comes_out_the_same(
 
 
 def test_a_run_that_was_killed_is_remade_with_what_is_missing_as_not_run(tmp_path: Path) -> None:
-    with source() as url:
+    with stream_source() as url:
         written = suite(tmp_path, url, "ttft=5,gap=1,n=4", "{workers: 2}", "defaults: {repeat: 6}")
         harness("run", written, "--results", tmp_path / "results", "--quiet")
     run = tmp_path / "results" / "s" / "latest"
@@ -168,7 +156,7 @@ def test_workers_of_an_open_load_are_refused_with_what_limits_it(tmp_path: Path)
 
 def test_a_stall_in_every_stream_is_its_longest_gap_and_the_usual_gap_stays(tmp_path: Path) -> None:
     """Three peers show the mean of the gaps instead, 30 ms of a stall of a second."""
-    with source() as url:
+    with stream_source() as url:
         written = suite(
             tmp_path, url, "ttft=20,gap=10,n=40,stall=20:500", "{workers: 4}", "defaults: {repeat: 8}"
         )

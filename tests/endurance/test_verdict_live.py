@@ -17,6 +17,7 @@ import pytest
 from harness.pipeline import Options, Run, run
 from harness.suite.read import parse_suite
 from harness.verdict import Word
+from tests.conftest import stream_source
 
 pytestmark = [pytest.mark.endurance, pytest.mark.timeout(900)]
 
@@ -27,17 +28,6 @@ EXPECTED = {
     "neighbours": {Word.CLIENT_BOUND},
     "past capacity": {Word.SERVER_SATURATED},
 }
-
-
-@contextmanager
-def source() -> Iterator[str]:
-    command = [sys.executable, "-m", "harness.calibrate.source"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.kill()
 
 
 @contextmanager
@@ -64,7 +54,7 @@ def _hold_up(over: threading.Event) -> None:
 
 def judged(kind: str, results: Path) -> Run:
     slots = ",slots=6" if kind == "past capacity" else ""
-    with source() as url, disturbed(kind):
+    with stream_source() as url, disturbed(kind):
         text = f"""
 suite: live
 target: {{base_url: "{url}/m/ttft=200,gap=20,n=25{slots}", allow_anonymous: true, audit: 0%}}
