@@ -100,7 +100,7 @@ def test_ninety_five_of_a_hundred_seeded_parts_of_recorded_runs_are_told_apart()
 
 
 def test_a_later_turn_is_not_late_because_its_trial_had_waited_for_room() -> None:
-    """Its trial found room 100 ms after it was due; the second turn was due 900 ms later, and went out in time."""
+    """The trial found room 100 ms after it was due; its second turn was due 900 ms later, and was in time."""
     frames = recorded("valid")
     found = frames["trials"].with_columns(free_ns=pl.col("due_ns") + 100_000_000)
     later = frames["exchanges"].with_columns(pl.col("due_ns", "began_ns", "sent_ns", "ended_ns") + 10**9)
