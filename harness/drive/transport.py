@@ -24,9 +24,10 @@ from pydantic import SecretStr
 
 from harness.drive import tls
 from harness.drive.clock import KernelClock
-from harness.drive.connection import Connection, Route, connect
+from harness.drive.connection import Connection
 from harness.drive.proxy import from_environment, proxy_at
 from harness.drive.tape import Tape
+from harness.drive.way import Route, reach
 from harness.errors import UsageError
 from harness.suite.model import Suite, Target
 
@@ -293,15 +294,14 @@ class StampedTransport(httpx.AsyncBaseTransport):
         tape: Tape | None = request.extensions.get("tape")
         limits: _Limits = request.extensions.get("timeout", {})
         try:
-            connection = await connect(
-                route, clock=self._warm_up(), within=limits.get("connect"), forget=self._forget, tape=tape
-            )
+            channel = await reach(route, clock=self._warm_up(), within=limits.get("connect"), tape=tape)
         except BaseException:
             if tape is not None:
                 tape.ended_ns = time.perf_counter_ns()
             raise
         if tape is not None:
             tape.connected_ns = tape.tcp_ns if route.context is None else time.perf_counter_ns()
+        connection = Connection(channel, clock=self._warm_up(), route=route, forget=self._forget)
         self._connections.add(connection)
         return connection
 

@@ -23,10 +23,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from harness.drive.clock import KernelClock
-from harness.drive.connection import Route, connect
+from harness.drive.connection import Connection
 from harness.drive.tape import Tape
 from harness.drive.tls import Cert, Verify
 from harness.drive.transport import StampedTransport
+from harness.drive.way import Route, reach
 from harness.errors import UsageError
 from tests.drive.streaming import (
     CHUNKED,
@@ -557,9 +558,9 @@ async def test_a_request_over_a_connection_made_by_hand_counts_no_ticket_as_answ
     context = ssl.create_default_context(cafile=certificates.ca)
     with closing(clock):
         url = server(["close"])
-        connection = await connect(
-            Route("127.0.0.1", url.port or 0, context), clock=clock, within=5, forget=lambda _: None
-        )
+        route = Route("127.0.0.1", url.port or 0, context)
+        channel = await reach(route, clock=clock, within=5)
+        connection = Connection(channel, clock=clock, route=route, forget=lambda _: None)
         connection.expect(None, bodiless=False)
         await connection.send(b"GET %b HTTP/1.1\r\n\r\n" % url.raw_path, timeout=5)
         with pytest.raises(httpx.RemoteProtocolError, match="before any answer"):

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.drive.clock import KernelClock
-from harness.drive.connection import Route, connect
+from harness.drive.connection import Connection
 from harness.drive.tape import Tape
 from harness.drive.tls import Secure
 from harness.drive.transport import StampedTransport, transports
+from harness.drive.way import Route, reach
 from harness.errors import UsageError
 from tests.drive.streaming import (
     CHUNKED,
@@ -546,9 +547,9 @@ async def test_a_server_that_hangs_up_while_we_send_is_an_error(
 async def test_a_request_that_cannot_be_sent_is_a_write_error() -> None:
     clock = KernelClock()
     with closing(clock), socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = await connect(
-            Route(*listener.getsockname()), clock=clock, within=1, forget=lambda _: None
-        )
+        route = Route(*listener.getsockname())
+        channel = await reach(route, clock=clock, within=1)
+        connection = Connection(channel, clock=clock, route=route, forget=lambda _: None)
         accepted, _ = listener.accept()
         with accepted:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
