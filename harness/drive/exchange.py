@@ -147,8 +147,9 @@ async def send_turn(draft: Draft, client: Client, now: Clock, keep: Keep) -> Exc
             around.cancel_scope.cancel()
     finally:
         exchange = draft.close(now())
-        with anyio.CancelScope(shield=True):
-            exchange = structs.replace(exchange, stopped=await _stop(client, exchange))
+        if _may_go_on(exchange):
+            with anyio.CancelScope(shield=True):
+                exchange = structs.replace(exchange, stopped=await _stop(client, exchange))
         keep(exchange)
     return exchange
 
@@ -247,11 +248,14 @@ class _Session(msgspec.Struct):
     chat_session_id: str
 
 
-async def _stop(client: Client, exchange: Exchange) -> bool | None:
-    """Have the server end a run that we no longer listen to; None where there is nothing to end."""
+def _may_go_on(exchange: Exchange) -> bool:
+    """Whether the server may be at work on a reply that we no longer listen to."""
     unheard = exchange.transcript is None or exchange.transcript.outcome is Outcome.TRUNCATED
-    if exchange.sent_ns is None or not unheard:
-        return None
+    return exchange.sent_ns is not None and unheard
+
+
+async def _stop(client: Client, exchange: Exchange) -> bool:
+    """Have the server end a run; whether it did."""
     if exchange.session_id is None:
         return False
     with anyio.move_on_after(STOP_WAIT_S):
