@@ -91,12 +91,12 @@ class Measurement(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def stream_source() -> AsyncIterator[str]:
+async def stream_source(module: str = "harness.calibrate.source") -> AsyncIterator[str]:
     """A source in a process of its own, on a free port of loopback; its URL. It ends with the block.
 
     Raises `StandinError` where it does not come up.
     """
-    command = [sys.executable, "-m", "harness.calibrate.source"]
+    command = [sys.executable, "-m", module]
     async with await anyio.open_process(
         command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:

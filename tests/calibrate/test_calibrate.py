@@ -20,6 +20,7 @@ from harness.calibrate.kept import (
 from harness.calibrate.probe import Error, Measurement, Shape, measure, stream_source
 from harness.calibrate.shapes import gave_out, holds, shape_of
 from harness.cli import app
+from harness.errors import StandinError
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite
 
@@ -148,6 +149,15 @@ def test_the_command_measures_prints_and_keeps(tmp_path: Path) -> None:
     table = runner.invoke(app, ["calibrate", "--streams", "4", "--quick", *results])
     assert "4 streams, error from 1 µs to 1 s" in table.output
     assert "ceiling" not in table.output
+
+
+def test_a_source_that_does_not_come_up_is_told_at_once() -> None:
+    async def main() -> None:
+        async with stream_source("harness.nowhere"):
+            raise AssertionError("there is no such program")
+
+    with pytest.raises(StandinError, match="did not come up"):
+        anyio.run(main)
 
 
 def test_the_source_ends_with_the_block() -> None:
