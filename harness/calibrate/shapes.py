@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
+from math import sqrt
 from pathlib import Path
 from statistics import fmean, median
 
@@ -38,11 +39,12 @@ def shape_of(suite: Suite, results: Path) -> tuple[Shape, str]:
 
 
 def _streams(load: Phase, took_s: float) -> int:
-    """By Little's law what is in flight is the rate times how long each takes."""
+    """How many are in flight at most: by Little's law the rate times how long each takes, and as random goes."""
     if not load.is_open:
         return load.slots
     rate = max([load.rate or 0.0, *(stage.rate for stage in load.stages or ())])
-    return max(1, min(round(rate * took_s), load.max_in_flight or 1_000_000))
+    usual = rate * took_s
+    return max(1, min(round(usual + 3 * sqrt(usual)), load.max_in_flight or 1_000_000))
 
 
 def _replies(path: Path) -> list[Exchange]:

@@ -114,7 +114,7 @@ def suite(load: str) -> Suite:
     [
         ("{workers: 40}", 40),
         ("{a: {workers: 3}, b: {workers: 70, for: 5s}}", 70),
-        ("{rate: 10/s, for: 5s}", 22),
+        ("{rate: 10/s, for: 5s}", 36),
         ("{rate: 10/s, for: 5s, max_in_flight: 5}", 5),
     ],
 )
