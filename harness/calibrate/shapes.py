@@ -39,7 +39,7 @@ def shape_of(suite: Suite, results: Path) -> tuple[Shape, str]:
 
 
 def _streams(load: Phase, took_s: float) -> int:
-    """How many are in flight at most: by Little's law the rate times how long each takes, and as random goes."""
+    """How many are in flight at most: the rate times how long each takes (Little), and room for chance."""
     if not load.is_open:
         return load.slots
     rate = max([load.rate or 0.0, *(stage.rate for stage in load.stages or ())])
