@@ -65,7 +65,7 @@ def verdict(signs: Iterable[Signs]) -> Verdict:
 
 def reasons_of(signs: Signs) -> Iterator[Reason]:
     """What speaks against one phase. Of one sign only the worst word is told."""
-    for rule in (_client, _server, _server_trend, _small, _uneven):
+    for rule in (_client, _server, _server_trend, _small, _uneven, _warming):
         yield from rule(signs)
 
 
@@ -120,6 +120,18 @@ def _uneven(signs: Signs) -> Iterator[Reason]:
         yield Reason(Word.DEGRADED, signs.phase, "gap_cv", off, _UNEVEN, says)
 
 
+def _warming(signs: Signs) -> Iterator[Reason]:
+    """Whether a good part of what was measured was still on its way to a steady state (statistics.md 1.5)."""
+    cut, excess = signs.warm_n, signs.warm_excess
+    if cut is None or excess is None or cut <= _WARM * signs.n or abs(excess) <= _WARM_EXCESS:
+        return
+    says = (
+        f"the first {cut} of {signs.n} replies were a warm-up by MSER-5: their TTFT was {abs(excess):.0%} "
+        f"{'higher' if excess > 0 else 'lower'} than that of the others; measure later (warm_up), or longer"
+    )
+    yield Reason(Word.DEGRADED, signs.phase, "warm_n", cut, _WARM * signs.n, says)
+
+
 def _small(signs: Signs) -> Iterator[Reason]:
     """Signs of something that was not as it should be."""
     say = _teller(signs, Word.DEGRADED)
@@ -148,6 +160,7 @@ def _small(signs: Signs) -> Iterator[Reason]:
 _PROMPT_MS = 2.0
 _CROWDED = 0.5
 _UNEVEN = 0.1
+_WARM, _WARM_EXCESS = 0.2, 0.25
 _MERGED = 0.05
 _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
 

@@ -393,11 +393,6 @@ class Phase(Written):
         return self.for_ is not None or self.stages is not None
 
     @property
-    def is_load(self) -> bool:
-        """Whether the phase is there for its load: open, or going on for a time."""
-        return self.is_open or self.is_timed
-
-    @property
     def slots(self) -> int:
         """How many conversations a closed load has at once."""
         return self.workers or 8

@@ -163,6 +163,37 @@ def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> No
     assert [each.sign for each in verdict([delayed]).reasons] == ["unserved"]
 
 
+def test_a_load_that_was_measured_while_it_warmed_up_is_degraded() -> None:
+    (reason,) = verdict([structs.replace(GOOD, warm_n=40, warm_excess=0.5)]).reasons
+    assert reason.word is Word.DEGRADED
+    assert reason.says.startswith(
+        "the first 40 of 100 replies were a warm-up by MSER-5: their TTFT was 50% higher"
+    )
+    assert verdict([structs.replace(GOOD, warm_n=40, warm_excess=0.1)]).word is Word.VALID
+    assert verdict([structs.replace(GOOD, warm_n=10, warm_excess=0.5)]).word is Word.VALID
+
+
+def test_a_warm_up_is_found_in_the_order_in_which_trials_fell_due() -> None:
+    """Three copies of a recorded run, one after the other, the first of them three times as slow."""
+    frames = recorded("valid")
+    copies: dict[str, list[pl.DataFrame]] = {"trials": [], "exchanges": []}
+    for number in range(3):
+        for name, listed in copies.items():
+            stamps = [column for column in frames[name].columns if column.endswith("_ns")]
+            listed.append(
+                frames[name].with_columns(
+                    pl.col(*stamps) + number * 10**10, trial_id=pl.col("trial_id") + str(number)
+                )
+            )
+    copies["exchanges"][0] = copies["exchanges"][0].with_columns(pl.col("ttft_ms") * 3)
+    made = frames | {name: pl.concat(reversed(listed)) for name, listed in copies.items()}
+    (signs,) = signs_of(made, [], LOADS)
+    assert signs.warm_n is not None
+    assert signs.warm_excess is not None
+    assert 120 <= signs.warm_n <= 150
+    assert signs.warm_excess > 1
+
+
 def test_a_growing_queue_is_a_server_past_its_capacity_and_a_small_drift_is_not() -> None:
     grows = structs.replace(GOOD, in_flight=Trend(5.0, 4.0, 6.0, 100), ttft=Trend(200.0, 150.0, 250.0, 100))
     (reason,) = verdict([grows]).reasons
