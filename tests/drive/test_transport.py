@@ -700,6 +700,7 @@ async def test_a_closed_transport_tells_whoever_still_waits(
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
         await until(lambda: tape.sent_ns)
+        await until(server.requests)  # or it would learn of the request after it was asked what it has
         await transport.aclose()
     assert len(server.settled()) == 1
 
