@@ -63,7 +63,7 @@ class Draft:
     retry_after_s: float | None = None
     failure: Failure | None = None
     listened: bool = True
-    over: bool = False
+    over: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def endpoint(self) -> str:
@@ -143,8 +143,9 @@ async def send_turn(draft: Draft, client: Client, now: Clock, keep: Keep) -> Exc
                     await _send(draft, client, now)
                 except httpx.RequestError as error:
                     draft.failure = faults.of_transport(error, draft.step)
-            draft.over = True
-            around.cancel_scope.cancel()
+            # Told to end rather than cancelled: a cancelled task is in a cycle with its traceback, and would
+            # keep the tape until the collector comes round.
+            draft.over.set()
     finally:
         exchange = draft.close(now())
         if _may_go_on(exchange):
@@ -161,15 +162,17 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
     so it is waited for, for a moment.
     """
     try:
-        await anyio.sleep(draft.limit_s)
+        with anyio.move_on_after(draft.limit_s):
+            await draft.over.wait()
+            return
         said = f"no end after {draft.limit_s:g} s (time_limit)"
         draft.failure = Failure(Fault.TIMED_OUT, draft.step, said)
     finally:
-        if not draft.over:
+        if not draft.over.is_set():
             draft.listened = draft.failure is not None
             with anyio.move_on_after(STOP_WAIT_S, shield=True):
                 # Looked at now and then, since a tape wakes nobody: the measured path does nothing but keep.
-                while draft.is_sent and not _names_session(draft) and not draft.over:  # noqa: ASYNC110
+                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110
                     await anyio.sleep(_LOOK_S)
             listening.cancel()
 

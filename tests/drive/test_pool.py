@@ -1,5 +1,6 @@
 """The pool against a real stand-in: how many at once, and what can end a run early."""
 
+import gc
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -184,3 +185,17 @@ async def test_trials_that_go_on_in_one_conversation_go_one_after_the_other(sigm
     sent = sorted((one.exchanges[0].sent_ns or 0, one.exchanges[0].ended_ns or 0) for one in results)
     assert all(ended <= sent for (_, ended), (sent, _) in pairwise(sent))
     assert len(sent) == 4
+
+
+async def test_trials_leave_no_garbage_for_the_collector_to_find(sigma: Standin) -> None:
+    """What is in a cycle is kept until the collector comes round: tapes, and 10 ms to free them."""
+    left = []
+    gc.collect()
+    gc.disable()
+    try:
+        for count in (10, 60):
+            await driven(sigma, trials(count, "sim:gap=1ms,tokens=3"))
+            left.append(gc.collect())
+    finally:
+        gc.enable()
+    assert left[1] - left[0] < 50, left
