@@ -13,6 +13,8 @@ from harness.calibrate.probe import Measurement
 from harness.errors import RunDirectoryError
 
 FILE = "calibration.json"
+NEAR_ENOUGH = 0.9
+"""A load that came out this much lower than a run's is the same: neither is the same twice."""
 
 
 class Machine(Struct, frozen=True):
@@ -43,7 +45,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
 
 class Exactness(Struct, frozen=True):
-    """What a calibration says of a run's times: the error at a load that is at least as high, in ms.
+    """What a calibration says of a run's times: the error at a load that is as high or higher, in ms.
 
     *n* packets of *streams* streams at *packets_per_s* in all were behind it. *why_not* is said where none
     fits.
@@ -103,7 +105,7 @@ def exactness(results: Path, streams: int, packets_per_s: float) -> Exactness:
     fitting = [
         point
         for point in known.points
-        if point.shape.streams >= streams and point.achieved_per_s >= packets_per_s
+        if point.shape.streams >= streams and point.achieved_per_s >= NEAR_ENOUGH * packets_per_s
     ]
     if not fitting:
         most = max((point.achieved_per_s for point in known.points), default=0.0)

@@ -8,11 +8,11 @@ is made of, and of `seen`, which is when our code got round to it.
 import re
 import subprocess
 import sys
-import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,19 +21,24 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Struct
 from msgspec.json import decode
 
-from harness.drive.monitor import collections
-from harness.drive.pool import drive
+from harness.drive.monitor import watch
+from harness.drive.pool import LONGEST_SPREAD_NS, SPREAD_NS, drive
 from harness.drive.reins import Reins, make_room
 from harness.drive.transport import transports
 from harness.errors import StandinError
 from harness.plan import make_plan
-from harness.result import Exchange, Result
+from harness.result import Exchange, Moment, Result
 from harness.sigma.client import Address, Client
 from harness.stats.quantiles import quantile
 from harness.suite.read import parse_suite
 
 _READY_S = 20.0
 _MS = 1e6
+_HOLD_S = 1.0
+"""So long at least all streams are going, once the last of them has begun."""
+
+_MOST_REPLIES = 10_000
+_LIMIT = 0.05
 _STAMPED = re.compile(rb'"ts":"(\d{19})"}\n')
 
 
@@ -42,7 +47,7 @@ class Shape(Struct, frozen=True):
 
     streams: int
     packets_per_s: float = 50.0
-    packets: int = 100
+    packets: int = 160
     bytes: int = 100
     ttft_ms: float = 200.0
 
@@ -51,6 +56,18 @@ class Shape(Struct, frozen=True):
         """Where the source gives such replies."""
         gap_ms = 1000 / self.packets_per_s
         return f"/m/ttft={self.ttft_ms:g},gap={gap_ms:.6g},n={self.packets},bytes={self.bytes}"
+
+    @property
+    def reply_s(self) -> float:
+        """How long a reply takes."""
+        return self.ttft_ms / 1000 + self.packets / self.packets_per_s
+
+    @property
+    def rounds(self) -> int:
+        """How many replies each stream takes for all of them to be going together for a while."""
+        spread_s = min(self.streams * SPREAD_NS, LONGEST_SPREAD_NS) / 1e9
+        enough = ceil((spread_s + _HOLD_S) / self.reply_s)
+        return max(1, min(enough, _MOST_REPLIES // self.streams))
 
 
 class Error(Struct, frozen=True):
@@ -68,8 +85,10 @@ class Measurement(Struct, frozen=True, kw_only=True):
 
     *arrived* is of packets that were alone in their read, *arrived_all* of all: the earlier packets of a read
     are known to have come no later than its stamp. *first* is of each reply's first packet of answer text.
-    *achieved_per_s* packets came a second while all streams were going, *cpu* is the share of one CPU that
-    this process used, *source_late_ms* how late the source itself sent (p99), which is in no error.
+    *achieved_per_s* packets of *bytes_achieved* came a second while all streams were going, *cpu* is the
+    highest share of one CPU that this process used in a second. *source_late_ms* (p99), with its p50 and max,
+    is how late the source itself sent, which is in no error; *source_ceiling_per_s* packets a second is what
+    it could send by its own CPU.
     """
 
     shape: Shape
@@ -87,7 +106,23 @@ class Measurement(Struct, frozen=True, kw_only=True):
     cpu: float
     achieved_per_s: float
     longest_collection_ms: float
+    bytes_achieved: float = 0.0
     source_late_ms: float | None
+    source_late_p50_ms: float | None = None
+    source_late_max_ms: float | None = None
+    source_ceiling_per_s: float | None = None
+
+    @property
+    def client_bound(self) -> bool:
+        """Whether this machine was too slow for the load: times would be about us (statistics.md 1.6).
+
+        That is when a stamp (p99) is off by 5 % of what it is there to measure, the gap between packets or
+        the time to the first, and by 1 ms at least; or when no CPU was left. Too few packets tell nothing.
+        """
+        gap_ms = 1000 / self.shape.packets_per_s
+        stamps, first = self.arrived_all.p99_ms or 0.0, self.first.p99_ms or 0.0
+        off = stamps > max(1.0, _LIMIT * gap_ms) or first > max(1.0, _LIMIT * self.shape.ttft_ms)
+        return off or self.cpu >= 0.9
 
 
 @asynccontextmanager
@@ -115,36 +150,37 @@ async def stream_source(module: str = "harness.calibrate.source") -> AsyncIterat
                 await process.wait()
 
 
-async def measure(shape: Shape, source: str, *, rounds: int = 2) -> Measurement:
-    """Read *shape* from the source at this URL, each stream *rounds* times over.
+async def measure(shape: Shape, source: str, *, rounds: int | None = None) -> Measurement:
+    """Read *shape* from the source at this URL, each stream *rounds* times over (`Shape.rounds`).
 
-    The first starts are spread as those of any closed load are.
+    The first starts are spread as those of any closed load are, and it is watched as any run is.
     """
-    plan = make_plan(parse_suite(_suite(shape, source, rounds), Path("calibration.yaml"), {}))
+    suite = _suite(shape, source, shape.rounds if rounds is None else rounds)
+    plan = make_plan(parse_suite(suite, Path("calibration.yaml"), {}))
     load = plan.suite.load["main"]
-    transport = transports(source)
+    transport, address = transports(source), Address(plan.suite.target.base_url or source)
     results: list[Result] = []
+    moments: list[Moment] = []
+    reins = Reins()
     make_room(shape.streams)
-    address = Address(plan.suite.target.base_url or source)
     async with Client(Address(source), transport()) as client:
         await client.post("/stats/reset", {})
-        with collections(time.perf_counter_ns) as pauses:
-            began, cpu = time.perf_counter_ns(), time.process_time_ns()
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(watch, "main", reins, moments.append)
             await drive(
-                plan.phase("main"),
-                load,
-                lambda: Client(address, transport()),
-                results.append,
-                reins=Reins(),
+                plan.phase("main"), load, lambda: Client(address, transport()), results.append, reins=reins
             )
-            cpu, took = time.process_time_ns() - cpu, time.perf_counter_ns() - began
-        late = decode((await client.get("/stats")).content, type=_Stats)
+            beside.cancel_scope.cancel()
+        told = decode((await client.get("/stats")).content, type=_Stats)
     exchanges = [exchange for result in results for exchange in result.exchanges]
-    return _measured(shape, exchanges, cpu_ns=cpu, took_ns=took, pauses=pauses, late=late)
+    return _measured(shape, exchanges, moments, told)
 
 
 class _Stats(Struct):
+    late_p50_us: float | None
     late_p99_us: float | None
+    late_max_us: float | None
+    ceiling_per_s: float | None
 
 
 def _suite(shape: Shape, source: str, rounds: int) -> str:
@@ -179,18 +215,14 @@ def stamped(exchange: Exchange) -> list[Stamped]:
 
 
 def _measured(
-    shape: Shape,
-    exchanges: Sequence[Exchange],
-    *,
-    cpu_ns: int,
-    took_ns: int,
-    pauses: Sequence[int],
-    late: _Stats,
+    shape: Shape, exchanges: Sequence[Exchange], moments: Sequence[Moment], told: _Stats
 ) -> Measurement:
     whole = [exchange for exchange in exchanges if exchange.failure is None]
     # The opening of a reply is one packet less a first: it is made of three lines in one write.
-    packets = [packet for exchange in whole for packet in stamped(exchange)[2:]]
-    first = [packets_of[2] for packets_of in map(stamped, whole) if len(packets_of) > 2]
+    replies = [stamped(exchange)[2:] for exchange in whole]
+    packets = [packet for reply in replies for packet in reply]
+    first = [reply[0] for reply in replies if reply]
+    cpu_us = sum(moment.cpu_ns for moment in moments) / 1000
     return Measurement(
         shape=shape,
         packets=len(packets),
@@ -202,13 +234,29 @@ def _measured(
         seen=error(packet.seen_ns - packet.sent_ns for packet in packets),
         first=error(packet.arrived_ns - packet.sent_ns for packet in first),
         merged=sum(packet.merged for packet in packets) / len(packets) if packets else 0.0,
-        cpu_us_per_packet=cpu_ns / 1000 / max(1, len(packets)),
-        cpu_us_per_reply=cpu_ns / 1000 / max(1, len(whole)),
-        cpu=cpu_ns / took_ns,
-        achieved_per_s=_achieved(packets),
-        longest_collection_ms=max(pauses, default=0) / _MS,
-        source_late_ms=None if late.late_p99_us is None else late.late_p99_us / 1000,
+        cpu_us_per_packet=cpu_us / max(1, len(packets)),
+        cpu_us_per_reply=cpu_us / max(1, len(whole)),
+        cpu=_busiest(moments),
+        achieved_per_s=achieved_per_s(
+            [[packet.sent_ns for packet in reply] for reply in replies], shape.streams
+        ),
+        longest_collection_ms=max((moment.longest_collection_ns for moment in moments), default=0) / _MS,
+        bytes_achieved=sum(len(exchange.body) for exchange in whole) / max(1, len(packets)),
+        source_late_ms=_thousandth(told.late_p99_us),
+        source_late_p50_ms=_thousandth(told.late_p50_us),
+        source_late_max_ms=_thousandth(told.late_max_us),
+        source_ceiling_per_s=told.ceiling_per_s,
     )
+
+
+def _busiest(moments: Sequence[Moment]) -> float:
+    """The highest share of a CPU over a moment; the last one may be short, and then says little."""
+    whole = [moment for moment in moments if moment.span_ns >= 0.5e9] or moments
+    return max((moment.cpu_ns / moment.span_ns for moment in whole), default=0.0)
+
+
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def error(nanoseconds: Iterator[int]) -> Error:
@@ -222,11 +270,21 @@ def error(nanoseconds: Iterator[int]) -> Error:
     return Error(len(known), at(500), at(990), at(999), known[-1] / _MS if known else None)
 
 
-def _achieved(packets: Sequence[Stamped]) -> float:
-    """Packets a second in the middle half of the time, when no stream is yet to begin or has ended."""
-    times = sorted(packet.arrived_ns for packet in packets)
-    if len(times) < 4:
+def achieved_per_s(replies: Sequence[Sequence[int]], streams: int) -> float:
+    """Packets a second while all *streams* were going, by when the packets of each reply were sent, in ns.
+
+    That is from when as many replies had begun until as many were the last of theirs: what a run comes to
+    once it is under way. Over all of the time, where there was no such moment.
+    """
+    begun, last = (
+        sorted(reply[0] for reply in replies if reply),
+        sorted(reply[-1] for reply in replies if reply),
+    )
+    times = sorted(sent for reply in replies for sent in reply)
+    if len(times) < 2:
         return 0.0
-    quarter = (times[-1] - times[0]) // 4
-    begin, end = times[0] + quarter, times[-1] - quarter
-    return (bisect_left(times, end) - bisect_left(times, begin)) / (2 * quarter) * 1e9 if quarter else 0.0
+    begin, end = times[0], times[-1]
+    if len(begun) >= streams and begun[streams - 1] < last[-streams]:
+        begin, end = begun[streams - 1], last[-streams]
+    count = bisect_right(times, end) - bisect_left(times, begin)
+    return (count - 1) / (end - begin) * 1e9 if end > begin else 0.0

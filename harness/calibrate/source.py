@@ -2,18 +2,19 @@
 
 `POST /m/ttft=200,gap=20,n=50/chat/send-chat-message` gives a reply of Sigma's: its opening at once, *n*
 packets of answer text, the first *ttft* ms after the request and then one every *gap* ms, and a stop one gap
-later. ``bytes=100`` is the length of a line (at least as long as one without text), ``stall=25:1000`` holds
-everything from the 25th packet on up for 1,000 ms. Each line carries in ``"ts"`` the nanoseconds of CLOCK_MONOTONIC taken just before its `send`,
-the clock that the harness stamps with. So even a late source tells the truth; how late it was, and
-how much it could send, is told by `GET /stats` (`POST /stats/reset` forgets). `GET /health` answers at once: a control request.
+later. ``bytes=100`` is the length of a line (at least that of one with a letter of text), ``stall=25:1000``
+holds everything from the 25th packet on up for 1,000 ms. Each line carries in ``"ts"`` the nanoseconds of
+CLOCK_MONOTONIC taken just before its `send`, the clock that the harness stamps with. So even a late source
+tells the truth; how late it was, and how much it could send, is told by `GET /stats` (`POST /stats/reset`
+forgets). `GET /health` answers at once: a control request.
 
 One thread, epoll, absolute due times, nothing but the standard library: it has to hold 500 streams of 50
 packets a second on one core, in a process of its own. Linux only, as are the stamps that it is held against.
 
     python -m harness.calibrate.source [PORT]
 
-prints ``ready URL``, and ends when its standard input does; then it says on standard error how late it was and
-how many packets a second it could have sent.
+prints ``ready URL``, and ends when its standard input does; then it says on standard error how late it was,
+and how many packets a second it could have sent.
 """
 
 import heapq
@@ -128,7 +129,7 @@ def send_due(source: Source) -> None:
         late.append(now - at)
         try:
             stream.sock.send(next_packet(stream, now))
-        except OSError:  # gone, or so far behind that its buffer is full: a broken reply is seen, a gap is not
+        except OSError:  # gone, or its buffer is full, and then a reply that breaks is seen sooner
             heapq.heappop(due)
             forget(source, stream)
             continue
@@ -189,7 +190,18 @@ def forget(source: Source, stream: Stream) -> None:
     """Close a connection, and let the next reply have its slot; a closed file is in no epoll either."""
     source.streams.pop(stream.sock.fileno(), None)
     stream.sock.close()
+    source.waiting = deque(each for each in source.waiting if each[0] is not stream)
     free_slot(source, stream)
+
+
+def say(source: Source, stream: Stream, words: bytes) -> bool:
+    """Send *words*; False where the client has gone meanwhile, which must not take the others along."""
+    try:
+        stream.sock.send(words)
+    except OSError:
+        forget(source, stream)
+        return False
+    return True
 
 
 def answer(source: Source, stream: Stream, request: bytes) -> None:
@@ -208,17 +220,17 @@ def answer(source: Source, stream: Stream, request: bytes) -> None:
     else:
         told = b"{}"
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(told)
-    stream.sock.send(head + told)
+    say(source, stream, head + told)
 
 
 def begin(source: Source, stream: Stream, path: bytes) -> None:
     """Send the head and the opening of a reply, and work out when its packets are due."""
     asked = {key: float(value) for key, value in _SETTINGS.findall(path)}
-    stream.slots = int(asked.get(b"slots", 0))
-    if stream.slots and source.busy >= stream.slots:
+    slots = int(asked.get(b"slots", 0))
+    if slots and source.busy >= slots:
         source.waiting.append((stream, path))
         return
-    source.busy += bool(stream.slots)
+    stream.slots, source.busy = slots, source.busy + bool(slots)
     stall = _STALL.search(path)
     source.replies += 1
     stream.sent, stream.left = 0, int(asked.get(b"n", 50)) + 1
@@ -234,8 +246,8 @@ def begin(source: Source, stream: Stream, path: bytes) -> None:
     stream.due_ns = now + round(asked.get(b"ttft", 200.0) * _MS)
     if stream.stall_at == 0:
         stream.due_ns += stream.stall_ns
-    stream.sock.send(_HEAD + chunk(opening))
-    heapq.heappush(source.due, (stream.due_ns, stream.sock.fileno()))
+    if say(source, stream, _HEAD + chunk(opening)):
+        heapq.heappush(source.due, (stream.due_ns, stream.sock.fileno()))
 
 
 def free_slot(source: Source, stream: Stream) -> None:
@@ -247,9 +259,13 @@ def free_slot(source: Source, stream: Stream) -> None:
 
 
 def stats(source: Source) -> dict[str, float | int | None]:
-    """How many packets went out since the last reset, how late, and what that took."""
+    """How many packets went out since the last reset, how late, and how many a second could have.
+
+    The latter by CPU alone: as many as fit into a second of it.
+    """
     late = sorted(source.late_ns)
     n = len(late)
+    cpu_s = time.process_time() - source.cpu_s
 
     def at(share: float) -> float | None:
         return late[min(n - 1, int(n * share))] / 1000 if n else None
@@ -257,12 +273,25 @@ def stats(source: Source) -> dict[str, float | int | None]:
     return {
         "packets": n,
         "replies": source.replies,
+        "streams_now": len(source.streams),
         "streams_most": source.most,
         "late_p50_us": at(0.5),
         "late_p99_us": at(0.99),
         "late_max_us": at(1.0),
-        "cpu_s": time.process_time() - source.cpu_s,
+        "cpu_s": cpu_s,
+        "ceiling_per_s": n / cpu_s if n and cpu_s else None,
     }
+
+
+def epilogue(source: Source) -> str:
+    """What it says of itself when it ends; nothing where it has streamed nothing."""
+    told = stats(source)
+    if not told["packets"]:
+        return ""
+    return (
+        "{packets:,} packets sent to {streams_most} streams at most, late by {late_p50_us:,.0f} µs (p50), "
+        "{late_p99_us:,.0f} (p99), {late_max_us:,.0f} (max); by CPU {ceiling_per_s:,.0f} packets/s at most\n"
+    ).format_map(told)
 
 
 def main() -> None:
@@ -272,7 +301,9 @@ def main() -> None:
         listener.settimeout(0)
         sys.stdout.write(f"ready http://127.0.0.1:{listener.getsockname()[1]}\n")
         sys.stdout.flush()
-        serve(Source(listener))
+        source = Source(listener)
+        serve(source)
+        sys.stderr.write(epilogue(source))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def calibrate(
     from rich.console import Console
 
     from harness.calibrate.kept import keep
-    from harness.calibrate.shapes import USUAL, shape_of
+    from harness.calibrate.shapes import USUAL, remarks, shape_of, unsearched
     from harness.drive.loop import in_a_loop
     from harness.report.calibration import calibration_table
     from harness.suite.read import load_suite
@@ -53,22 +53,26 @@ def calibrate(
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 200
         figures.print(calibration_table(told))
+        open_end = "" if quick else unsearched(told.points)
+        for line in remarks(told.points, open_end):
+            figures.print(line, style="dim", highlight=False, markup=False)
     talk.print(f"kept: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 async def _measured(shape: "Shape", say: "Callable[[str], None]", *, quick: bool) -> "Calibration":
     from harness.calibrate.kept import calibration
     from harness.calibrate.probe import measure, stream_source
-    from harness.calibrate.shapes import gave_out, holds, steps_up
+    from harness.calibrate.shapes import gave_out, holds, search
 
     async with stream_source() as source:
         points = [await measure(shape, source)]
         if not quick:
-            say(f"{shape.streams} streams read; more and more of them, up to where that ends …")
-            async for point in steps_up(shape, source):
-                say(f"{point.shape.streams} streams read")
+            say(f"{shape.streams} streams read; now others, to find the most that is read well …")
+            async for point in search(points[0], source):
+                say(f"{point.shape.streams} streams read: {'held' if holds(point) else 'not held'}")
                 points.append(point)
     held = [point for point in points if holds(point)]
     best = max(held, key=lambda point: point.achieved_per_s, default=None)
     searched = None if quick else best
-    return calibration(tuple(points), ceiling=searched, gave_out=gave_out(points[-1]))
+    ended = all(map(holds, points)) and gave_out(points[-1])
+    return calibration(tuple(points), ceiling=searched, gave_out=ended)

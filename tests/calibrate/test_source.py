@@ -1,5 +1,6 @@
 """The stream source: replies that are Sigma's, stamps that are true, an end with its parent."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,6 +54,12 @@ def test_a_reply_is_one_of_sigmas_with_the_packets_that_were_asked_for(source: s
     assert {len(line) + 1 for line in body.splitlines()[3:-1]} == {150}
 
 
+@pytest.mark.parametrize("size", [120, 1500, 9000])
+def test_a_line_is_as_long_as_was_asked_for(source: str, size: int) -> None:
+    lines = reply(source, f"ttft=1,gap=1,n=2,bytes={size}").splitlines(keepends=True)
+    assert [len(line) for line in lines[3:-1]] == [size, size]
+
+
 def test_packets_go_out_no_earlier_than_they_are_due_and_say_when(source: str) -> None:
     stamps = sent(reply(source, "ttft=20,gap=5,n=10"))
     assert stamps == sorted(stamps)
@@ -100,12 +107,56 @@ def test_it_says_how_late_it_was_and_forgets_when_asked_to(source: str) -> None:
     told = stats(source)
     assert (told["packets"], told["replies"]) == (10, 1)
     assert 0 <= told["late_p50_us"] <= told["late_p99_us"] <= told["late_max_us"]
+    assert told["ceiling_per_s"] == pytest.approx(10 / told["cpu_s"])
+    assert 1 <= told["streams_now"] <= told["streams_most"]
 
 
 def test_a_client_that_goes_away_leaves_the_others_alone(source: str) -> None:
     with httpx.Client() as gone:
         gone.stream("POST", f"{source}/m/ttft=1,gap=1,n=500/chat/send-chat-message", json={}).__enter__()
     assert len(sent(reply(source, "ttft=1,gap=1,n=20"))) == 22
+
+
+def test_a_slot_of_a_client_that_went_away_is_free_again(source: str) -> None:
+    url = f"{source}/m/ttft=60000,gap=1,n=1,slots=1/chat/send-chat-message"
+    quick = url.replace("60000", "1")
+    with httpx.Client(timeout=30) as gone, httpx.Client(timeout=30) as waits:
+        under_way = gone.stream("POST", url, json={})
+        under_way.__enter__()
+        with pytest.raises(httpx.ReadTimeout), waits.stream("POST", url, json={}, timeout=0.2):
+            raise AssertionError("there is one slot, and it is taken")
+    assert len(sent(httpx.post(quick, json={}, timeout=30).content)) == 3
+
+
+def test_it_ends_when_its_parent_is_killed() -> None:
+    parent = (
+        "import subprocess, sys, time\n"
+        "source = [sys.executable, '-m', 'harness.calibrate.source']\n"
+        "child = subprocess.Popen(source, stdin=subprocess.PIPE)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.kill()
+        assert process.stdout.read() == ""  # it ends when the source, which has it too, is gone
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def test_it_says_at_its_end_how_late_it_was_and_how_much_it_could_send() -> None:
+    command = [sys.executable, "-m", "harness.calibrate.source"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+        url = process.stdout.readline().split()[1]
+        reply(url, "ttft=1,gap=1,n=9")
+        _, said = process.communicate()
+    assert re.fullmatch(
+        r"10 packets sent to 1 streams at most, late by [\d,]+ µs \(p50\), [\d,]+ \(p99\), [\d,]+ \(max\); "
+        r"by CPU [\d,]+ packets/s at most\n",
+        said,
+    )
 
 
 def test_it_answers_control_requests_while_it_streams(source: str) -> None:
