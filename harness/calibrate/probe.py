@@ -146,7 +146,8 @@ async def stream_source(module: str = "harness.calibrate.source") -> AsyncIterat
             yield line.split()[1].decode()
         finally:
             with anyio.CancelScope(shield=True):
-                process.kill()
+                with suppress(ProcessLookupError):  # it may have ended by itself, and have been heard of
+                    process.kill()
                 await process.wait()
 
 

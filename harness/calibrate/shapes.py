@@ -147,7 +147,7 @@ def remarks(told: Sequence[Measurement], unsearched: str = "") -> Iterator[str]:
         p50, p99, most = (f"{each or 0.0:,.2f}" for each in late)
         yield (
             f"the source at {hardest.achieved_per_s:,.0f} packets/s: late by {p50} ms (p50), {p99} (p99), "
-            f"{most} (max); by its CPU it could send {could:,.0f} packets/s"
+            f"{most} (max); at that cost a CPU sends {could:,.0f} packets/s"
         )
     if unsearched:
         yield f"the ceiling is at least that: {unsearched}"

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from threading import get_native_id
 
 import anyio
 import msgspec
@@ -191,7 +192,7 @@ def test_what_is_wrong_with_a_measurement_is_said_beside_it() -> None:
     )  # fmt: skip
     source = (
         "the source at 25,000 packets/s: late by 0.10 ms (p50), 20.00 (p99), 30.00 (max); "
-        "by its CPU it could send 70,000 packets/s"
+        "at that cost a CPU sends 70,000 packets/s"
     )
     said = list(remarks([measured(100), late], "for a reason"))
     assert said == [
@@ -296,7 +297,7 @@ def test_the_command_measures_prints_and_keeps(tmp_path: Path) -> None:
     assert "exactness: not known; not calibrated" in again.output  # a run is judged by what was known then
     table = runner.invoke(app, ["calibrate", "--streams", "4", "--quick", *results])
     assert "4 streams, error from 1 µs to 1 s" in table.output
-    assert "by its CPU it could send" in table.output
+    assert "at that cost a CPU sends" in table.output
     assert "ceiling" not in table.output
 
 
@@ -307,6 +308,18 @@ def test_a_source_that_does_not_come_up_is_told_at_once() -> None:
 
     with pytest.raises(StandinError, match="did not come up"):
         anyio.run(main)
+
+
+def test_a_source_that_ended_by_itself_is_no_error_of_the_block() -> None:
+    async def main() -> None:
+        async with stream_source("tests.calibrate.ended") as source:
+            assert source == "http://127.0.0.1:1"
+            children = Path(f"/proc/self/task/{get_native_id()}/children")
+            while children.read_text():
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.01)  # the loop has heard of it, or the test shows nothing
+
+    anyio.run(main)
 
 
 def test_the_source_ends_with_the_block() -> None:
