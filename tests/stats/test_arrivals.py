@@ -190,6 +190,32 @@ def test_long_loads_have_the_bands_of_the_normal_distribution() -> None:
     )
 
 
+def test_nearly_even_gaps_have_the_bands_of_normal_ones() -> None:
+    """Of those the deviation is exactly chi with n - 1 degrees, and neighbours correlate by -1/n."""
+    gaps, shape = 400, 1e6
+    bands = expected("gamma", gaps + 1, 20, shape=shape)
+    exact = [sqrt(chi_square(tail, gaps - 1) / gaps / shape) for tail in (0.005, 0.995)]
+    assert bands.gap_cv == pytest.approx(exact, rel=4e-4)
+    assert bands.lag_1 is not None
+    assert sum(bands.lag_1) / 2 == pytest.approx(-1 / gaps, rel=1e-4)
+
+
+@pytest.mark.endurance
+def test_each_end_of_a_band_leaves_out_one_schedule_of_two_hundred() -> None:
+    """Of 8,000 Poisson schedules of 400, 40 at each end: give or take three standard errors of 6.3."""
+    bands = expected("poisson", 400, 20)
+    out = dict.fromkeys([(name, end) for name in FIGURES for end in ("low", "high")], 0)
+    for seed in range(8000):
+        told = conformance(gamma(seed, seconds=20))
+        for name in FIGURES:
+            band, figure = getattr(bands, name), getattr(told, name)
+            out[name, "low"] += figure < band.low
+            out[name, "high"] += figure > band.high
+    assert out.pop(("ks", "low")) == 0
+    assert 80 - 27 <= out.pop(("ks", "high")) <= 80 + 27
+    assert all(40 - 19 <= count <= 40 + 19 for count in out.values()), out
+
+
 def test_the_ends_of_a_band_are_in_it_and_no_figure_is_not() -> None:
     assert 1.0 in Band(1.0, 2.0)
     assert 2.0 in Band(1.0, 2.0)
