@@ -197,7 +197,7 @@ def test_what_is_wrong_with_a_measurement_is_said_beside_it() -> None:
     said = list(remarks([measured(100), late], "for a reason"))
     assert said == [
         "client-bound at 500 streams: this machine is too slow to time them",
-        "the source was late at 500 streams: less was sent than asked for",
+        "the source was late at 500 streams: its packets came less evenly than asked for",
         source,
         "the ceiling is at least that: for a reason",
     ]
