@@ -139,7 +139,8 @@ def remarks(told: Sequence[Measurement], unsearched: str = "") -> Iterator[str]:
         if point.client_bound:
             yield f"client-bound at {point.shape.streams:,} streams: this machine is too slow to time them"
         if gave_out(point):
-            yield f"the source was late at {point.shape.streams:,} streams: its packets came less evenly than asked for"
+            late = f"the source was late at {point.shape.streams:,} streams"
+            yield f"{late}: its packets came less evenly than asked for"
     hardest = max(told, key=lambda point: point.achieved_per_s)
     if hardest.source_ceiling_per_s is not None:
         could = max(hardest.achieved_per_s, hardest.source_ceiling_per_s)
