@@ -139,8 +139,8 @@ def remarks(told: Sequence[Measurement], unsearched: str = "") -> Iterator[str]:
         if point.client_bound:
             yield f"client-bound at {point.shape.streams:,} streams: this machine is too slow to time them"
         if gave_out(point):
-            late = f"the source was late at {point.shape.streams:,} streams"
-            yield f"{late}: its packets came less evenly than asked for"
+            behind = f"the source was late at {point.shape.streams:,} streams"
+            yield f"{behind}: its packets came less evenly than asked for"
     hardest = max(told, key=lambda point: point.achieved_per_s)
     if hardest.source_ceiling_per_s is not None:
         could = max(hardest.achieved_per_s, hardest.source_ceiling_per_s)
