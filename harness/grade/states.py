@@ -5,14 +5,19 @@ a conversation in which Sigma broke a turn is an `error`, although its later
 turns were never sent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from harness.audit import Finding, Word
-from harness.grade.checks import Grade, model_name
+from harness.grade.opinion import Grade, together
+from harness.grade.side_by_side import model_name
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome
+
+
+EXPECTING = frozenset({"outcome", "not-outcome", "error-code", "not-error-code"})
+"""Checks by which a suite may say that a turn is to fail."""
 
 
 class State(StrEnum):
@@ -32,16 +37,44 @@ class Standing(NamedTuple):
     reason: str
 
 
-def standing(result: Result, findings: Iterable[Finding], grades: Sequence[Grade]) -> Standing:
-    """The state of *result*, given what its audit and its checks found."""
+def standing(
+    result: Result,
+    findings: Iterable[Finding],
+    grades: Sequence[Grade],
+    *,
+    threshold: float | None = None,
+    expected: Collection[str] = (),
+) -> Standing:
+    """The state of *result*, given what its audit and its checks found.
+
+    With a *threshold* the weighed scores of the checks decide. *expected* are the turns that the suite says
+    are to fail: what they came to is for their checks to say, and those that need an answer are passed over.
+    """
     if result.skip is not None:
         return Standing(State.NOT_RUN, str(result.skip))
     ignored = [finding for finding in findings if finding.word is Word.IGNORED]
     if ignored:
         return Standing(State.INVALID, _why_invalid(ignored))
-    if result.failure is not None:
-        return Standing(State.ERROR, str(result.failure))
-    return _graded(result, grades)
+    deciding = [grade for grade in grades if grade.decides]
+    met = [turn for turn in expected if _came_true(turn, deciding)]
+    for turn in result.turns:
+        if turn.turn_id in met:
+            continue
+        if turn.failure is not None:
+            return Standing(State.ERROR, str(turn.failure))
+        if (why := _no_answer(turn)) is not None:
+            return Standing(State.FAILED, f"turn {turn.turn_id}: {why}")
+    return _graded([grade for grade in deciding if not _moot(grade, met)], threshold)
+
+
+def _came_true(turn: str, grades: Iterable[Grade]) -> bool:
+    """Whether the checks that expect *turn* to fail could be graded."""
+    said = [grade.passed for grade in grades if grade.turn_id == turn and grade.type in EXPECTING]
+    return bool(said) and None not in said
+
+
+def _moot(grade: Grade, met: Collection[str]) -> bool:
+    return grade.passed is None and grade.turn_id in met
 
 
 def _why_invalid(ignored: Sequence[Finding]) -> str:
@@ -54,17 +87,15 @@ def _why_invalid(ignored: Sequence[Finding]) -> str:
     return f"ignored were {', '.join(told[:-1])} and {told[-1]}"
 
 
-def _graded(result: Result, grades: Sequence[Grade]) -> Standing:
-    for exchange in result.turns:
-        if (why := _no_answer(exchange)) is not None:
-            return Standing(State.FAILED, f"turn {exchange.turn_id}: {why}")
-    for grade in grades:
-        if grade.passed is False:
-            return Standing(State.FAILED, f"{grade.type}: {grade.reason}")
-    for grade in grades:
-        if grade.passed is None:
-            return Standing(State.ERROR, f"{grade.type} could not be graded: {grade.reason}")
-    return Standing(State.PASSED, "")
+def _graded(grades: Sequence[Grade], threshold: float | None) -> Standing:
+    opinion = together(grades, threshold)
+    match opinion.passed:
+        case True:
+            return Standing(State.PASSED, "")
+        case False:
+            return Standing(State.FAILED, opinion.reason)
+        case None:
+            return Standing(State.ERROR, opinion.reason)
 
 
 _NO_ANSWER = {Outcome.EMPTY: "an empty answer", Outcome.CANCELLED: "cancelled by someone else"}

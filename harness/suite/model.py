@@ -33,8 +33,10 @@ from harness.suite.values import (
     Moment,
     Number,
     Origin,
+    Portion,
     ProxyAddress,
     Rate,
+    Reduction,
     RetryReason,
     Secret,
     Share,
@@ -126,20 +128,25 @@ class Settings(Written):
     endpoint: Endpoint | None = None
 
 
+class Arguments(Written):
+    """What a check of one type takes beside its name, weight and metric; `harness.suite.asserts` has them."""
+
+
 class Expect(Written):
     """One check, written as a type alone or as a mapping.
 
-    *type* is without its ``not-``, which is *negated*. Keys that belong to one
-    type only (``min``, ``document_set``) are in *options*.
+    *type* is without its ``not-``, which is *negated*. What else was written is in *options*, as it was
+    written; *args* are the same, filled in and found right, once the variables are known
+    (`harness.suite.expect.ready`). An ``assert-set`` has *asserts* of its own.
     """
 
     type: Text
     negated: bool = False
-    value: Any = None
-    threshold: Any = None
     weight: Annotated[Number, Field(ge=0)] = 1.0
     metric: Text | None = None
     options: dict[str, Any] = {}
+    asserts: Annotated[tuple["Expect", ...], Field(alias="assert")] = ()
+    args: Arguments | None = None
 
     @property
     def name(self) -> str:
@@ -153,7 +160,7 @@ class Expect(Written):
             written = {"type": written}
         if not isinstance(written, dict) or not isinstance(kind := written.get("type"), str):
             return written
-        own = {key: written[key] for key in ("value", "threshold", "weight", "metric") if key in written}
+        own = {key: written[key] for key in ("weight", "metric", "assert") if key in written}
         options = {key: value for key, value in written.items() if key != "type" and key not in own}
         return own | {
             "type": kind.removeprefix("not-"),
@@ -163,6 +170,22 @@ class Expect(Written):
 
 
 Asserts = Annotated[tuple[Expect, ...], Field(alias="assert")]
+
+
+class Reduce(Written):
+    """How the repeats of a prompt become one: written as its name, or as ``{by: pass^3, min: 90%}``.
+
+    ``8 of 10`` and ``majority`` decide by themselves; ``mean`` (of the scores), ``pass@3`` and ``pass^3``
+    decide where *min* says how much is wanted, and are figures only where it does not.
+    """
+
+    by: Reduction
+    min: Share | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        return {"by": written} if isinstance(written, str) else written
 
 
 class Retry(Written):
@@ -210,6 +233,9 @@ class Prompt(Settings):
 
     The checks of a prompt with *turns* are of the conversation as a whole; each
     turn has its own. *cluster* names what stands or falls together.
+
+    Each check must pass; with a *threshold* their scores are weighed instead, and the mean must reach it.
+    *reduce* says what of several repeats counts.
     """
 
     id: Text | None = None
@@ -218,7 +244,9 @@ class Prompt(Settings):
     vars: Variables = {}
     tags: Texts = ()
     assert_: Asserts = ()
+    threshold: Portion | None = None
     repeat: AtLeastOne | None = None
+    reduce: Reduce | None = None
     retry: Retry | None = None
     each: Annotated[Each | None, UNBUILT] = None
     cluster: Text | None = None
@@ -260,7 +288,9 @@ class Defaults(Settings):
 
     vars: Variables = {}
     assert_: Asserts = ()
+    threshold: Portion | None = None
     repeat: AtLeastOne | None = None
+    reduce: Reduce | None = None
     retry: Retry | None = None
     token_limit: Annotated[Count | None, UNBUILT] = None
     cost_limit: Annotated[Number | None, UNBUILT] = None
@@ -336,14 +366,44 @@ class Target(Written):
 
 
 class Judge(Written):
-    """Who grades what cannot be checked by rule."""
+    """Who grades what cannot be checked by rule.
+
+    Sigma itself (``target: self``), with its tools off and each question in a session of its own, or the
+    *model* of an OpenAI-compatible server at *base_url*. Each question is put *votes* times, and the majority
+    says. *labels* are a file of people's judgements, which tell how good the judge is. *workers* questions
+    are asked at once.
+    """
 
     target: Literal["self"] | None = None
     base_url: Address | None = None
     api_key: Secret | None = None
     model: Text | None = None
+    temperature: Number | None = None
     llm_override: LlmOverride | None = None
+    votes: AtLeastOne = 1
+    workers: AtLeastOne = 4
+    time_limit: Duration = 120_000_000_000
     labels: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        return {"target": written} if written == "self" else written
+
+
+class Embeddings(Written):
+    """What says how alike two texts are: an OpenAI-compatible endpoint, or a model in a folder (an extra)."""
+
+    base_url: Address | None = None
+    api_key: Secret | None = None
+    model: Text
+
+
+class Price(Written):
+    """What a model costs, in USD for a million tokens."""
+
+    input: Annotated[Number, Field(ge=0)] = 0.0
+    output: Annotated[Number, Field(ge=0)]
 
 
 class Stage(Written):
@@ -448,7 +508,9 @@ class SuiteFile(Written):
     name: Annotated[FileName, Field(alias="suite")] = ""
     description: str | None = None
     target: Target
-    judge: Annotated[Judge | None, UNBUILT] = None
+    judge: Judge | None = None
+    embeddings: Embeddings | None = None
+    prices: dict[Text, Price] = {}
     defaults: Defaults = Defaults()
     variants: dict[Text, Variant] = {}
     prompts: tuple[Prompt, ...]

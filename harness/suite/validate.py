@@ -64,8 +64,8 @@ def _in_our_words(error: ErrorDetails, root: Place) -> Finding | None:
         return Finding(path, f'"{path[-1]}" is missing{_EXAMPLES.get(str(path[-1]), "")}')
     is_key = path[-1:] == ("[key]",)
     if is_key or isinstance(error.get("ctx", {}).get("error"), HiddenValueError):
-        return Finding(there, _wanted(error, place), at_key=is_key)
-    return Finding(there, f"{_shown(error['input'], place)}: {_wanted(error, place)}")
+        return Finding(there, wanted(error, place.text), at_key=is_key)
+    return Finding(there, f"{_shown(error['input'], place)}: {wanted(error, place.text)}")
 
 
 _EXAMPLES = {
@@ -88,29 +88,29 @@ def _shown(value: object, place: Place) -> str:
             return written if len(written) <= 60 else f"{written[:57]}..."
 
 
-def _wanted(error: ErrorDetails, place: Place) -> str:
-    """What is allowed instead, and what was probably meant."""
+def wanted(error: ErrorDetails, written: str | None) -> str:
+    """What is allowed in place of what was *written*, and what was probably meant."""
     context = error.get("ctx", {})
     value = error["input"]
     match error["type"]:
         case "value_error":
-            wanted = str(context["error"])
+            says = str(context["error"])
         case "string_type":
-            wanted = "text is wanted"
+            says = "text is wanted"
             if isinstance(value, bool | int | float):
-                wanted += f'; quote it: "{place.text}"'
+                says += f'; quote it: "{written}"'
         case "bool_type":
-            wanted = f"true or false is wanted{_YES_OR_NO.get(str(value).lower(), '')}"
+            says = f"true or false is wanted{_YES_OR_NO.get(str(value).lower(), '')}"
         case "int_type" | "int_from_float" | "float_type":
-            wanted = "a number is wanted" if error["type"] == "float_type" else "a whole number is wanted"
+            says = "a number is wanted" if error["type"] == "float_type" else "a whole number is wanted"
             if isinstance(value, str) and value.removeprefix("-").isdecimal():
-                wanted += ", without quotes"
+                says += ", without quotes"
         case "literal_error":
             allowed = str(context["expected"]).replace(" or ", ", ").replace("'", "")
-            wanted = f"allowed here: {allowed}{did_you_mean(str(value), allowed.split(', '))}"
+            says = f"allowed here: {allowed}{did_you_mean(str(value), allowed.split(', '))}"
         case kind:
-            wanted = _WANTED.get(kind, "this is not allowed here").format_map(context)
-    return wanted
+            says = _WANTED.get(kind, "this is not allowed here").format_map(context)
+    return says
 
 
 _YES_OR_NO = dict.fromkeys(("yes", "on", "y"), "; in YAML 1.2 only true is true") | dict.fromkeys(

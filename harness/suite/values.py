@@ -161,6 +161,22 @@ def _limit(value: object) -> object:
     raise ValueError("a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M")
 
 
+def _portion(value: object) -> object:
+    return literals.share(value) if isinstance(value, str) else _unfilled(value)
+
+
+_REDUCTION = re.compile(r"mean|majority|pass[@^][1-9]\d*|([1-9]\d*) of ([1-9]\d*)", re.ASCII)
+
+
+def _reduction(value: str) -> str:
+    match = _REDUCTION.fullmatch(value)
+    if match is None:
+        raise ValueError("repeats are reduced by mean, majority, pass@3, pass^3 or 8 of 10")
+    if match[1] and int(match[1]) > int(match[2]):
+        raise ValueError(f"of {match[2]} repeats no {match[1]} can pass")
+    return value
+
+
 Whole = Annotated[int, Strict(), BeforeValidator(_unfilled)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_unfilled)]
 Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
@@ -187,6 +203,9 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[SecretStr, BeforeValidator(_header_value)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Share = Annotated[float, BeforeValidator(literals.share), Field(ge=0, le=1)]
+Portion = Annotated[float, BeforeValidator(_portion), Field(ge=0, le=1)]
+"""A score to be reached: 0.8, as people of other tools write it, or 80%."""
+Reduction = Annotated[str, AfterValidator(_reduction)]
 Endpoint = Literal["send-chat-message", "send-message", "send-message-simple-api"]
 Origin = Literal[
     "webapp", "chrome_extension", "api", "slackbot", "widget", "discordbot", "mobile", "unknown", "unset"
