@@ -8,6 +8,7 @@ import typer
 from harness import __version__
 from harness.cli.calibrate import calibrate
 from harness.cli.grade import grade
+from harness.cli.import_ import import_
 from harness.cli.plan import plan
 from harness.cli.read import read
 from harness.cli.run import run
@@ -41,6 +42,7 @@ def _root(
 
 for command in (run, plan, calibrate, serve, read, grade):
     app.command()(command)
+app.add_typer(import_)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ wrong with a suite is raised at once, as one `SuiteError`.
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +82,60 @@ def parse_suite(text: str, path: Path, environ: Mapping[str, str]) -> Suite:
     return suite.model_copy(update={"warnings": warnings})
 
 
+def parse_foreign(text: str, file: str) -> tuple[Any, Place, list[Problem]]:
+    """The data of another tool's YAML or JSON file, its places, and what of it was left out.
+
+    ``${VAR}`` stays as it is. Raises `SuiteError` where nothing can be read.
+    """
+    builder = _Builder(file, lines_of(text), None)
+    data, root = builder.document(text)
+    return None if data is _BROKEN else data, root, builder.problems
+
+
+def as_yaml(data: Any) -> str:
+    """*data* as YAML that `parse_suite` reads as *data* again, in the order it has; nothing is an alias."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 reads as something else than text, and writes lines as lines."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Each use of a value is written out."""
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002 - theirs
+        """The items of a list are further in than its key."""
+        super().increase_indent(flow, indentless=False)
+
+
+def _as_text(dumper: _Dumper, text: str) -> Any:
+    style = None
+    if len(lines_of(text)) > 1:
+        style = "|" if not re.search("[\r\x85\u2028\u2029]", text) else '"'
+    elif _is_more_than_text(text):
+        style = "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _as_text)
+
+
+def _is_more_than_text(text: str) -> bool:
+    try:
+        return not isinstance(scalars.plain(text), str)
+    except ValueError:
+        return True
+
+
+def _plain_or_text(text: str) -> scalars.Scalar:
+    """A plain word of YAML 1.2; text where the versions of YAML are not agreed."""
+    try:
+        return scalars.plain(text)
+    except ValueError:
+        return text
+
+
 def _neighbour(path: Path) -> str:
     folder = path.parent
     names = sorted(each.name for each in folder.glob("*.y*ml")) if folder.is_dir() else []
@@ -102,12 +157,13 @@ class _Builder:
 
     *anchors* hold, of each anchor that was closed, its value, its place and how
     many values are in it; *secrets* what came from the environment, and how it was
-    written.
+    written. Without *environ* the file is another tool's: ``${ }`` is text, and nothing is
+    taken for a slip that YAML itself allows.
     """
 
     file: str
     lines: list[str]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] | None
     problems: list[Problem] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     events: Iterator[Any] = field(default_factory=lambda: iter(()))
@@ -218,11 +274,18 @@ class _Builder:
         return []
 
     def scalar(self, event: Any, place: Place) -> Any:
-        """A word or a text, with its variables filled in."""
-        place.text = text = event.value
+        """A word or a text; in a suite, with its variables filled in."""
+        place.text = event.value
+        if self.environ is None:
+            return event.value if event.style else _plain_or_text(event.value)
+        return self.filled(event, place, self.environ)
+
+    def filled(self, event: Any, place: Place, environ: Mapping[str, str]) -> Any:
+        """The word or text of a suite."""
+        text: str = event.value
         plain = not event.style
         if "${" in text:
-            text, gaps = scalars.fill(text, self.environ, quoted=not plain)
+            text, gaps = scalars.fill(text, environ, quoted=not plain)
             for gap in gaps:
                 self.problems.append(
                     problem_at(Finding((), gap.message, near=gap.near), place, self.lines, self.file)
@@ -230,7 +293,7 @@ class _Builder:
             if gaps:
                 return _BROKEN
             if isinstance(text, Filled):
-                self.secrets[str(text)] = place.text
+                self.secrets[str(text)] = event.value
             return text
         if not plain:
             return text
