@@ -67,6 +67,18 @@ def read(path: Path) -> Iterator[Result]:
             yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
 
 
+class _Phase(msgspec.Struct, frozen=True):
+    phase: str
+
+
+def phases(path: Path) -> Iterator[str]:
+    """The phase of every result, without reading the rest of it."""
+    decode = msgspec.json.Decoder(_Phase).decode
+    for line, at in _lines(path):
+        if not line.startswith((_SESSION, _MOMENT)):
+            yield _decoded(decode, line, at).phase
+
+
 def sessions(path: Path) -> dict[str, SessionDetail]:
     """The session details in a journal, by session; the last one of each. Results are passed over unread."""
     told = (_decoded(_decode_session, line, at) for line, at in _lines(path) if line.startswith(_SESSION))

@@ -6,76 +6,37 @@ folder made, and from then on every trial leaves a line in it.
 """
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-import polars as pl
-from msgspec import structs, to_builtins
+from msgspec import structs
+from rich.console import Console
 
-from harness import journal
-from harness.audit import Evidence, audit
-from harness.calibrate.kept import exactness
 from harness.conduct import Conduct, Options, conduct, say
+from harness.consult import Desk, asks_others, consult, known_of
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.errors import Exit, UsageError
-from harness.grade.checks import grade
-from harness.grade.states import State, standing
-from harness.plan import Plan, Trial, make_plan
+from harness.errors import UsageError
+from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.grade.subject import Known
+from harness.plan import Plan, make_plan
 from harness.record import store
-from harness.record.conserved import broken
-from harness.record.histograms import Histograms
-from harness.record.runs import planned
-from harness.record.tables import Judged, Tables, write
+from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted
-from harness.report.terminal import NotPassed
-from harness.result import Moment, Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
-from harness.sigma.session import SessionDetail
-from harness.signs import signs_of
-from harness.suite.expect import OF_TIME
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
-from harness.summarise import Summary, summarise
-from harness.verdict import Verdict, verdict
 
-__all__ = ["Options", "Run", "exit_of", "judge", "remade", "run"]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Run:
-    """A finished run: where it is and what it found.
-
-    *tables* are the Parquet tables as polars frames; results/README.md has their
-    columns. *exit_code* is what `harness run` ends with.
-    """
-
-    folder: Path
-    manifest: store.Manifest
-    summary: Summary
-    tables: Mapping[str, pl.DataFrame]
-    verdict: Verdict
-    exit_code: Exit
-
-    def __repr__(self) -> str:
-        return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"
-
-    def not_passed(self) -> list[NotPassed]:
-        """(state, case, variant, reason) of every trial that did not pass, in the order of the journal."""
-        trials = self.tables["trials"].filter(pl.col("state") != State.PASSED)
-        return trials.select("state", "case_id", "variant", pl.col("reason").fill_null("")).rows()
+__all__ = ["Grading", "Options", "Run", "exit_of", "graded_again", "judge", "run"]
 
 
 def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
@@ -125,159 +86,105 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             deleted=going.deleted,
             changed=tuple(going.changed),
         )
+        store.write_manifest(manifest, folder)
+        ran = recorded(folder, manifest, plan)
+        desk = Desk(
+            suite,
+            folder,
+            lambda: nullcontext(address),
+            target=_called(suite, address.base_url),
+            console=options.console,
+            interruptible=options.interruptible,
+        )
+        ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
     say(options.console, "writing tables and histograms …")
-    finished = _finish(plan, manifest, folder)
+    finished = finish(ran, known)
     store.point_latest(folder)
     return finished
 
 
-def remade(folder: Path) -> Run:
-    """The run in *folder* with everything made anew from its journal and manifest: nothing is asked of Sigma.
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """How a recorded run is graded again.
 
-    So a corrected reading, check or definition applies to a run of last year. Raises `RunDirectoryError`, and
+    By the checks of *suite*, in place of its own or, with *append*, beside all that it was graded by before;
+    by its own where that is None. *retime* works out the times anew, too. Without *ask* nobody is asked what
+    is not on record: no judge, and none of the suite's own code. *target* is where the Sigma is that judges
+    itself, if not where it was.
+    """
+
+    suite: Path | None = None
+    append: bool = False
+    retime: bool = False
+    ask: bool = True
+    target: str | None = None
+    console: Console | None = None
+    interruptible: bool = False
+
+
+def graded_again(folder: Path, how: Grading) -> Run:
+    """The run in *folder*, graded anew from its journal and manifest: no trial is sent again.
+
+    So another check, or a corrected one, applies to a run of last year. Raises `RunDirectoryError`, and
     `SuiteError` or `UsageError` where the suite of that run is none of this version, or its files are others.
     """
+    return in_a_loop(partial(_graded_again, folder, how))
+
+
+async def _graded_again(folder: Path, how: Grading) -> Run:
     manifest = store.read_manifest(folder)
-    return _finish(planned(manifest), manifest, folder, killed=manifest.exit_code is None)
-
-
-def _finish(plan: Plan, manifest: store.Manifest, folder: Path, *, killed: bool = False) -> Run:
-    """Everything that is made from the journal: grades, states, tables, histograms, summary.
-
-    Of a run that was *killed*, the trials without a result were interrupted.
-    """
-    trials = _sent(plan, folder)
-    tables, histograms = Tables(count_tokens), Histograms()
-    sessions = journal.sessions(folder / store.JOURNAL)
-    known = Evidence(manifest.called, manifest.providers)
-    for result in _results(trials, folder, killed=killed):
-        judged = judge(result, trials[result.trial_id], known, sessions)
-        tables.add(judged)
-        if judged.is_measured:
-            histograms.add(result)
-            histograms.add_gaps(result)
-    moments = journal.moments(folder / store.JOURNAL)
-    for moment in moments:
-        tables.add_moment(moment)
-    frames = tables.frames()
-    if len(frames["trials"]) != len(trials):
-        raise AssertionError(f"{len(trials)} trials were planned and {len(frames['trials'])} have a result")
-    summary = summarise(frames, plan.variants)
-    signs = signs_of(
-        frames,
-        moments,
-        plan.suite.load,
-        clock_steps=manifest.clock_steps,
-        broken=broken(frames, manifest.in_flight_ns),
+    plan = planned(manifest)
+    if how.suite is not None:
+        plan, manifest = with_checks(plan, manifest, load_suite(how.suite), append=how.append)
+    target = how.target or (None if _is_own(plan.suite, manifest.target) else manifest.target)
+    desk = Desk(
+        plan.suite,
+        folder,
+        lambda: _reached(plan, target),
+        target=_called(plan.suite, manifest.target),
+        console=how.console,
+        interruptible=how.interruptible,
+        runs_code=how.suite is not None or store.is_where_it_was(manifest, folder),
     )
-    believed = verdict(signs)
-    claimed = believed if claims_latency(plan) else None
-    exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
-    told = to_builtins(believed)
-    exact = manifest.calibration or _calibration(moments, frames, folder)
-    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told, calibration=exact)
-    write(frames, folder)
-    histograms.write(folder)
-    told = {"verdict": told, "calibration": exact}
-    store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
-    store.write_manifest(manifest, folder)
-    return Run(folder, manifest, summary, frames, believed, exit_code)
+    killed = manifest.exit_code is None  # of a run that was killed, there are no tables yet
+    ran, known = await _told(recorded(folder, manifest, plan, killed=killed), desk, ask=how.ask)
+    return finish(ran, known, retime=how.retime or killed)
 
 
-def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iterator[Result]:
-    missing = dict(trials)
-    for result in journal.read(folder / store.JOURNAL):
-        if result.trial_id not in trials:
-            raise UsageError(
-                f"{folder}: trial {result.trial_id} ({result.case_id}) is none of its suite as that reads "
-                "today: a file or a variable that it was made with has changed"
-            )
-        missing.pop(result.trial_id, None)
-        yield result
-    for trial in missing.values() if killed else ():
-        yield Result(
-            trial.trial_id,
-            trial.case.case_id,
-            trial.variant,
-            trial.repeat,
-            trial.phase,
-            skip=Skip.INTERRUPTED,
-        )
+@asynccontextmanager
+async def _reached(plan: Plan, target: str | None) -> AsyncIterator[Address]:
+    async with address_of(plan.suite, target) as given:
+        _, _, address = await resolved(plan, given)
+        yield address
 
 
-def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
-    """The trials of the run by id: all that were planned, and of each cycle as many as it came to."""
-    trials = {trial.trial_id: trial for trial in plan.trials}
-    if plan.cycles:
-        came_to = Counter(result.phase for result in journal.read(folder / store.JOURNAL))
-        for name in plan.cycles:
-            trials |= {trial.trial_id: trial for trial in islice(plan.phase(name), came_to[name])}
-    return trials
-
-
-def judge(
-    result: Result,
-    trial: Trial,
-    known: Evidence,
-    sessions: Mapping[str, SessionDetail] = MappingProxyType({}),
-) -> Judged:
-    """*result* with its audit, its grades and its state; *sessions* are what the server kept, by id."""
-    findings = {
-        exchange.exchange_id: audit(
-            exchange.request,
-            exchange.transcript,
-            replace(
-                known,
-                session=sessions.get(exchange.session_id or ""),
-                session_info=exchange.session_info or {},
-            ),
-        )
-        for exchange in result.exchanges
-        if exchange.transcript is not None
-    }
-    grades = grade(result, trial)
-    last = [finding for exchange in result.turns for finding in findings.get(exchange.exchange_id, ())]
-    return Judged(result, grades, findings, standing(result, last, grades), sessions)
-
-
-def _calibration(
-    moments: Sequence[Moment], frames: Mapping[str, pl.DataFrame], folder: Path
-) -> dict[str, Any]:
-    """How exact the times of a run are, by what was calibrated for a load as high as its own."""
-    arrived = frames["packets"]["arrived_ns"].drop_nulls()
-    per_second = (arrived // 1_000_000_000).value_counts()["count"]
-    streams = max((moment.in_flight for moment in moments), default=1)
-    told: dict[str, Any] = to_builtins(
-        exactness(folder.parent.parent, streams, float(per_second.quantile(0.9) or 0.0))
+async def _told(ran: Recorded, desk: Desk, *, ask: bool) -> tuple[Recorded, Known]:
+    """What checks may know, once everybody was asked who has to be; with what stayed open as warnings."""
+    trials = list(ran.trials.values())
+    known = known_of(desk, ran.results, ran.trials, count_tokens)
+    if not asks_others(trials):
+        return ran, known
+    told = await consult(desk, ran.results, ran.trials, known) if ask else []
+    for words in told:
+        say(desk.console, f"warning: {words}", style="yellow")
+    manifest = structs.replace(
+        ran.manifest,
+        warnings=(*ran.manifest.warnings, *told),
+        judge=known.judge,
+        embeddings=known.embeddings,
     )
-    return told
+    return replace(ran, manifest=manifest), known_of(desk, ran.results, ran.trials, count_tokens)
 
 
-def claims_latency(plan: Plan) -> bool:
-    """Whether the suite says something about time: by an open phase, or by a check of one."""
-    if any(load.is_open for load in plan.suite.load.values()):
-        return True
-    cases = {id(asked.case): asked.case for asked in plan.asked()}.values()
-    checks = chain.from_iterable(
-        (*case.conversation_asserts, *chain.from_iterable(turn.assert_ for turn in case.turns))
-        for case in cases
-    )
-    return any(expect.type in OF_TIME for expect in checks)
+def _is_own(suite: Suite, target: str) -> bool:
+    """Whether *target* is what *suite* names itself: the stand-in has another port each time."""
+    return suite.target.standin is not None or suite.target.base_url == target
 
 
-def exit_of(summary: Summary, *, interrupted: bool, verdict: Verdict | None = None) -> Exit:
-    """The exit code of a run without a gate, by the states of its trials (DESIGN section 4).
-
-    *verdict* is given where the suite claims a latency: one that forbids that is no success.
-    """
-    forbidden = verdict is not None and verdict.forbids_latency
-    if interrupted or forbidden or summary.count(State.INVALID):
-        return Exit.INCOMPLETE
-    if summary.count(State.FAILED):
-        return Exit.FAILED
-    if summary.count(State.ERROR) or summary.count(State.NOT_RUN):
-        return Exit.INCOMPLETE
-    return Exit.OK
+def _called(suite: Suite, target: str) -> str:
+    """What *target* is called in the fingerprint of a judge."""
+    own = suite.target.standin is not None and target.startswith("http://127.0.0.1:")
+    return "standin" if own else target
 
 
 def _manifest(

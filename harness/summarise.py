@@ -79,11 +79,48 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     response: dict[str, dict[str, Figure]]
 
 
+class CheckRow(Struct, frozen=True):
+    """How one check went for one variant in one phase: a type, and its *metric* where it has one.
+
+    *score* is the mean over those that could be graded; checks inside a set are counted, too, and their set
+    is a line of its own. *deciding*: the state of a trial hangs on it.
+    """
+
+    variant: str
+    phase: str
+    type: str
+    metric: str | None
+    passed: int
+    failed: int
+    ungraded: int
+    score: float | None
+    deciding: bool
+
+
+class ReducedRow(Struct, frozen=True):
+    """What the repeats of the *prompts* of one variant came to, by one reduction.
+
+    *value* is the mean over the prompts that have one, *n* of them; the states are of the prompts, and all 0
+    where the reduction decides nothing.
+    """
+
+    variant: str
+    phase: str
+    reduce: str
+    prompts: int
+    value: float | None
+    n: int
+    passed: int
+    failed: int
+    undecided: int
+
+
 class Summary(Struct, frozen=True):
     """The rows of a run, in the order of the suite, and what a reader should know beside them.
 
     *audits* counts, for each variant and setting, the trials by what was found of it. *unknown_kinds* are the
     packets that have no name here, by kind. *unstopped* replies were cut off and may still be worked on.
+    *settled* is there where repeats of a prompt decide together: the exit code goes by it.
     """
 
     rows: tuple[Row, ...]
@@ -95,9 +132,14 @@ class Summary(Struct, frozen=True):
     ignored: tuple[Ignored, ...] = ()
     unstopped: int = 0
     loads: tuple[LoadRow, ...] = ()
+    checks: tuple[CheckRow, ...] = ()
+    reduced: tuple[ReducedRow, ...] = ()
+    settled: dict[str, int] | None = None
 
     def count(self, state: State) -> int:
-        """How many trials are in *state*."""
+        """How many are in *state*: trials, and prompts where the repeats of a prompt decide together."""
+        if self.settled is not None:
+            return self.settled.get(state, 0)
         return sum(getattr(row, state) for row in self.rows)
 
 
@@ -113,6 +155,7 @@ class Found(NamedTuple):
 
 def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Summary:
     """The summary of a run's tables; *variants* gives the order of the rows."""
+    variants = list(variants)
     trials, exchanges = frames["trials"], frames["exchanges"]
     sent = exchanges.join(trials.select("trial_id", "variant", "phase"), on="trial_id")
     calls = frames["tool_calls"].join(sent.select("exchange_id", "variant", "phase"), on="exchange_id")
@@ -122,7 +165,7 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         for phase in phases
         for variant in variants
     ]
-    found = _found(frames["audits"], sent, list(variants))
+    found = _found(frames["audits"], sent, variants)
     reads = int(exchanges["reads"].sum())
     merged = int(exchanges["merged_reads"].sum())
     return Summary(
@@ -135,7 +178,58 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         ignored=tuple(_ignored(found)),
         unstopped=int((~exchanges["stopped"]).sum()),
         loads=tuple(_load(phase, trials, sent) for phase in _open_phases(trials)),
+        checks=tuple(_checks(frames["grades"], trials, variants)),
+        reduced=tuple(_reduced(frames["cases"], variants)),
+        settled=_settled(trials, frames["cases"]),
     )
+
+
+_CHECK = ("variant", "phase", "type", "metric", "deciding")
+
+
+def _checks(grades: pl.DataFrame, trials: pl.DataFrame, variants: list[str]) -> Iterator[CheckRow]:
+    """In the order of the variants, then of the suite. Named scores decide nothing and are no checks."""
+    graded = pl.col("passed")
+    rows = (
+        grades.with_columns(deciding=pl.col("part_of").is_null() & (pl.col("weight") > 0))
+        .join(trials.select("trial_id", "variant", "phase"), on="trial_id", maintain_order="left")
+        .group_by(_CHECK, maintain_order=True)
+        .agg(
+            passed=graded.sum(),
+            failed=(~graded).sum(),
+            ungraded=(graded.is_null() & pl.col("score").is_null()).sum(),
+            score=pl.col("score").mean(),
+        )
+    )
+    listed = [CheckRow(**row) for row in rows.iter_rows(named=True)]
+    yield from sorted(listed, key=lambda row: variants.index(row.variant))
+
+
+def _reduced(cases: pl.DataFrame, variants: list[str]) -> Iterator[ReducedRow]:
+    state = pl.col("state")
+    rows = (
+        cases.filter(pl.col("reduce").is_not_null())
+        .group_by("variant", "phase", "reduce", maintain_order=True)
+        .agg(
+            prompts=pl.len(),
+            value=pl.col("value").mean(),
+            n=pl.col("value").count(),
+            passed=(state == State.PASSED).sum(),
+            failed=(state == State.FAILED).sum(),
+            undecided=(state.is_not_null() & ~state.is_in([State.PASSED, State.FAILED])).sum(),
+        )
+    )
+    listed = [ReducedRow(**row) for row in rows.iter_rows(named=True)]
+    yield from sorted(listed, key=lambda row: variants.index(row.variant))
+
+
+def _settled(trials: pl.DataFrame, cases: pl.DataFrame) -> dict[str, int] | None:
+    """How many trials and prompts are in each state, where some prompts have one of their own."""
+    decided = cases.filter(pl.col("state").is_not_null())
+    if decided.is_empty():
+        return None
+    alone = trials.join(decided, on=["case_id", "variant", "phase"], how="anti")
+    return dict(Counter(_counts(alone["state"])) + Counter(_counts(decided["state"])))
 
 
 def _open_phases(trials: pl.DataFrame) -> list[str]:

@@ -6,7 +6,7 @@ Grading is a function of what is recorded: what a judge, or the suite's own
 code, is to say has been asked before (`harness.consult`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -16,7 +16,7 @@ from harness.grade import agent, code, judged, retrieval, stream, text
 from harness.grade.opinion import Grade, Opinion, passed, together
 from harness.grade.side_by_side import model_name, models, of_model
 from harness.grade.subject import Known, Subject
-from harness.plan import Trial
+from harness.plan import Arm, Trial
 from harness.result import Result
 from harness.suite.asserts import AssertSet
 from harness.suite.asserts.agent import AgentCheck
@@ -74,6 +74,31 @@ def subjects(
         yield from ((expect, whole) for expect in trial.case.conversation_asserts)
 
 
+def each_check(asked: Iterable[Trial | Arm]) -> Iterator[Expect]:
+    """Every check of these, those in sets too; of cases that several have, once."""
+    for case in {id(one.case): one.case for one in asked}.values():
+        waiting = [*case.conversation_asserts, *(each for turn in case.turns for each in turn.assert_)]
+        while waiting:
+            expect = waiting.pop()
+            waiting += expect.asserts
+            yield expect
+
+
+def asked(result: Result, trial: Trial, known: Known) -> Iterator[tuple[AskedCheck | Python, Subject]]:
+    """What the checks of *trial* ask of others: a judge, a model of embeddings, the suite's own code."""
+    for expect, subject in subjects(result, trial, None, known):
+        yield from _asked(expect, subject)
+
+
+def _asked(expect: Expect, subject: Subject) -> Iterator[tuple[AskedCheck | Python, Subject]]:
+    for each in expect.asserts:
+        yield from _asked(each, subject)
+    if isinstance(expect.args, AskedCheck | Python):
+        for one in _each_model(subject) or (subject,):
+            if one.broken() is None:
+                yield expect.args, one
+
+
 def expected_failures(trial: Trial) -> frozenset[str]:
     """The turns that the suite says are to fail."""
     return frozenset(str(turn.id) for turn in trial.case.turns if any(map(_expects_failure, turn.assert_)))
@@ -124,21 +149,23 @@ def _of_every_model(expect: Expect, subject: Subject) -> Opinion:
     The reason is that of the first model that does not pass, by name.
     """
     exchanges = subject.exchanges
-    count = max((len(models(exchange)) for exchange in exchanges), default=0)
-    if not count:
+    opinions = [_turned(expect, check(expect, one)) for one in _each_model(subject)]
+    if not opinions:
         return _turned(expect, check(expect, subject))
-    opinions = [
-        _turned(
-            expect,
-            check(expect, replace(subject, exchanges=tuple(of_model(each, nth) for each in exchanges))),
-        )
-        for nth in range(count)
-    ]
     for worse in (False, None):
         for nth, opinion in enumerate(opinions):
             if opinion.passed is worse:
                 return structs.replace(opinion, reason=f"{model_name(exchanges, nth)}: {opinion.reason}")
-    return passed(f"all {count} models; {model_name(exchanges, 0)}: {opinions[0].reason}")
+    return passed(f"all {len(opinions)} models; {model_name(exchanges, 0)}: {opinions[0].reason}")
+
+
+def _each_model(subject: Subject) -> list[Subject]:
+    """*subject* as each of the models saw it that answered side by side; none where one answered."""
+    count = max((len(models(exchange)) for exchange in subject.exchanges), default=0)
+    return [
+        replace(subject, exchanges=tuple(of_model(each, nth) for each in subject.exchanges))
+        for nth in range(count)
+    ]
 
 
 def _turned(expect: Expect, opinion: Opinion) -> Opinion:

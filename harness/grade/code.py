@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from harness.grade.opinion import Opinion, ungraded
+from harness.grade.runner import Call
 from harness.grade.said import Called
 from harness.grade.subject import Subject
 from harness.metrics import milliseconds, service_ns
@@ -41,6 +42,11 @@ def key_of(args: Python, subject: Subject) -> str:
         subject.turn_id,
     ]
     return blake2b(msgspec.json.encode(called), digest_size=12).hexdigest()
+
+
+def call_of(args: Python, subject: Subject) -> Call:
+    """The call that answers *args* of *subject*."""
+    return Call(args.file, args.function, subject.answer, context(args, subject))
 
 
 def context(args: Python, subject: Subject) -> dict[str, Any]:

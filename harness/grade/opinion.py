@@ -74,13 +74,18 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
 
 
+def deciding(grades: Sequence[Grade]) -> list[Grade]:
+    """Those of *grades* on which the state of a trial hangs."""
+    return [grade for grade in grades if grade.decides]
+
+
 def weighed(grades: Sequence[Grade]) -> float | None:
     """The mean of the scores of *grades* by their weights; None where one of them has none."""
-    deciding = [(grade.weight, grade.score) for grade in grades if grade.weight > 0]
-    scores = [weight * score for weight, score in deciding if score is not None]
-    if not deciding or len(scores) < len(deciding):
+    counted = [(grade.weight, grade.score) for grade in grades if grade.weight > 0]
+    scores = [weight * score for weight, score in counted if score is not None]
+    if not counted or len(scores) < len(counted):
         return None
-    return sum(scores) / sum(weight for weight, _ in deciding)
+    return sum(scores) / sum(weight for weight, _ in counted)
 
 
 def together(grades: Sequence[Grade], threshold: float | None) -> Opinion:
@@ -88,25 +93,25 @@ def together(grades: Sequence[Grade], threshold: float | None) -> Opinion:
 
     What could not be graded leaves the whole open, unless it is decided whatever that would have been.
     """
-    deciding = [grade for grade in grades if grade.weight > 0]
-    if threshold is not None and deciding:
-        return _reached(deciding, threshold)
+    counted = [grade for grade in grades if grade.weight > 0]
+    if threshold is not None and counted:
+        return _reached(counted, threshold)
     for worse, but in ((False, ""), (None, " could not be graded")):
-        for grade in deciding:
+        for grade in counted:
             if grade.passed is worse:
-                return Opinion(worse, f"{grade.type}{but}: {grade.reason}", weighed(deciding))
-    return passed(f"all {len(deciding)} passed", score=weighed(deciding))
+                return Opinion(worse, f"{grade.type}{but}: {grade.reason}", weighed(counted))
+    return passed(f"all {len(counted)} passed", score=weighed(counted))
 
 
-def _reached(deciding: Sequence[Grade], threshold: float) -> Opinion:
-    whole = sum(grade.weight for grade in deciding)
-    known = sum(grade.weight * grade.score for grade in deciding if grade.score is not None)
-    open_ = [grade for grade in deciding if grade.score is None]
+def _reached(counted: Sequence[Grade], threshold: float) -> Opinion:
+    whole = sum(grade.weight for grade in counted)
+    known = sum(grade.weight * grade.score for grade in counted if grade.score is not None)
+    open_ = [grade for grade in counted if grade.score is None]
     least, most = known / whole, (known + sum(grade.weight for grade in open_)) / whole
     told = f"{least:.2f}" if not open_ else f"{least:.2f} to {most:.2f}"
     if least >= threshold - _ROUNDING:
         return passed(f"score {told}, at least {threshold:g}", score=None if open_ else least)
-    worst = min(deciding, key=lambda grade: 1.0 if grade.score is None else grade.score)
+    worst = min(counted, key=lambda grade: 1.0 if grade.score is None else grade.score)
     if most < threshold - _ROUNDING:
         reason = f"score {told}, below {threshold:g}; least: {worst.type}: {worst.reason}"
         return failed(reason, score=None if open_ else least)

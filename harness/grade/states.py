@@ -15,7 +15,6 @@ from harness.grade.side_by_side import model_name
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome
 
-
 EXPECTING = frozenset({"outcome", "not-outcome", "error-code", "not-error-code"})
 """Checks by which a suite may say that a turn is to fail."""
 

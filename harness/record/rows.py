@@ -3,13 +3,15 @@
 What a row leaves out, `harness.record.tables` fills in: it knows the trial and the audit.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from harness.audit import model_params
-from harness.grade.states import Standing
+from harness.grade.reduce import Reduced, Repeat
+from harness.grade.states import Standing, State
 from harness.metrics import (
     LATENCIES,
     RESPONSE,
@@ -26,6 +28,7 @@ from harness.metrics import (
     service_ns,
     since_sent,
 )
+from harness.plan import Trial
 from harness.result import Exchange, Result
 from harness.sigma.packets import packet_rows
 from harness.sigma.session import SessionDetail
@@ -136,8 +139,8 @@ FROM_TRANSCRIPT = (
 )
 
 
-def trial_row(result: Result, standing: Standing) -> dict[str, Any]:
-    """The row of `trials`."""
+def trial_row(result: Result, standing: Standing, score: float | None) -> dict[str, Any]:
+    """The row of `trials`; *score* is that of its checks by their weights."""
     return {
         "trial_id": result.trial_id,
         "case_id": result.case_id,
@@ -146,12 +149,39 @@ def trial_row(result: Result, standing: Standing) -> dict[str, Any]:
         "phase": result.phase,
         "window": result.window,
         "state": str(standing.state),
+        "score": score,
         "reason": standing.reason or None,
         "skip": result.skip and str(result.skip),
         "due_ns": result.due_ns,
         "free_ns": result.free_ns,
         "began_ns": result.began_ns,
         "ended_ns": result.ended_ns,
+    }
+
+
+def case_row(trial: Trial, repeats: Sequence[Repeat], came_to: Reduced) -> dict[str, Any]:
+    """The row of `cases`: what the *repeats* of one case came to, of which *trial* is one.
+
+    Rates are over the repeats that passed or failed, the score over those that have one.
+    """
+    states = Counter(repeat.state for repeat in repeats)
+    graded = states[State.PASSED] + states[State.FAILED]
+    scores = [repeat.score for repeat in repeats if repeat.score is not None]
+    case = trial.case
+    return {
+        "case_id": case.case_id,
+        "variant": trial.variant,
+        "phase": trial.phase,
+        "cluster": case.cluster,
+        "tags": list(case.tags),
+        "repeats": len(repeats),
+        **{str(state): states[state] for state in State},
+        "pass_rate": states[State.PASSED] / graded if graded else None,
+        "score": sum(scores) / len(scores) if scores else None,
+        "reduce": case.reduce and case.reduce.told,
+        "value": came_to.value,
+        "state": came_to.state and str(came_to.state),
+        "reason": came_to.reason or None,
     }
 
 

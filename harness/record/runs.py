@@ -2,15 +2,18 @@
 
 from collections import UserDict
 from collections.abc import Iterator
+from dataclasses import replace
 from os import environ
 from pathlib import Path
 
-from msgspec import convert
+from msgspec import convert, structs
 
 from harness.errors import UsageError, did_you_mean
 from harness.plan import Choice, Plan, make_plan
-from harness.record.store import MANIFEST, Manifest
+from harness.record.store import MANIFEST, Checks, Manifest
+from harness.suite.model import Expect, Suite
 from harness.suite.read import parse_suite
+from harness.suite.resolve import Case
 
 _LATEST = "latest"
 
@@ -43,7 +46,68 @@ def planned(manifest: Manifest) -> Plan:
     Raises `SuiteError` or `UsageError` where the suite is none of this version, or its files are gone.
     """
     suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environ))
-    return make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
+    plan = make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
+    for checks in manifest.checks:
+        by = parse_suite(checks.suite_text, Path(checks.suite_path), _Remembered(environ))
+        plan, _ = with_checks(plan, manifest, by, append=checks.append)
+    return plan
+
+
+def with_checks(plan: Plan, manifest: Manifest, suite: Suite, *, append: bool) -> tuple[Plan, Manifest]:
+    """*plan* of a run with the checks of *suite* in place of its own or, with *append*, beside them.
+
+    Also the judge, the embeddings and the prices are from *suite*; what was asked stays what it was. Raises
+    `UsageError` where *suite* asks something else than the run did.
+    """
+    other = make_plan(suite, plan.choice, seed=plan.seed)
+    cases = _matched(plan, other, suite)
+    merged = {case_id: _with_checks(case, cases[case_id], append) for case_id, case in _cases(plan).items()}
+    trials = tuple(replace(trial, case=merged[trial.case.case_id]) for trial in plan.trials)
+    cycles = {
+        name: replace(cycle, arms=tuple(replace(arm, case=merged[arm.case.case_id]) for arm in cycle.arms))
+        for name, cycle in plan.cycles.items()
+    }
+    kept = {name: getattr(suite, name) for name in ("judge", "embeddings", "prices", "path")}
+    by = Checks(str(suite.path), suite.text, append)
+    return (
+        replace(plan, suite=plan.suite.model_copy(update=kept), trials=trials, cycles=cycles),
+        structs.replace(manifest, checks=(*(manifest.checks if append else ()), by)),
+    )
+
+
+def _cases(plan: Plan) -> dict[str, Case]:
+    return {asked.case.case_id: asked.case for asked in plan.asked()}
+
+
+def _matched(plan: Plan, other: Plan, suite: Suite) -> dict[str, Case]:
+    """The cases of *other*, which asks all that *plan* asks, word for word."""
+    asked = {trial.trial_id for trial in other.trials}
+    missing = [trial for trial in plan.trials if trial.trial_id not in asked]
+    cases = _cases(other)
+    lost = next((case_id for case_id in _cases(plan) if case_id not in cases), None)
+    if missing or lost:
+        first = f"{missing[0].case.case_id} [{missing[0].variant}]" if missing else lost
+        raise UsageError(
+            f"{suite.path}: asks something else than this run did: {len(missing)} of its {len(plan.trials)} "
+            f"trials are none of the run's, the first is {first}; only checks may be others "
+            "(assert, threshold, reduce, judge, embeddings, prices)"
+        )
+    return cases
+
+
+def _with_checks(case: Case, other: Case, append: bool) -> Case:  # noqa: FBT001  two ways, named by the caller
+    checks = {turn.id: turn.assert_ for turn in other.turns}
+    turns = tuple(
+        turn.model_copy(update={"assert_": _both(turn.assert_ if append else (), checks[turn.id])})
+        for turn in case.turns
+    )
+    whole = _both(case.conversation_asserts if append else (), other.conversation_asserts)
+    changed = replace(case, turns=turns, conversation_asserts=whole, vars=other.vars)
+    return changed if append else replace(changed, threshold=other.threshold, reduce=other.reduce)
+
+
+def _both(first: tuple[Expect, ...], second: tuple[Expect, ...]) -> tuple[Expect, ...]:
+    return (*first, *(expect for expect in second if expect not in first))
 
 
 class _Remembered(UserDict[str, str]):

@@ -28,6 +28,14 @@ JOURNAL = "journal-0.jsonl"
 SUMMARY = "summary.json"
 
 
+class Checks(Struct, frozen=True):
+    """A suite by whose checks a run was graded later: in place of those before or, by *append*, with them."""
+
+    suite_path: str
+    suite_text: str
+    append: bool
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a run was made from, and how it ended.
 
@@ -53,6 +61,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     started_ns: int
     ended_ns: int | None = None
     interrupted: bool = False
+    checks: tuple[Checks, ...] = ()
+    judge: str | None = None
+    embeddings: str | None = None
     verdict: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     clock_steps: int = 0
@@ -72,6 +83,22 @@ class Manifest(Struct, frozen=True, kw_only=True):
 def versions() -> dict[str, str]:
     """What this run runs on."""
     return {"harness": __version__, "python": sys.version.split()[0], "platform": platform.platform()}
+
+
+def is_where_it_was(manifest: Manifest, folder: Path) -> bool:
+    """Whether the suite of the run in *folder* is still there, word for word, and no part of the results.
+
+    Only then is its Python run when the run is graded again: nothing that came with a folder of results is.
+    The last of *checks* that it was graded by is meant, if there are any.
+    """
+    last = manifest.checks[-1] if manifest.checks else manifest
+    path = Path(last.suite_path).resolve()
+    if path.is_relative_to(folder.resolve().parent.parent):
+        return False
+    try:
+        return path.read_text(encoding="utf-8-sig") == last.suite_text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def new_run(results: Path, suite: str, started_at: datetime) -> Path:

@@ -16,7 +16,7 @@ import polars as pl
 
 from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
-from harness.grade.checks import Grade
+from harness.grade.opinion import Grade, deciding, weighed
 from harness.grade.states import Standing, State
 from harness.metrics import LATENCIES, RESPONSE, CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
@@ -33,6 +33,7 @@ TRIALS = {
     "phase": pl.String,
     "window": pl.String,
     "state": pl.String,
+    "score": pl.Float64,
     "reason": pl.String,
     "skip": pl.String,
     "due_ns": pl.Int64,
@@ -184,11 +185,30 @@ GRADES = {
     "score": pl.Float64,
     "weight": pl.Float64,
     "reason": pl.String,
+    "part_of": pl.String,
+    "evidence": pl.String,
+    "judge": pl.String,
+}
+CASES = {
+    "case_id": pl.String,
+    "variant": pl.String,
+    "phase": pl.String,
+    "cluster": pl.String,
+    "tags": pl.List(pl.String),
+    "repeats": pl.Int32,
+    **{str(state): pl.Int32 for state in State},
+    "pass_rate": pl.Float64,
+    "score": pl.Float64,
+    "reduce": pl.String,
+    "value": pl.Float64,
+    "state": pl.String,
+    "reason": pl.String,
 }
 
 Schema = Mapping[str, Any]
 SCHEMAS: Mapping[str, Schema] = {
     "trials": TRIALS,
+    "cases": CASES,
     "exchanges": EXCHANGES,
     "packets": PACKETS,
     "tool_calls": TOOL_CALLS,
@@ -198,6 +218,10 @@ SCHEMAS: Mapping[str, Schema] = {
     "grades": GRADES,
     "moments": MOMENTS,
 }
+
+
+FROM_GRADES = ("trials", "cases", "grades", "audits")
+"""The tables that grading decides; the others are of what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +258,7 @@ class Tables:
     def add(self, judged: Judged) -> None:
         """Add the rows of one result to every table."""
         result = judged.result
-        self._put("trials", trial_row(result, judged.standing))
-        for grade in judged.grades:
-            self._put("grades", {"trial_id": result.trial_id, **msgspec.structs.asdict(grade)})
+        self.add_grades(judged)
         for exchange in result.exchanges:
             packets = packet_rows_of(exchange)
             findings = judged.findings.get(exchange.exchange_id, ())
@@ -249,7 +271,20 @@ class Tables:
             self._put_all("packets", packets)
             self._put_all("steps", step_rows(exchange))
             self._put_all("models", model_rows(exchange, session, self.count_tokens))
+
+    def add_grades(self, judged: Judged) -> None:
+        """Add what was found about one result, and nothing of what happened in it."""
+        result = judged.result
+        self._put("trials", trial_row(result, judged.standing, weighed(deciding(judged.grades))))
+        for grade in judged.grades:
+            self._put("grades", {"trial_id": result.trial_id, **msgspec.structs.asdict(grade)})
+        for exchange in result.exchanges:
+            findings = judged.findings.get(exchange.exchange_id, ())
             self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
+
+    def add_case(self, row: Mapping[str, Any]) -> None:
+        """Add what the repeats of a case came to."""
+        self._put("cases", row)
 
     def add_moment(self, moment: Moment) -> None:
         """Add what a second of the run was like for us."""
@@ -257,10 +292,12 @@ class Tables:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables as polars frames, by name."""
-        return {
-            table: pl.DataFrame([_series(name, self.columns[table][name], schema[name]) for name in schema])
-            for table, schema in SCHEMAS.items()
-        }
+        return {table: self.frame(table) for table in SCHEMAS}
+
+    def frame(self, table: str) -> pl.DataFrame:
+        """One table as a polars frame."""
+        schema = SCHEMAS[table]
+        return pl.DataFrame([_series(name, self.columns[table][name], schema[name]) for name in schema])
 
     def _put_all(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
@@ -294,6 +331,22 @@ def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
             None if isinstance(value, int) and not -size <= value < size else value for value in values
         ]
         return pl.Series(name, fitting, dtype)
+
+
+def read(folder: Path) -> dict[str, pl.DataFrame]:
+    """The tables of a run, as they are on disk. Raises `RunDirectoryError` where one is missing or old."""
+    frames = {}
+    for name, schema in SCHEMAS.items():
+        if name in FROM_GRADES:
+            continue
+        path = folder / f"{name}.parquet"
+        try:
+            frames[name] = pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RunDirectoryError(f"{path}: cannot be read: {error}; --retime makes it anew") from error
+        if frames[name].columns != list(schema):
+            raise RunDirectoryError(f"{path}: has the columns of another version; --retime makes it anew")
+    return frames
 
 
 def write(frames: Mapping[str, pl.DataFrame], folder: Path) -> None:

@@ -39,8 +39,12 @@ def summary_table(summary: Summary) -> RenderableType:
     for row in summary.rows:
         table.add_row(*_cells(row, phases=phases))
     loads = [_loads(summary.loads)] if summary.loads else []
+    checks = [_checks(summary)] if summary.checks else []
     alarms = (Text(line, style=STYLES[State.INVALID]) for line in ignored(summary))
-    return Group(table, *loads, *alarms, *(Text(note, style="dim") for note in notes(summary)))
+    decided = (Text(line) for line in reductions(summary))
+    return Group(
+        table, *loads, *checks, *decided, *alarms, *(Text(note, style="dim") for note in notes(summary))
+    )
 
 
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
@@ -66,6 +70,47 @@ def _loads(rows: Iterable[LoadRow]) -> RenderableType:
             _number(row.response["total"]["p95"], "ms"),
         )
     return table
+
+
+LISTED = 20
+"""Lines of the table of checks: those with most failures come first, and summary.json has all."""
+
+
+def _checks(summary: Summary) -> RenderableType:
+    """A line for each check of each variant that failed somewhere, could not be graded, or has a score."""
+    told = [row for row in summary.checks if row.failed or row.ungraded or row.score not in {None, 1.0}]
+    if not told:
+        count = sum(row.passed for row in summary.checks)
+        return Text(f"checks: all {count} passed", style="dim")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("\ncheck")
+    table.add_column("\nvariant")
+    for title in ("\npassed", "\nfailed", "not\ngraded", "mean\nscore"):
+        table.add_column(title, justify="right")
+    worst = sorted(told, key=lambda row: (-row.failed, -row.ungraded))
+    for row in worst[:LISTED]:
+        table.add_row(
+            Text(row.type if row.metric is None else f"{row.metric} ({row.type})"),
+            Text(row.variant),
+            str(row.passed),
+            Text(str(row.failed), style=STYLES[State.FAILED] if row.failed and row.deciding else "dim"),
+            Text(str(row.ungraded), style=STYLES[State.ERROR] if row.ungraded else "dim"),
+            DASH if row.score is None else f"{row.score:.3f}",
+        )
+    more = len(told) - LISTED
+    return Group(table, Text(f"and {more} more checks, in summary.json", style="dim")) if more > 0 else table
+
+
+def reductions(summary: Summary) -> Iterator[str]:
+    """A line for each reduction of each variant: how many prompts it holds for, or its mean."""
+    for row in summary.reduced:
+        value = DASH if row.value is None else f"{row.value:.3f}"
+        if row.passed or row.failed or row.undecided:
+            left = f", {row.undecided} undecided" if row.undecided else ""
+            told = f"{row.passed} of {row.prompts} prompts{left}; mean {value}"
+        else:
+            told = f"{value} over {row.n} of {row.prompts} prompts"
+        yield f"{row.reduce} [{row.variant}]: {told}"
 
 
 def notes(summary: Summary) -> Iterator[str]:

@@ -187,6 +187,26 @@ class Reduce(Written):
     def _from_short_form(cls, written: Any) -> Any:
         return {"by": written} if isinstance(written, str) else written
 
+    @property
+    def of(self) -> int | None:
+        """How many repeats ``8 of 10`` speaks of; None of the others."""
+        return int(self.by.rpartition(" ")[2]) if " of " in self.by else None
+
+    @property
+    def k(self) -> int | None:
+        """The k of ``pass@k`` and ``pass^k``; None of the others."""
+        return int(self.by[5:]) if self.by[:5] in {"pass@", "pass^"} else None
+
+    @property
+    def decides(self) -> bool:
+        """Whether it says if a prompt passed, rather than how well it did."""
+        return self.by == "majority" or self.of is not None or self.min is not None
+
+    @property
+    def told(self) -> str:
+        """What is wanted, for people."""
+        return self.by if self.min is None else f"{self.by} of at least {self.min:.0%}"
+
 
 class Retry(Written):
     """How often one trial is tried in all, the first included, and after what.

@@ -1,0 +1,270 @@
+"""Journal -> grades, states, tables, histograms, summary, verdict: all that is made of what was recorded.
+
+The same for a run that has just ended and for one of last year that is graded again: nothing is asked of
+Sigma here, and what others had to say has been asked before (`harness.consult`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import polars as pl
+from msgspec import structs, to_builtins
+
+from harness import journal
+from harness.audit import Evidence, audit
+from harness.calibrate.kept import exactness
+from harness.errors import Exit, UsageError
+from harness.grade.checks import each_check, expected_failures, grade
+from harness.grade.reduce import Reduced, Repeat, reduced
+from harness.grade.states import State, standing
+from harness.grade.subject import Known
+from harness.plan import Plan, Trial
+from harness.record import store
+from harness.record.conserved import broken
+from harness.record.histograms import Histograms
+from harness.record.rows import case_row
+from harness.record.tables import FROM_GRADES, Judged, Tables, read, write
+from harness.record.tokens import count_tokens
+from harness.report.terminal import NotPassed
+from harness.result import Moment, Result, Skip
+from harness.sigma.session import SessionDetail
+from harness.signs import signs_of
+from harness.suite.asserts.stream import TimeCheck
+from harness.summarise import Summary, summarise
+from harness.verdict import Verdict, verdict
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """A finished run: where it is and what it found.
+
+    *tables* are the Parquet tables as polars frames; results/README.md has their
+    columns. *exit_code* is what `harness run` ends with.
+    """
+
+    folder: Path
+    manifest: store.Manifest
+    summary: Summary
+    tables: Mapping[str, pl.DataFrame]
+    verdict: Verdict
+    exit_code: Exit
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"
+
+    def not_passed(self) -> list[NotPassed]:
+        """(state, case, variant, reason) of every trial that did not pass, in the order of the journal.
+
+        Of a prompt whose repeats are reduced to one, it is the prompt, and a repeat may have failed.
+        """
+        columns = ("state", "case_id", "variant", pl.col("reason").fill_null(""))
+        bad = pl.col("state") != State.PASSED
+        decided = self.tables["cases"].filter(pl.col("state").is_not_null())
+        alone = self.tables["trials"].join(decided, on=["case_id", "variant", "phase"], how="anti")
+        return [*alone.filter(bad).select(*columns).rows(), *decided.filter(bad).select(*columns).rows()]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run on disk: its *manifest*, the *plan* that it was made from, and its *trials* by id.
+
+    Of a run that was *killed*, the trials without a result were interrupted.
+    """
+
+    folder: Path
+    manifest: store.Manifest
+    plan: Plan
+    trials: Mapping[str, Trial]
+    killed: bool = False
+
+    def results(self) -> Iterator[Result]:
+        """The result of every trial, as the journal has it. Raises `UsageError` for one of another suite."""
+        return _results(self.trials, self.folder, killed=self.killed)
+
+
+def recorded(folder: Path, manifest: store.Manifest, plan: Plan, *, killed: bool = False) -> Recorded:
+    """The run in *folder*, with the trials that it came to."""
+    return Recorded(folder, manifest, plan, _sent(plan, folder), killed)
+
+
+def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) -> Run:
+    """Everything that is made from the journal: grades, states, tables, histograms, summary.
+
+    Without *retime* only what grading decides is made anew, and the times stay those of the tables that are
+    there: a new definition of a time then leaves the figures of an old run alone.
+    """
+    folder, manifest, plan = run.folder, run.manifest, run.plan
+    known = known or Known(count_tokens=count_tokens)
+    moments = journal.moments(folder / store.JOURNAL)
+    frames = _graded_anew(run, known) if not retime else _all_anew(run, known, moments)
+    if len(frames["trials"]) != len(run.trials):
+        counts = f"{len(run.trials)} trials were planned and {len(frames['trials'])} have a result"
+        raise AssertionError(counts)
+    summary = summarise(frames, plan.variants)
+    signs = signs_of(
+        frames,
+        moments,
+        plan.suite.load,
+        clock_steps=manifest.clock_steps,
+        broken=broken(frames, manifest.in_flight_ns),
+    )
+    believed = verdict(signs)
+    claimed = believed if claims_latency(plan) else None
+    exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
+    told = to_builtins(believed)
+    exact = manifest.calibration or _calibration(moments, frames, folder)
+    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told, calibration=exact)
+    write(frames if retime else {name: frames[name] for name in FROM_GRADES}, folder)
+    told = {"verdict": told, "calibration": exact}
+    store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
+    store.write_manifest(manifest, folder)
+    return Run(folder, manifest, summary, frames, believed, exit_code)
+
+
+def _all_anew(run: Recorded, known: Known, moments: Sequence[Moment]) -> dict[str, pl.DataFrame]:
+    tables, histograms = Tables(count_tokens), Histograms()
+    for judged in _judged(run, known):
+        tables.add(judged)
+        if judged.is_measured:
+            histograms.add(judged.result)
+            histograms.add_gaps(judged.result)
+    for moment in moments:
+        tables.add_moment(moment)
+    histograms.write(run.folder)
+    return _with_cases(tables, run.trials)
+
+
+def _graded_anew(run: Recorded, known: Known) -> dict[str, pl.DataFrame]:
+    there = read(run.folder)
+    tables = Tables(count_tokens)
+    for judged in _judged(run, known):
+        tables.add_grades(judged)
+    return there | {name: _with_cases(tables, run.trials)[name] for name in FROM_GRADES}
+
+
+def _with_cases(tables: Tables, trials: Mapping[str, Trial]) -> dict[str, pl.DataFrame]:
+    frames = tables.frames()
+    for row in case_rows(frames["trials"], trials):
+        tables.add_case(row)
+    return frames | {"cases": tables.frame("cases")}
+
+
+def _judged(run: Recorded, known: Known) -> Iterator[Judged]:
+    sessions = journal.sessions(run.folder / store.JOURNAL)
+    evidence = Evidence(run.manifest.called, run.manifest.providers)
+    for result in run.results():
+        yield judge(result, run.trials[result.trial_id], evidence, sessions, known=known)
+
+
+def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:
+    """The rows of `cases`: what the repeats of each case under each variant, in each phase, came to."""
+    groups: dict[tuple[str, str, str], tuple[Trial, list[Repeat]]] = {}
+    columns = ("trial_id", "case_id", "variant", "phase", "state", "score")
+    for trial_id, case_id, variant, phase, state, score in rows.select(columns).iter_rows():
+        repeats = groups.setdefault((case_id, variant, phase), (trials[trial_id], []))[1]
+        repeats.append(Repeat(State(state), score))
+    for trial, repeats in groups.values():
+        how = trial.case.reduce
+        came_to = Reduced(None, None, "") if how is None else reduced(repeats, how)
+        yield case_row(trial, repeats, came_to)
+
+
+def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iterator[Result]:
+    missing = dict(trials)
+    for result in journal.read(folder / store.JOURNAL):
+        if result.trial_id not in trials:
+            raise UsageError(
+                f"{folder}: trial {result.trial_id} ({result.case_id}) is none of its suite as that reads "
+                "today: a file or a variable that it was made with has changed"
+            )
+        missing.pop(result.trial_id, None)
+        yield result
+    for trial in missing.values() if killed else ():
+        yield Result(
+            trial.trial_id,
+            trial.case.case_id,
+            trial.variant,
+            trial.repeat,
+            trial.phase,
+            skip=Skip.INTERRUPTED,
+        )
+
+
+def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
+    """The trials of the run by id: all that were planned, and of each cycle as many as it came to."""
+    trials = {trial.trial_id: trial for trial in plan.trials}
+    if plan.cycles:
+        came_to = Counter(journal.phases(folder / store.JOURNAL))
+        for name in plan.cycles:
+            trials |= {trial.trial_id: trial for trial in islice(plan.phase(name), came_to[name])}
+    return trials
+
+
+def judge(
+    result: Result,
+    trial: Trial,
+    evidence: Evidence,
+    sessions: Mapping[str, SessionDetail] = MappingProxyType({}),
+    *,
+    known: Known | None = None,
+) -> Judged:
+    """*result* with its audit, its grades and its state; *sessions* are what the server kept, by id."""
+    findings = {
+        exchange.exchange_id: audit(
+            exchange.request,
+            exchange.transcript,
+            replace(
+                evidence,
+                session=sessions.get(exchange.session_id or ""),
+                session_info=exchange.session_info or {},
+            ),
+        )
+        for exchange in result.exchanges
+        if exchange.transcript is not None
+    }
+    grades = grade(result, trial, findings, known)
+    last = [finding for exchange in result.turns for finding in findings.get(exchange.exchange_id, ())]
+    came_to = standing(
+        result, last, grades, threshold=trial.case.threshold, expected=expected_failures(trial)
+    )
+    return Judged(result, grades, findings, came_to, sessions)
+
+
+def _calibration(
+    moments: Sequence[Moment], frames: Mapping[str, pl.DataFrame], folder: Path
+) -> dict[str, Any]:
+    """How exact the times of a run are, by what was calibrated for a load as high as its own."""
+    arrived = frames["packets"]["arrived_ns"].drop_nulls()
+    per_second = (arrived // 1_000_000_000).value_counts()["count"]
+    streams = max((moment.in_flight for moment in moments), default=1)
+    told: dict[str, Any] = to_builtins(
+        exactness(folder.parent.parent, streams, float(per_second.quantile(0.9) or 0.0))
+    )
+    return told
+
+
+def claims_latency(plan: Plan) -> bool:
+    """Whether the suite says something about time: by an open phase, or by a check of one."""
+    if any(load.is_open for load in plan.suite.load.values()):
+        return True
+    return any(isinstance(expect.args, TimeCheck) for expect in each_check(plan.asked()))
+
+
+def exit_of(summary: Summary, *, interrupted: bool, verdict: Verdict | None = None) -> Exit:
+    """The exit code of a run without a gate, by the states of its trials (DESIGN section 4).
+
+    *verdict* is given where the suite claims a latency: one that forbids that is no success.
+    """
+    forbidden = verdict is not None and verdict.forbids_latency
+    if interrupted or forbidden or summary.count(State.INVALID):
+        return Exit.INCOMPLETE
+    if summary.count(State.FAILED):
+        return Exit.FAILED
+    if summary.count(State.ERROR) or summary.count(State.NOT_RUN):
+        return Exit.INCOMPLETE
+    return Exit.OK
