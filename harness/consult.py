@@ -137,14 +137,14 @@ async def consult(desk: Desk, results: Results, trials: Mapping[str, Trial], kno
 def _open(results: Iterable[Result], trials: Mapping[str, Trial], known: Known, desk: Desk) -> Open:
     open_ = Open()
     for result in results:
-        for args, subject in asked(result, trials[result.trial_id], known):
-            match args:
-                case Python() if desk.runs_code:
+        for expect, subject in asked(result, trials[result.trial_id], known):
+            match expect.args:
+                case Python() as args if desk.runs_code:
                     open_.calls[code.key_of(args, subject)] = args, code.call_of(args, subject)
-                case Similar() if known.embeddings is not None:
+                case Similar() as args if known.embeddings is not None:
                     _note_pair(open_, args, subject)
-                case JudgedCheck() if known.judge is not None:
-                    _note_question(open_, args, subject, known.judge)
+                case JudgedCheck() as args if known.judge is not None:
+                    _note_question(open_, args, subject, check=expect.type)
     return open_
 
 
@@ -154,14 +154,14 @@ def _note_pair(open_: Open, args: Similar, subject: Subject) -> None:
         open_.pairs[key] = args.value, subject.answer
 
 
-def _note_question(open_: Open, args: JudgedCheck, subject: Subject, judge: str) -> None:
-    question = judged.question(args, subject)
-    if isinstance(question, Opinion):
+def _note_question(open_: Open, args: JudgedCheck, subject: Subject, *, check: str) -> None:
+    question, judge = judged.question(args, subject), subject.known.judge
+    if isinstance(question, Opinion) or judge is None:
         return
     key = question.key(judge)
     if not _is_known(subject.known, key) and key not in open_.questions:
         trial_id = subject.result.trial_id if subject.result else ""
-        open_.questions[key] = Put(question, type(args).__name__, trial_id, subject.turn_id)
+        open_.questions[key] = Put(question, check, trial_id, subject.turn_id)
 
 
 def _is_known(known: Known, key: str) -> bool:

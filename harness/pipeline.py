@@ -27,6 +27,7 @@ from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.subject import Known
 from harness.plan import Plan, make_plan
 from harness.record import store
+from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted
@@ -36,7 +37,7 @@ from harness.sigma.fingerprint import fingerprint
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 
-__all__ = ["Grading", "Options", "Run", "exit_of", "graded_again", "judge", "run"]
+__all__ = ["Grading", "Options", "Run", "exit_of", "graded_again", "judge", "judged_items", "run"]
 
 
 def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
@@ -149,6 +150,16 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
     killed = manifest.exit_code is None  # of a run that was killed, there are no tables yet
     ran, known = await _told(recorded(folder, manifest, plan, killed=killed), desk, ask=how.ask)
     return finish(ran, known, retime=how.retime or killed)
+
+
+def judged_items(folder: Path) -> tuple[list[Item], Path | None]:
+    """The judged answers of the run in *folder*, and the file of labels that its suite names."""
+    manifest = store.read_manifest(folder)
+    plan = planned(manifest)
+    ran = recorded(folder, manifest, plan, killed=manifest.exit_code is None)
+    desk = Desk(plan.suite, folder, lambda: nullcontext(Address("")), _called(plan.suite, manifest.target))
+    known = known_of(desk, ran.results, ran.trials, count_tokens)
+    return list(items(ran.results(), ran.trials, known)), labels_of(plan.suite)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from harness import __version__
 from harness.cli.calibrate import calibrate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
+from harness.cli.judge import judge
 from harness.cli.plan import plan
 from harness.cli.read import read
 from harness.cli.run import run
@@ -43,6 +44,7 @@ def _root(
 for command in (run, plan, calibrate, serve, read, grade):
     app.command()(command)
 app.add_typer(import_)
+app.add_typer(judge)
 
 
 def main() -> None:

@@ -84,19 +84,19 @@ def each_check(asked: Iterable[Trial | Arm]) -> Iterator[Expect]:
             yield expect
 
 
-def asked(result: Result, trial: Trial, known: Known) -> Iterator[tuple[AskedCheck | Python, Subject]]:
-    """What the checks of *trial* ask of others: a judge, a model of embeddings, the suite's own code."""
+def asked(result: Result, trial: Trial, known: Known) -> Iterator[tuple[Expect, Subject]]:
+    """The checks of *trial* that ask others: a judge, a model of embeddings, the suite's own code."""
     for expect, subject in subjects(result, trial, None, known):
         yield from _asked(expect, subject)
 
 
-def _asked(expect: Expect, subject: Subject) -> Iterator[tuple[AskedCheck | Python, Subject]]:
+def _asked(expect: Expect, subject: Subject) -> Iterator[tuple[Expect, Subject]]:
     for each in expect.asserts:
         yield from _asked(each, subject)
     if isinstance(expect.args, AskedCheck | Python):
         for one in _each_model(subject) or (subject,):
             if one.broken() is None:
-                yield expect.args, one
+                yield expect, one
 
 
 def expected_failures(trial: Trial) -> frozenset[str]:

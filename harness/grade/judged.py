@@ -237,22 +237,26 @@ def _judged(args: JudgedCheck, subject: Subject) -> Opinion:
     return _decided(asked, said)
 
 
-def _decided(asked: Question, said: Judgement) -> Opinion:
-    """The majority of the votes that decide; with as many for as against, it could not be graded."""
+def verdict_of(said: Judgement) -> bool | None:
+    """The majority of the votes that decide; None with as many for as against."""
     counts = Counter(vote.verdict for vote in said.votes)
-    yes, no = counts["pass"], counts["fail"]
-    told = _told(said.votes)
-    if yes == no:
+    return None if counts["pass"] == counts["fail"] else counts["pass"] > counts["fail"]
+
+
+def _decided(asked: Question, said: Judgement) -> Opinion:
+    holds, told = verdict_of(said), _told(said.votes)
+    if holds is None:
         vote = said.votes[0] if said.votes else Vote("unreadable", error="no vote")
         evidence = vote.text or vote.error or None
         return ungraded(f"the judge did not decide: {told}", evidence=evidence, judge=said.judge)
-    verdict = "pass" if yes > no else "fail"
+    verdict = "pass" if holds else "fail"
+    shares = [vote.verdict == "pass" for vote in said.votes if vote.verdict in {"pass", "fail"}]
     vote = next(each for each in said.votes if each.verdict == verdict)
     quoted = "" if _quotes(vote.evidence, asked.answers[0]) else " (its quotation is not in the answer)"
     return Opinion(
-        yes > no,
+        holds,
         f"the judge says {told}{quoted}: {vote.evidence[:200]}",
-        yes / (yes + no),
+        sum(shares) / len(shares),
         evidence=vote.evidence or None,
         judge=said.judge,
     )

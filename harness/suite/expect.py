@@ -18,7 +18,7 @@ from harness.suite.asserts.stream import TimeCheck
 from harness.suite.model import UNBUILT, Expect
 from harness.suite.places import Finding, Tell, Where
 from harness.suite.templates import is_template, render
-from harness.suite.validate import wanted
+from harness.suite.validate import keys_at, wanted
 
 BUILT = frozenset(TYPES)
 LATER = frozenset(
@@ -142,16 +142,22 @@ def _filled_in(value: Any, variables: Mapping[str, Any], path: Where, tell: Tell
 
 
 def _in_our_words(expect: Expect, error: ErrorDetails, path: Where) -> Finding:
-    at: Where = (*path, *error["loc"])
-    key = str(error["loc"][-1]) if error["loc"] else ""
+    inside, kind = error["loc"], TYPES[expect.type]
+    at: Where = (*path, *inside)
+    key = str(inside[-1]) if inside else ""
+    if error["type"] == "missing" and len(inside) == 1:
+        example = kind.example or f"{{type: {expect.name}, {key}: ...}}"
+        return Finding(path, f"{expect.name} wants a {key}: {example}")
     if error["type"] == "missing":
-        return Finding(path, f"{expect.name} wants a {key}")
+        return Finding(at[:-1], f'"{key}" is missing')
     if error["type"] == "extra_forbidden":
-        return Finding(at, "unknown key here", at_key=True)
+        allowed = keys_at(inside[:-1], kind)
+        close = did_you_mean(key, allowed)
+        return Finding(at, f"unknown key{close or ';'} allowed here: {', '.join(allowed)}", at_key=True)
     says = wanted(error, _written(error["input"]))
     return Finding(at, f"{expect.name}: {says}")
 
 
 def _written(value: object) -> str:
-    """A scalar as a file would have it; tags that pydantic puts into a path are no place in a file."""
+    """A scalar as a file would have it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ nothing is accepted and ignored.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -129,7 +129,12 @@ class Settings(Written):
 
 
 class Arguments(Written):
-    """What a check of one type takes beside its name, weight and metric; `harness.suite.asserts` has them."""
+    """What a check of one type takes beside its name, weight and metric; `harness.suite.asserts` has them.
+
+    *example* is how it is written, for whoever left something out.
+    """
+
+    example: ClassVar[str] = ""
 
 
 class Expect(Written):
@@ -158,15 +163,13 @@ class Expect(Written):
     def _from_short_form(cls, written: Any) -> Any:
         if isinstance(written, str):
             written = {"type": written}
-        if not isinstance(written, dict) or not isinstance(kind := written.get("type"), str):
+        if not isinstance(written, dict):
             return written
-        own = {key: written[key] for key in ("weight", "metric", "assert") if key in written}
-        options = {key: value for key, value in written.items() if key != "type" and key not in own}
-        return own | {
-            "type": kind.removeprefix("not-"),
-            "negated": kind.startswith("not-"),
-            "options": options,
-        }
+        own = {key: written[key] for key in ("type", "weight", "metric", "assert") if key in written}
+        made = own | {"options": {key: value for key, value in written.items() if key not in own}}
+        if isinstance(kind := written.get("type"), str):
+            made |= {"type": kind.removeprefix("not-"), "negated": kind.startswith("not-")}
+        return made
 
 
 Asserts = Annotated[tuple[Expect, ...], Field(alias="assert")]

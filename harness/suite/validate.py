@@ -129,9 +129,9 @@ _WANTED = {
 }
 
 
-def keys_at(path: Where) -> list[str]:
-    """The keys that may be written at *path*, its own before the request fields."""
-    model = _model_at(SuiteFile, path)
+def keys_at(path: Where, root: type[BaseModel] = SuiteFile) -> list[str]:
+    """The keys that may be written at *path* in a *root*, its own before the request fields."""
+    model = _model_at(root, path)
     if model is None:
         return []
     own = [name for name in model.model_fields if name in model.__annotations__]

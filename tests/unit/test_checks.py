@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from harness.grade.checks import check, grade, of_model
+from harness.grade.checks import check, grade
+from harness.grade.side_by_side import of_model
+from harness.grade.subject import Subject
 from harness.plan import Trial, make_plan
 from harness.result import Exchange, Failure, Fault, Skip, Step
+from harness.suite.expect import ready
 from harness.suite.model import Expect
+from harness.suite.places import Finding
 from harness.suite.read import parse_suite
 from tests.replies import (
     IDS,
@@ -31,8 +35,12 @@ CUT = exchange(answer("The cap")[:-1])
 SILENT = exchange([SESSION, IDS, START, STOP])
 
 
+def refuse(finding: Finding) -> None:
+    raise ValueError(finding.message)
+
+
 def verdict(expect: dict[str, Any] | str, *exchanges: Exchange) -> bool | None:
-    return check(Expect.model_validate(expect), exchanges).passed
+    return check(ready(Expect.model_validate(expect), {}, (), refuse), Subject(exchanges)).passed
 
 
 @pytest.mark.parametrize(
@@ -49,8 +57,8 @@ def verdict(expect: dict[str, Any] | str, *exchanges: Exchange) -> bool | None:
         ("stream-complete", PARIS, True),
         ("stream-complete", RESET, False),
         ("stream-complete", SILENT, False),
-        ({"type": "ttft", "threshold": 40_000_000}, PARIS, True),
-        ({"type": "ttft", "threshold": 39_999_999}, PARIS, False),
+        ({"type": "ttft", "threshold": "40ms"}, PARIS, True),
+        ({"type": "ttft", "threshold": "39.999999ms"}, PARIS, False),
         ({"type": "trajectory:tool-used", "value": "internal_search"}, SEARCHED, True),
         ({"type": "trajectory:tool-used", "value": "internal_search"}, PARIS, False),
         ({"type": "trajectory:tool-used", "value": ["internal_search", "open_url"]}, SEARCHED, False),
@@ -94,7 +102,7 @@ def test_a_reply_that_was_not_streamed_has_no_ttft_to_grade() -> None:
         content_type="application/json",
     )
     assert verdict({"type": "contains", "value": "Paris"}, whole) is True
-    assert verdict({"type": "ttft", "threshold": 10**12}, whole) is None
+    assert verdict({"type": "ttft", "threshold": "1000s"}, whole) is None
 
 
 def test_of_a_conversation_text_is_the_last_answer_and_tool_calls_are_all_of_them() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from harness.audit import Evidence, Finding, Word, audit
 from harness.errors import Exit
-from harness.grade.checks import Grade
+from harness.grade.opinion import Grade
 from harness.grade.states import State, standing
 from harness.pipeline import exit_of
 from harness.result import Failure, Fault, Result, Skip, Step

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import SuiteError
 from harness.suite.expect import BUILT, LATER, NOT_OFFERED
-from harness.suite.model import Suite
+from harness.suite.model import Expect, Suite
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 
@@ -59,7 +59,7 @@ prompts:
         "11:5 prompts[0].turn: unknown key",
         "12:13 prompts[0].repeat: two: a whole number is wanted",
         "13:14 prompts[0].assert[0]: icontain: unknown type",
-        "13:45 prompts[0].assert[1].value: this is no regular expression: missing )",
+        "13:45 prompts[0].assert[1].value: regex: this is no regular expression: missing )",
         '14:9 prompts[1].id: "a" is the id of prompts[0] (line 7) already: ids are unique',
         "15:14 prompts[1].message: 42: text is wanted",
         "16:5 prompts[2]: a prompt needs a message, or turns",
@@ -385,12 +385,7 @@ def test_a_cutoff_without_its_zone_is_told(written: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(BUILT))
 def test_a_built_type_is_taken_with_and_without_not(kind: str) -> None:
-    rest = {"stream-complete": "", "ttft": ", threshold: 4s"}.get(kind, ", value: x")
-    suite = read(
-        HEAD
-        + f"prompts: [{{message: a, assert: [{{type: '{kind}'{rest}}}, {{type: 'not-{kind}'{rest}}}]}}]\n"
-    )
-    plain, negated = suite.prompts[0].assert_
+    plain, negated = (Expect.model_validate(each) for each in (kind, f"not-{kind}"))
     assert (plain.name, plain.type, plain.negated) == (kind, kind, False)
     assert (negated.name, negated.type, negated.negated) == (f"not-{kind}", kind, True)
 
@@ -419,37 +414,40 @@ def test_a_type_that_is_not_offered_says_why(kind: str) -> None:
         ),
         ("{value: x}", '2:33 prompts[0].assert[0]: "type" is missing'),
         ("5", "2:33 prompts[0].assert[0]: 5: a mapping is wanted"),
-        ("equals", "2:33 prompts[0].assert[0]: equals wants a value that is text"),
+        ("equals", "2:33 prompts[0].assert[0]: equals wants a value"),
         (
-            "{type: equals, value: 42}",
-            '2:55 prompts[0].assert[0].value: equals wants a value that is text: quote it, "42"',
+            "{type: contains, value: 42}",
+            '2:57 prompts[0].assert[0].value: contains: text is wanted; quote it: "42"',
         ),
-        ("{type: contains, value: ''}", "2:57 prompts[0].assert[0].value: an empty value is in every answer"),
+        ("{type: contains, value: ''}", "2:57 prompts[0].assert[0].value: contains: "),
         (
             "{type: contains, value: [a, b]}",
-            "2:57 prompts[0].assert[0].value: contains wants a value that is text; for a list",
+            "2:57 prompts[0].assert[0].value: contains: text is wanted",
         ),
         ("{type: contains, value: x, mn: 1}", "2:60 prompts[0].assert[0].mn: unknown key; contains has"),
         (
             "{type: contains, value: x, threshold: 1}",
-            "2:60 prompts[0].assert[0].threshold: contains takes no threshold",
+            "2:60 prompts[0].assert[0].threshold: unknown key; contains has",
         ),
         ("{type: contains, value: x, weight: -1}", "2:68 prompts[0].assert[0].weight: -1: at least 0"),
-        ("{type: regex, value: '['}", "2:54 prompts[0].assert[0].value: this is no regular expression"),
-        ("ttft", "2:33 prompts[0].assert[0]: ttft wants a threshold with a unit"),
+        (
+            "{type: regex, value: '['}",
+            "2:54 prompts[0].assert[0].value: regex: this is no regular expression",
+        ),
+        ("ttft", "2:33 prompts[0].assert[0]: ttft wants a threshold"),
         (
             "{type: ttft, threshold: 4}",
-            "2:57 prompts[0].assert[0].threshold: a duration needs a unit: write 4s",
+            "2:57 prompts[0].assert[0].threshold: ttft: a duration needs a unit: write 4s",
         ),
-        ("{type: ttft, threshold: 4s, value: 1}", "2:61 prompts[0].assert[0].value: ttft takes no value"),
+        ("{type: ttft, threshold: 4s, value: 1}", "2:61 prompts[0].assert[0].value: unknown key; ttft has"),
         (
             "{type: stream-complete, value: x}",
-            "2:57 prompts[0].assert[0].value: stream-complete takes no value",
+            "2:57 prompts[0].assert[0].value: unknown key; stream-complete has",
         ),
-        ("'trajectory:tool-used'", "2:33 prompts[0].assert[0]: the name of a tool is wanted"),
+        ("'trajectory:tool-used'", "2:33 prompts[0].assert[0]: trajectory:tool-used wants a value"),
         (
             "{type: 'trajectory:tool-used', value: []}",
-            "2:71 prompts[0].assert[0].value: the name of a tool is wanted",
+            "2:71 prompts[0].assert[0].value: trajectory:tool-used: the name of a tool is wanted",
         ),
         (
             "{type: 'trajectory:tool-used', value: {name: a, mx: 1}}",
@@ -457,19 +455,19 @@ def test_a_type_that_is_not_offered_says_why(kind: str) -> None:
         ),
         (
             "{type: 'trajectory:tool-used', value: {min: 1}}",
-            "2:71 prompts[0].assert[0].value: either name or pattern",
+            "2:64 prompts[0].assert[0].value: trajectory:tool-used: either name or pattern",
         ),
         (
             "{type: 'trajectory:tool-used', value: {name: 3}}",
-            "2:78 prompts[0].assert[0].value.name: the name of a tool",
+            "2:78 prompts[0].assert[0].value.name: trajectory:tool-used: text is wanted",
         ),
         (
             "{type: 'trajectory:tool-used', value: {name: a, min: 2, max: 1}}",
-            "2:86 prompts[0].assert[0].value.min: min is more",
+            "2:64 prompts[0].assert[0].value: trajectory:tool-used: min is more",
         ),
         (
             "{type: 'trajectory:tool-used', value: {name: a, max: -1}}",
-            "2:71 prompts[0].assert[0].value: min and max",
+            "2:86 prompts[0].assert[0].value.max: trajectory:tool-used: at least 0",
         ),
     ],
 )

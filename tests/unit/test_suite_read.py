@@ -42,7 +42,7 @@ def test_the_smallest_suite_is_read() -> None:
     suite = load_suite(DATA / "smallest.yaml", environ=ENVIRON)
     assert suite.name == "smallest"
     assert suite.target.base_url == ENVIRON["SIGMA_URL"]
-    assert suite.prompts[0].assert_[0].value == "Paris"
+    assert suite.prompts[0].assert_[0].options == {"value": "Paris"}
     assert suite.load["main"].slots == 8
 
 

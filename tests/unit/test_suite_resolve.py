@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError
+from harness.suite.asserts.stream import Ttft
+from harness.suite.asserts.text import IContains
 from harness.suite.model import Suite
 from harness.suite.read import load_suite, parse_suite
 from harness.suite.resolve import (
@@ -118,7 +120,8 @@ def test_messages_ids_and_checks_are_filled_in(built: Suite) -> None:
     ]  # fmt: skip
     assert cases[0].turns[0].message == "How long is the refund window for Atlas?"
     assert cases[2].cluster == "looks"
-    assert [check.value for check in cases[2].turns[0].assert_ if check.type == "icontains"] == ["blue"]
+    (colour,) = (check.args for check in cases[2].turns[0].assert_ if check.type == "icontains")
+    assert colour == IContains(value="blue")
 
 
 def test_a_conversation_keeps_its_own_checks_apart() -> None:
@@ -143,7 +146,9 @@ def test_a_conversation_keeps_its_own_checks_apart() -> None:
 
 def test_the_threshold_of_a_ready_check_is_in_nanoseconds() -> None:
     (case,) = resolve_cases(read("prompts: [{message: a, assert: [{type: not-ttft, threshold: 1.5s}]}]\n"))
-    assert case.turns[0].assert_[0].threshold == 1_500_000_000
+    args = case.turns[0].assert_[0].args
+    assert isinstance(args, Ttft)
+    assert args.threshold == 1_500_000_000
 
 
 def test_variables_of_a_turn_win_over_its_prompt_and_those_over_defaults() -> None:

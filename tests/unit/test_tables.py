@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from harness.audit import Evidence, audit
-from harness.grade.checks import Grade
+from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State, standing
 from harness.record.histograms import DIGITS, LONGEST_US, Histograms
 from harness.record.store import new_run, point_latest
