@@ -104,13 +104,16 @@ def _write(out: Path, text: str) -> None:
         raise UsageError(f"{out}: the file cannot be written: {error.strerror}") from None
 
 
+_DATA = {".csv", ".json", ".jsonl", ".tsv", ".yaml", ".yml"}
+
+
 def _finder(folder: Path) -> Callable[[str], list[tuple[str, str]]]:
     """Finds files beside the config, by name, by pattern, or all of a folder."""
 
     def find(name: str) -> list[tuple[str, str]]:
         path = folder / name
         if path.is_dir():
-            paths = [each for each in path.iterdir() if each.is_file()]
+            paths = [each for each in path.iterdir() if each.suffix in _DATA]
         elif re.search(r"[*?\[]", name) and not path.exists():
             paths = [each for each in folder.glob(name) if each.is_file()]
         else:

@@ -13,10 +13,9 @@ from typing import Any
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES
 from harness.suite.expect import LATER, NOT_OFFERED
-from harness.suite.promptfoo_pieces import Piece, Source, ends, named_file
+from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo_templates import as_jinja
-
-Check = dict[str, Any]
+from harness.suite.promptfoo_tools import Check, all_of, any_of, in_our_words, snake_case
 
 _OF_OURS = """
     equals contains icontains contains-all contains-any icontains-all icontains-any starts-with regex
@@ -49,8 +48,15 @@ _LISTS = frozenset({"contains-all", "contains-any", "icontains-all", "icontains-
 
 def checks_of(piece: Piece, source: Source) -> list[Check]:
     """The checks that can be carried over, in their order; everything else is told."""
-    made = [_check(each, source) for each in piece.items()]
+    made = [check for each in piece.items() for check in _checks(each, source)]
     return [each for each in made if each is not None]
+
+
+def _checks(piece: Piece, source: Source) -> list[Check | None]:
+    """The check of an entry, or those of the file that it names."""
+    if not isinstance(piece.value, str) or not ends(piece.value, ".yaml", ".yml", ".json"):
+        return [_check(piece, source)]
+    return [check for read in source.documents(piece) for check in checks_of(read, source)]
 
 
 def _check(piece: Piece, source: Source) -> Check | None:
@@ -124,7 +130,7 @@ def _threshold(base: str, piece: Piece, source: Source) -> Any:
 
 def _amount(piece: Piece, source: Source) -> Any:
     value = _number(piece.value) if isinstance(piece.value, str) else piece.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+    if not is_number(value) or value < 0:
         source.tell(piece, "left out: a number is wanted, 0 or more")
         return None
     return value
@@ -135,12 +141,12 @@ def _number(text: str) -> Any:
         value = float(text)
     except ValueError:
         return text
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() else value  # inf and nan are no integers
 
 
 def _milliseconds(piece: Piece, source: Source) -> Any:
     value = _number(piece.value) if isinstance(piece.value, str) else piece.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if not is_number(value) or value <= 0:
         source.tell(piece, f"left out: {piece.value} is no number of milliseconds above 0")
         return None
     return as_duration(value)
@@ -256,18 +262,23 @@ def _schema_in_text(piece: Piece, source: Source) -> Any:
 def _words(piece: Piece, _source: Source) -> Any:
     if isinstance(piece.value, str):
         return _number(piece.value)
-    return snake(piece.value)
+    return _snake(piece.value)
 
 
-def _steps(piece: Piece, source: Source) -> Any:
-    return snake(_rendered(piece, source))
+def _settings(piece: Piece, source: Source) -> Any:
+    return _snake(_rendered(piece, source))
 
 
-def snake(value: Any) -> Any:
+def _alike(piece: Piece, source: Source) -> Any:
+    """A text, or several of which one is enough."""
+    return _several(piece, source) if isinstance(piece.value, list) else _text(piece, source)
+
+
+def _snake(value: Any) -> Any:
     """The keys of a mapping as we write them: ``databaseType`` is ``database_type``."""
     if not isinstance(value, dict):
         return value
-    return {re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower(): below for key, below in value.items()}
+    return {snake_case(key): below for key, below in value.items()}
 
 
 def _rendered(piece: Piece, source: Source) -> Any:
@@ -289,20 +300,25 @@ _VALUES: tuple[tuple[frozenset[str], Callable[[Piece, Source], Any]], ...] = (
     (frozenset({"python"}), _python),
     (frozenset({"is-json", "contains-json"}), _schema),
     (frozenset({"word-count"}), _words),
-    (frozenset({"is-sql", "contains-sql"}), _steps),
-    (frozenset(kind for kind in OURS if kind.startswith("trajectory:")), _steps),
+    (frozenset({"is-sql", "contains-sql"}), _settings),
+    (frozenset({"similar", "similar:cosine"}), _alike),
     (_PLAIN_TEXT, _text),
 )
 
 
 def _whole(made: Check, base: str, piece: Piece, source: Source) -> Check | None:
     """The check with what promptfoo takes for granted; None where it says nothing any more."""
-    if base in _DEFAULTS and "threshold" not in made and not made["type"].startswith("not-"):
+    if base in _DEFAULTS and "threshold" not in made:
         made["threshold"] = _DEFAULTS[base]
     missing = next((key for key in _NEEDS.get(base, ()) if made.get(key) in (None, "", [])), None)
     if missing is not None:
         source.tell(piece, f"left out: {made['type']} without {missing} tells nothing")
         return None
+    if base.startswith("trajectory:"):
+        return in_our_words(made)
+    if isinstance(made.get("value"), list) and base.startswith("similar"):
+        negated = made["type"] != base
+        return all_of(made, made["value"]) if negated else any_of(made, made["value"])
     return made
 
 

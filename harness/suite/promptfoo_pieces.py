@@ -9,6 +9,7 @@ looks, as promptfoo does it.
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,6 +90,9 @@ class Source:
 
     def files(self, piece: Piece) -> list[Piece]:
         """The files that the ``file://`` text of *piece* names, as texts; it is told where there are none."""
+        if not isinstance(piece.value, str) or not piece.value:
+            self.tell(piece, "left out: the name of a file is wanted")
+            return []
         name = named_file(piece.value)
         try:
             found = self.find(name)
@@ -104,6 +108,11 @@ class Source:
         return [
             read for file in self.files(piece) for read in (document(file, self.tell),) if read is not None
         ]
+
+
+def is_number(value: object) -> bool:
+    """Whether *value* is a number that a suite can have: finite, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def named_file(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.suite.promptfoo_pieces import Piece, Source, ends, named_file
+from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo_templates import as_jinja
 
 
@@ -272,9 +272,8 @@ def _temperature(piece: Piece, source: Source) -> dict[str, Any]:
     """Of the settings of a model, Sigma takes its temperature."""
     made = {}
     for key, below in piece.entries():
-        number = below.value
-        if key == "temperature" and isinstance(number, int | float) and not isinstance(number, bool):
-            made[key] = number
+        if key == "temperature" and is_number(below.value):
+            made[key] = below.value
         else:
             source.tell(below, "left out: of a model's settings Sigma takes the temperature only")
     if not isinstance(piece.value, dict) and piece.value is not None:
@@ -283,7 +282,7 @@ def _temperature(piece: Piece, source: Source) -> dict[str, Any]:
 
 
 def _arm(piece: Piece, name: str, source: Source) -> list[Arm]:
-    vendor, *rest = name.split(":")
+    vendor, *rest = as_jinja(piece, name, source.tell).split(":")
     if vendor not in _VENDORS:
         kind = "code" if re.match(r"file:|exec|python|https?|ws|package|webhook|\.|/", name) else vendor
         why = _CODE if kind == "code" else "say in llm_override which model of your Sigma is meant"

@@ -118,8 +118,10 @@ def filled_in(text: str, variables: Mapping[str, Any]) -> str:
 
 
 def in_javascript(value: Any) -> Any:
-    """A variable whose text in a message is what JavaScript would write: ``true``, ``1`` and not ``1.0``."""
+    """A variable that a message shows as JavaScript would: ``true``, ``1`` for ``1.0``, nothing for null."""
     match value:
+        case None:
+            return ""
         case bool():
             return str(value).lower()
         case float() if value.is_integer() and abs(value) < 1e15:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.suite.promptfoo_asserts import Check, cell, checks_of
-from harness.suite.promptfoo_pieces import Piece, Source, ends, named_file
+from harness.suite.promptfoo_asserts import cell, checks_of
+from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo_templates import as_jinja, filled_in, in_javascript, variable_name
+from harness.suite.promptfoo_tools import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _plain_value(piece: Piece, source: Source) -> Any:
         case str() as text if text.startswith("file://"):
             return _value_of_file(piece, source)
         case str() as text:
-            return as_jinja(piece, text, source.tell)
+            return as_jinja(piece, text.removesuffix("\n"), source.tell)  # promptfoo takes it off, too
         case list():
             return [_plain_value(each, source) for each in piece.items()]
         case dict():
@@ -139,7 +140,7 @@ def _asserts(test: Test, piece: Piece, source: Source) -> Test:
 
 def _threshold(test: Test, piece: Piece, source: Source) -> Test:
     value = piece.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         source.tell(piece, "left out: a threshold is a number from 0 to 1")
         return test
     return replace(test, threshold=value)
@@ -162,8 +163,10 @@ def _options(test: Test, piece: Piece, source: Source) -> Test:
     for key, below in piece.entries():
         if key in {"prefix", "suffix"}:
             taken[key] = as_jinja(below, str(below.value or ""), source.tell)
+        elif key == "repeat" and (isinstance(below.value, bool) or not isinstance(below.value, int)):
+            source.tell(below, "left out: a number of times is wanted")
         elif key in _CARRIED_OPTIONS:
-            taken[key] = below.value
+            taken[key] = max(1, below.value) if key == "repeat" else below.value
         else:
             source.tell(
                 below, f"left out: {_WHY_NOT.get(key, 'it is for the provider, which is Sigma here')}"

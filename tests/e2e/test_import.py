@@ -81,6 +81,26 @@ def test_a_suite_is_written_beside_its_config_and_never_over_another(tmp_path: P
     assert "the config itself" in itself.stderr
 
 
+def test_a_suite_that_was_imported_can_be_planned(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "prompts: ['Say {{ word }}']\nproviders: [openai:gpt-5]\ntests:\n"
+        "  - {vars: {word: [hello, good-bye]}, assert: [{type: icontains, value: '{{ word }}'}]}\n"
+        "  - {description: 'Data: JSON', vars: {word: 'yes'}, assert: [{type: regex, value: 'y|n'}]}\n"
+    )
+    done = import_("c.yaml", "--out", "suite.yaml", "--target", "standin", cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == "3 prompts, 1 variant, 3 checks; 0 things have no equivalent"
+    plan = subprocess.run(
+        [sys.executable, "-m", "harness", "plan", "suite.yaml", "--offline"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=50,
+    )
+    assert plan.returncode == Exit.OK, plan.stderr
+    assert [name in plan.stdout for name in ("test-1", "test-1-2", "Data: JSON")] == [True] * 3
+
+
 def test_files_are_named_as_the_suite_sees_them(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     config = tmp_path / "config" / "c.yaml"

@@ -1,6 +1,8 @@
 """What each thing of promptfoo becomes, and that nothing is lost without a word."""
 
+import contextlib
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
+from harness.errors import SuiteError, UsageError
 from harness.suite.expect import NOT_OFFERED
 from harness.suite.promptfoo import Imported, imported
 from harness.suite.promptfoo_asserts import OURS, cell
-from harness.suite.read import as_yaml, parse_foreign
+from harness.suite.read import as_yaml, parse_foreign, parse_suite
 
 FILES = {
     "words.txt": "one",
@@ -77,6 +79,47 @@ def says(done: Imported) -> list[str]:
             {"type": "trajectory:tool-args-match", "value": {"name": "a", "args": {"userId": 1}}},
             {"type": "trajectory:tool-args-match", "value": {"name": "a", "args": {"userId": 1}}},
         ),
+        (
+            {"type": "similar", "value": ["a", "b"], "weight": 2},
+            {
+                "type": "not-assert-set",
+                "weight": 2,
+                "assert": [
+                    {"type": "not-similar", "value": "a", "threshold": 0.75},
+                    {"type": "not-similar", "value": "b", "threshold": 0.75},
+                ],
+            },
+        ),
+        (
+            {"type": "not-trajectory:tool-used", "value": ["a", "b_*"]},
+            {
+                "type": "assert-set",
+                "assert": [
+                    {"type": "not-trajectory:tool-used", "value": "a"},
+                    {"type": "not-trajectory:tool-used", "value": {"pattern": "(?i)^b_.*$"}},
+                ],
+            },
+        ),
+        (
+            {"type": "trajectory:tool-used", "value": ["a", "b"]},
+            {"type": "trajectory:tool-used", "value": ["a", "b"]},
+        ),
+        (
+            {"type": "trajectory:tool-used", "value": {"name": "a?", "max": 2}},
+            {"type": "trajectory:tool-used", "value": {"pattern": "(?i)^a.$", "max": 2, "min": 1}},
+        ),
+        (
+            {"type": "trajectory:tool-sequence", "value": {"mode": "in_order", "steps": ["a", "b.*"]}},
+            {
+                "type": "trajectory:tool-sequence",
+                "value": {"mode": "in_order", "steps": ["a", {"pattern": r"(?i)^b\..*$"}]},
+            },
+        ),
+        (
+            {"type": "trajectory:tool-args-match", "value": {"tool": "a", "arguments": {"b": 1}}},
+            {"type": "trajectory:tool-args-match", "value": {"name": "a", "args": {"b": 1}}},
+        ),
+        ({"type": "not-similar", "value": "a"}, {"type": "not-similar", "value": "a", "threshold": 0.75}),
         ({"type": "contains", "value": "{{ env.A }}"}, {"type": "contains", "value": "${A}"}),
         (
             {"type": "contains", "value": "{{ env.A | default('b') }}"},
@@ -240,9 +283,9 @@ def test_a_variable_that_names_another_is_filled_in() -> None:
 
 
 def test_a_variable_reads_in_a_message_as_javascript_would_write_it() -> None:
-    tests = [{"vars": {"a": True, "b": 1.0, "c": 4.5, "d": 7}}]
+    tests = [{"vars": {"a": True, "b": 1.0, "c": 4.5, "d": 7, "e": None, "f": "x\n"}}]
     done = convert({"prompts": ["p"], "providers": [], "tests": tests})
-    assert done.suite["prompts"][0]["vars"] == {"a": "true", "b": 1, "c": 4.5, "d": 7}
+    assert done.suite["prompts"][0]["vars"] == {"a": "true", "b": 1, "c": 4.5, "d": 7, "e": "", "f": "x"}
 
 
 def test_defaults_hold_for_every_test() -> None:
@@ -263,6 +306,27 @@ def test_a_test_without_the_default_checks_has_them_not() -> None:
     first, second = done.suite["prompts"]
     assert "assert" not in first
     assert [each["type"] for each in second["assert"]] == ["is-json", "is-xml"]
+
+
+def test_the_grader_of_all_tests_is_the_judge() -> None:
+    grader = {"id": "openai:gpt-5", "config": {"temperature": 0}}
+    config = {
+        "prompts": ["p"],
+        "providers": [],
+        "defaultTest": {"options": {"provider": grader, "prefix": "x "}},
+        "tests": [{"assert": [{"type": "llm-rubric", "value": "is kind"}]}],
+    }
+    done = convert(config)
+    model = {"model_provider": "OpenAI", "model_version": "gpt-5", "temperature": 0}
+    assert done.suite["judge"] == {"target": "self", "llm_override": model}
+    assert done.suite["prompts"][0]["message"] == "x p"
+    assert done.notes == ()
+
+
+def test_a_variable_that_is_data_is_told_where_a_message_shows_it() -> None:
+    done = convert({"prompts": ["{{ a }} {{ b | tojson }}"], "tests": [{"vars": {"a": [1], "b": {"c": 2}}}]})
+    (note,) = says(done)
+    assert "{{ a }} shows data as Python does" in note
 
 
 def test_who_asks_what_becomes_only() -> None:
@@ -337,11 +401,26 @@ def test_what_is_no_config_is_refused(text: str) -> None:
         convert(text)
 
 
+_KEYS = """
+    prompts providers targets tests scenarios defaultTest config assert type value threshold weight
+    metric vars options prefix repeat id label raw role content description metadata evaluateOptions
+    maxConcurrency timeoutMs commandLineOptions $ref path x provider
+"""
+KEYS = _KEYS.split()
+_ODD = """
+    file://t.csv file://t.yaml file://chat.json file://gone.txt words.txt contains not-contains
+    assert-set python is-json latency trajectory:tool-used similar word-count openai:gpt-5 openai:
+    file://p.py {{x}} {{x|dump}} ${A} $${ {% {{ }} #/tests #/x - --- : [ tag:a 1e3 0o7 010 ~ yes
+    {{env.A}} role user system
+"""
+ODD = _ODD.split()
 WORDS = st.text("abcdefgh", min_size=3, max_size=8).map(lambda word: f"k{word}")
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 VALUES = st.one_of(TEXTS, st.booleans(), st.integers(0, 9), st.lists(WORDS, max_size=2))
 TOP = ["description", "outputPath", "env", "redteam", "sharing", "tags", "metadata", "extensions", "tracing"]
 OF_TEST = ["description", "provider", "providerOutput", "assertScoringFunction", "metadata", "threshold"]
+OF_OPTIONS = ["prefix", "suffix", "repeat", "transform", "provider", "rubricPrompt"]
+OF_PROVIDER = ["temperature", "max_tokens", "top_p", "apiKey", "tools"]
 OF_CHECK = ["threshold", "weight", "metric", "provider", "rubricPrompt", "transform", "config"]
 
 
@@ -355,14 +434,18 @@ CHECKS = st.builds(
     some(OF_CHECK),
 )
 TESTS = st.builds(
-    lambda checks, rest, variables: rest | {"assert": checks, "vars": variables},
+    lambda checks, options, rest, variables: rest | {"assert": checks, "options": options, "vars": variables},
     st.lists(CHECKS, max_size=2),
+    some(OF_OPTIONS),
     some(OF_TEST),
     st.dictionaries(WORDS, VALUES, max_size=2),
 )
 CONFIGS = st.builds(
-    lambda rest, tests: rest | {"prompts": ["p {{ x }}"], "providers": ["openai:m"], "tests": tests},
+    lambda rest, config, tests: (
+        rest | {"prompts": ["p"], "providers": [{"id": "openai:m", "config": config}], "tests": tests}
+    ),
     some(TOP),
+    some(OF_PROVIDER),
     st.lists(TESTS, min_size=1, max_size=3),
 )
 
@@ -376,16 +459,26 @@ def is_told(done: Imported, name: str) -> bool:
 def lost_of_test(done: Imported, test: dict[str, Any], name: str, made: dict[str, Any]) -> set[str]:
     """The keys of a test that are neither in its prompt nor in a note."""
     variables = {f"{name}.vars.{key}" for key in test["vars"].keys() - made.get("vars", {}).keys()}
-    here = {"assert", "vars", "metadata"}  # what becomes of the last is tags, or a note on each key
+    options = test["options"].keys() - {"prefix", "suffix"} - ({"repeat"} & made.keys())
+    variables |= {f"{name}.options.{key}" for key in options}
+    around = [str(test["options"].get(key) or "") for key in ("prefix", "suffix")]
+    assert made["message"] == around[0].replace("${", "$${") + "p" + around[1].replace("${", "$${")
+    here = {
+        "assert",
+        "vars",
+        "options",
+        "metadata",
+    }  # what becomes of the last is tags, or a note on each key
     here |= {"threshold"} if made.get("threshold") == test.get("threshold") else set()
-    here |= (
-        {"description"}
-        if made["id"].startswith(" ".join(str(test.get("description", "")).split()))
-        else set()
-    )
+    here |= {"description"} if made["id"].startswith(described(test)) else set()
     return {
         key for key in {f"{name}.{key}" for key in test.keys() - here} | variables if not is_told(done, key)
     }
+
+
+def described(test: dict[str, Any]) -> str:
+    text = " ".join(str(test.get("description", "")).split())
+    return re.sub(r"\{(?=[{%#])", "{ ", text.replace("${", "$${"))
 
 
 def lost_of_checks(done: Imported, checks: list[dict[str, Any]], name: str, made: dict[str, Any]) -> set[str]:
@@ -407,7 +500,9 @@ def test_no_key_is_lost_without_a_word(config: dict[str, Any]) -> None:
     here |= (
         {"description"} if str(config.get("description", "")) == done.suite.get("description", "") else set()
     )
-    lost = {key for key in config.keys() - here if not is_told(done, key)}
+    settings_ = config["providers"][0]["config"].keys() - done.suite["variants"]["m"]["llm_override"].keys()
+    names = {*(config.keys() - here), *(f"providers[0].config.{key}" for key in settings_)}
+    lost = {name for name in names if not is_told(done, name)}
     made = iter(done.suite["prompts"])
     for number, test in enumerate(config["tests"]):
         expanded = [next(made) for _ in range(combinations_of(test["vars"]))]
@@ -431,6 +526,40 @@ def combinations_of(variables: dict[str, Any]) -> int:
 )
 def test_what_is_written_as_yaml_is_read_as_it_was(data: Any) -> None:
     assert parse_foreign(as_yaml({"data": data}), "s.yaml")[0] == {"data": data}
+
+
+@given(st.text(max_size=40).filter(lambda text: not re.search(r"\{[{%#]|[%#}]\}", text)))
+def test_a_text_is_sent_as_it_was(text: str) -> None:
+    prompt = f"a {text} b"
+    variable = f"c {text} d"
+    done = convert({"prompts": [prompt], "providers": [], "tests": [{"vars": {"v": variable}}]})
+    suite = parse_suite(done.text("c.yaml"), Path("s.yaml"), {"SIGMA_URL": "http://s", "SIGMA_API_KEY": "k"})
+    assert suite.prompts[0].message == prompt
+    assert suite.prompts[0].vars == {"v": variable}
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        TEXTS, st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.sampled_from(ODD)
+    ),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3), st.dictionaries(st.sampled_from(KEYS), below, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6))
+def test_whatever_is_written_is_converted_and_read_again_or_refused(config: dict[str, Any]) -> None:
+    try:
+        done = convert({"prompts": ["p"]} | config)
+    except UsageError:
+        return
+    text = done.text("c.yaml")
+    assert parse_foreign(text, "s.yaml")[0] == done.suite
+    with contextlib.suppress(SuiteError):
+        parse_suite(text, Path("s.yaml"), {})
 
 
 def test_the_head_of_the_file_has_the_list() -> None:
