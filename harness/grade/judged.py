@@ -347,8 +347,10 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while (at := text.find("{", at)) >= 0:
         try:
             told, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
+        except ValueError:
             at += 1
+        except RecursionError:
+            return  # whoever nests as deep as this does not mean to be read
         else:
             if isinstance(told, dict):
                 yield told
