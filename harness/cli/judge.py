@@ -102,9 +102,11 @@ def _label_all(drawn: "Sequence[Item]", path: Path, by: str, talk: "Console") ->
 
 def _shown(item: "Item", place: int, count: int) -> Iterator[str]:
     """What a person needs to decide, and nothing of what the judge or the variant was."""
+    from harness.report.terminal import visible
+
     yield ""
     yield f"──── {place} of {count} · {item.check} " + "─" * 40
     for name, text in (*item.question.sections, ("ANSWER", item.question.answers[0])):
         yield f"{name}:"
-        yield from (f"    {line}" for line in text.splitlines() or [""])
+        yield from (f"    {line}" for line in visible(text).split("\n"))
     yield "Does the ANSWER meet the CRITERION?"

@@ -234,8 +234,18 @@ def reasons(not_passed: Iterable[NotPassed], limit: int = 12) -> Iterator[Text]:
 
 def shortened(text: str, longest: int) -> str:
     """*text* in one line of at most *longest* characters."""
-    text = " ".join(text.split())
+    text = visible(" ".join(text.split()))
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """*text* with what a terminal would act on, or turn round, shown as an escape: answers may be hostile."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 STYLES = {
