@@ -64,7 +64,7 @@ def promptfoo(
     problems = _problems(text, out or Path("suite.yaml"))
     for problem in problems:
         typer.echo(problem, err=True)
-    more = f"; the suite has to have {len(problems)} things mended" if problems else ""
+    more = f"; to mend before it runs: {len(problems)}" if problems else ""
     for remark in made.remarks:
         typer.echo(remark, err=True)
     typer.echo(f"{made.counts()}{more}", err=True)

@@ -43,6 +43,8 @@ class Imported:
             said.append(f"The model_provider of a variant has to be a name on your Sigma: {names}.")
         if any(_type(each) == "python" and "threshold" not in each for each in checks_in(self.suite)):
             said.append("A number from a python check passes from 0.5 on; with promptfoo it did above 0.")
+        if "tojson" in str(self.suite["prompts"]):
+            said.append("tojson, which was dump, writes < > & ' as \\u003c and so on.")
         return said
 
     def text(self, name: str) -> str:
@@ -94,11 +96,12 @@ def imported(text: str, file: str, find: Find, *, target: str | None = None, pre
     *find* finds the files it names. *target* is a URL or ``standin``; without it the suite asks the
     environment. *prefix* leads from the suite's folder to the config's.
     """
-    notes: dict[tuple[str, int, str], Note] = {}
+    notes: dict[tuple[str, int, int, str, str], Note] = {}
 
     def tell(piece: Piece, why: str) -> None:
-        note = Note(piece.file, piece.line, piece.name, why)
-        notes.setdefault((note.file, note.line, why), note)
+        name = "" if piece.place.column else piece.name  # used twice, by an alias or a $ref: told once
+        at = (piece.file, piece.line, piece.place.column, name, why)
+        notes.setdefault(at, Note(piece.file, piece.line, piece.name, why))
 
     source = Source(find, tell, prefix)
     root = document(Piece(text, Place("", 1, 1, 1), file), tell)

@@ -35,7 +35,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One *value* of a config. *name* is its path, as people write it: ``tests[0].assert[1]``."""
+    """One *value* of a config. *name* is its path, as people write it: ``tests[0].assert[1]``.
+
+    In a table or a line of JSON its place is that of the whole line, with 0 as its column.
+    """
 
     value: Any
     place: Place
@@ -66,7 +69,8 @@ class Piece:
 
     def _below(self, part: str | int, value: Any) -> "Piece":
         name = f"{self.name}[{part}]" if isinstance(part, int) else f"{self.name}.{part}".lstrip(".")
-        return Piece(value, self.place.child(part) or self.place, self.file, name)
+        there = self.place.child(part) or replace(self.place, column=0, keys={}, items=[])
+        return Piece(value, there, self.file, name)
 
 
 Tell = Callable[[Piece, str], None]
@@ -105,9 +109,8 @@ class Source:
 
     def documents(self, piece: Piece) -> list[Piece]:
         """The data in the YAML, JSON, JSONL and CSV files that *piece* names."""
-        return [
-            read for file in self.files(piece) for read in (document(file, self.tell),) if read is not None
-        ]
+        read = [document(file, self.tell) for file in self.files(piece)]
+        return [each for each in read if each is not None]
 
 
 def is_number(value: object) -> bool:

@@ -207,7 +207,7 @@ _NO_MODELS = frozenset(
         "vision",
     }
 )
-_CODE = "code and services of one's own have no equivalent: what answers is Sigma"
+_CODE = "what answers is Sigma; code and services of one's own are not asked"
 _NOT_OF_A_PROVIDER = {
     "env": "keys and addresses of models are set up in Sigma",
     "delay": "say rate: in load: of the suite",
@@ -286,7 +286,8 @@ def _arm(piece: Piece, name: str, source: Source) -> list[Arm]:
     if vendor not in _VENDORS:
         kind = "code" if re.match(r"file:|exec|python|https?|ws|package|webhook|\.|/", name) else vendor
         why = _CODE if kind == "code" else "say in llm_override which model of your Sigma is meant"
-        source.tell(piece, f"{name} has no equivalent: {why}")
+        shown = re.sub(r"//[^/@]*@", "//...@", name.partition("?")[0])  # addresses may hold secrets
+        source.tell(piece, f"{shown} has no equivalent: {why}")
         return []
     while rest and rest[0] in _WAYS:
         rest = rest[1:]

@@ -258,6 +258,24 @@ def test_a_provider_that_is_no_model_is_told(provider: str) -> None:
     assert [note.line for note in done.notes] == [4]
 
 
+def test_two_keys_in_one_line_are_two_notes_and_one_assertion_used_twice_is_one() -> None:
+    text = """
+prompts: [p]
+providers: [{id: openai:gpt-5, config: {top_p: 1, top_k: 2}}]
+checks: {a: &a {type: g-eval, value: x}}
+tests: [{assert: [*a]}, {assert: [{type: is-json}, *a]}]
+"""
+    whats = [(note.line, note.what) for note in convert(text).notes]
+    assert whats[:2] == [(3, "providers[0].config.top_p"), (3, "providers[0].config.top_k")]
+    assert [what for line, what in whats[2:] if line == 4] == ["checks", "tests[0].assert[0]"]
+
+
+def test_an_address_is_shown_without_what_may_be_secret() -> None:
+    done = convert({"prompts": ["p"], "providers": ["https://u:hunter2@a.example.com/x?key=hunter2"]})
+    assert "hunter2" not in done.text("c.yaml")
+    assert "a.example.com/x has no equivalent" in says(done)[0]
+
+
 def test_two_providers_of_one_model_are_two_variants() -> None:
     done = convert({"prompts": ["hi"], "providers": ["openai:gpt-5", "azure:gpt-5", "openai:chat:gpt-5"]})
     assert list(done.suite["variants"]) == ["gpt-5", "gpt-5-2", "gpt-5-3"]
