@@ -28,7 +28,7 @@ from harness.record import store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
 from harness.record.rows import case_row
-from harness.record.tables import FROM_GRADES, Judged, Tables, read, write
+from harness.record.tables import FROM_GRADES, Judged, Stored, Tables, read, write
 from harness.record.tokens import count_tokens
 from harness.report.terminal import NotPassed
 from harness.result import Moment, Result, Skip
@@ -101,11 +101,12 @@ def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) ->
     folder, manifest, plan = run.folder, run.manifest, run.plan
     known = known or Known(count_tokens=count_tokens)
     moments = journal.moments(folder / store.JOURNAL)
-    frames = _graded_anew(run, known) if not retime else _all_anew(run, known, moments)
+    tables = Tables(count_tokens, folder)
+    frames = _all_anew(run, known, tables, moments=moments) if retime else _graded_anew(run, known, tables)
     if len(frames["trials"]) != len(run.trials):
         counts = f"{len(run.trials)} trials were planned and {len(frames['trials'])} have a result"
         raise AssertionError(counts)
-    summary = summarise(frames, plan.variants)
+    summary = summarise(frames, plan.variants, tables.grades())
     signs = signs_of(
         frames,
         moments,
@@ -119,15 +120,19 @@ def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) ->
     told = to_builtins(believed)
     exact = manifest.calibration or _calibration(moments, frames, folder)
     manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told, calibration=exact)
-    write(frames if retime else {name: frames[name] for name in FROM_GRADES}, folder)
+    anew = frames if retime else {name: frames[name] for name in FROM_GRADES}
+    write(anew | {"grades": tables.grades()}, folder)
+    tables.forget()
     told = {"verdict": told, "calibration": exact}
     store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
-    return Run(folder, manifest, summary, frames, believed, exit_code)
+    return Run(folder, manifest, summary, Stored(folder), believed, exit_code)
 
 
-def _all_anew(run: Recorded, known: Known, moments: Sequence[Moment]) -> dict[str, pl.DataFrame]:
-    tables, histograms = Tables(count_tokens), Histograms()
+def _all_anew(
+    run: Recorded, known: Known, tables: Tables, *, moments: Sequence[Moment]
+) -> dict[str, pl.DataFrame]:
+    histograms = Histograms()
     for judged in _judged(run, known):
         tables.add(judged)
         if judged.is_measured:
@@ -139,12 +144,11 @@ def _all_anew(run: Recorded, known: Known, moments: Sequence[Moment]) -> dict[st
     return _with_cases(tables, run.trials)
 
 
-def _graded_anew(run: Recorded, known: Known) -> dict[str, pl.DataFrame]:
+def _graded_anew(run: Recorded, known: Known, tables: Tables) -> dict[str, pl.DataFrame]:
     there = read(run.folder)
-    tables = Tables(count_tokens)
     for judged in _judged(run, known):
         tables.add_grades(judged)
-    return there | {name: _with_cases(tables, run.trials)[name] for name in FROM_GRADES}
+    return _with_cases(tables, run.trials) | there
 
 
 def _with_cases(tables: Tables, trials: Mapping[str, Trial]) -> dict[str, pl.DataFrame]:

@@ -153,8 +153,13 @@ class Found(NamedTuple):
     word: Word
 
 
-def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Summary:
-    """The summary of a run's tables; *variants* gives the order of the rows."""
+def summarise(
+    frames: Mapping[str, pl.DataFrame], variants: Iterable[str], grades: pl.LazyFrame | None = None
+) -> Summary:
+    """The summary of a run's tables; *variants* gives the order of the rows.
+
+    *grades* take the place of those among *frames*: of a long run they are not all in memory.
+    """
     variants = list(variants)
     trials, exchanges = frames["trials"], frames["exchanges"]
     sent = exchanges.join(trials.select("trial_id", "variant", "phase"), on="trial_id")
@@ -178,7 +183,7 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
         ignored=tuple(_ignored(found)),
         unstopped=int((~exchanges["stopped"]).sum()),
         loads=tuple(_load(phase, trials, sent) for phase in _open_phases(trials)),
-        checks=tuple(_checks(frames["grades"], trials, variants)),
+        checks=tuple(_checks(frames["grades"].lazy() if grades is None else grades, trials, variants)),
         reduced=tuple(_reduced(frames["cases"], variants)),
         settled=_settled(trials, frames["cases"]),
     )
@@ -187,12 +192,12 @@ def summarise(frames: Mapping[str, pl.DataFrame], variants: Iterable[str]) -> Su
 _CHECK = ("variant", "phase", "type", "metric", "deciding")
 
 
-def _checks(grades: pl.DataFrame, trials: pl.DataFrame, variants: list[str]) -> Iterator[CheckRow]:
+def _checks(grades: pl.LazyFrame, trials: pl.DataFrame, variants: list[str]) -> Iterator[CheckRow]:
     """In the order of the variants, then of the suite. Named scores decide nothing and are no checks."""
     graded = pl.col("passed")
     rows = (
         grades.with_columns(deciding=pl.col("part_of").is_null() & (pl.col("weight") > 0))
-        .join(trials.select("trial_id", "variant", "phase"), on="trial_id", maintain_order="left")
+        .join(trials.select("trial_id", "variant", "phase").lazy(), on="trial_id", maintain_order="left")
         .group_by(_CHECK, maintain_order=True)
         .agg(
             passed=graded.sum(),
@@ -200,6 +205,7 @@ def _checks(grades: pl.DataFrame, trials: pl.DataFrame, variants: list[str]) -> 
             ungraded=(graded.is_null() & pl.col("score").is_null()).sum(),
             score=pl.col("score").mean(),
         )
+        .collect()
     )
     listed = [CheckRow(**row) for row in rows.iter_rows(named=True)]
     yield from sorted(listed, key=lambda row: variants.index(row.variant))

@@ -6,7 +6,7 @@ again at any time. `SCHEMA_VERSION` stands in every file's metadata and rises
 when a column changes its name, its type or its meaning.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -246,11 +246,20 @@ class Judged:
         return self.standing.state is not State.INVALID and self.result.window == "measured"
 
 
+AT_ONCE = 65_536
+"""Rows of grades that are held in memory: a run of 100,000 trials has a million."""
+
+
 @dataclass(slots=True)
 class Tables:
-    """The tables of a run as they grow, a column a list."""
+    """The tables of a run as they grow, a column a list.
+
+    With a *folder* only so many grades are held; the others wait there in *parts* until they are written.
+    """
 
     count_tokens: CountTokens
+    folder: Path | None = None
+    parts: list[Path] = field(default_factory=list)
     columns: dict[str, dict[str, list[Any]]] = field(
         default_factory=lambda: {table: {name: [] for name in schema} for table, schema in SCHEMAS.items()}
     )
@@ -278,6 +287,8 @@ class Tables:
         self._put("trials", trial_row(result, judged.standing, weighed(deciding(judged.grades))))
         for grade in judged.grades:
             self._put("grades", {"trial_id": result.trial_id, **msgspec.structs.asdict(grade)})
+        if self.folder is not None and len(self.columns["grades"]["type"]) >= AT_ONCE:
+            self._set_aside(self.folder)
         for exchange in result.exchanges:
             findings = judged.findings.get(exchange.exchange_id, ())
             self._put_all("audits", (_audit_row(exchange.exchange_id, finding) for finding in findings))
@@ -293,6 +304,23 @@ class Tables:
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables as polars frames, by name."""
         return {table: self.frame(table) for table in SCHEMAS}
+
+    def grades(self) -> pl.LazyFrame:
+        """All grades, those that were set aside among them."""
+        rest = self.frame("grades").lazy()
+        return pl.concat([*map(pl.scan_parquet, self.parts), rest]) if self.parts else rest
+
+    def forget(self) -> None:
+        """Take away the parts: they have been written where they belong."""
+        for path in self.parts:
+            path.unlink(missing_ok=True)
+
+    def _set_aside(self, folder: Path) -> None:
+        path = folder / f"grades-{len(self.parts)}.partial"
+        _written(self.frame("grades").lazy(), path)
+        self.parts.append(path)
+        for values in self.columns["grades"].values():
+            values.clear()
 
     def frame(self, table: str) -> pl.DataFrame:
         """One table as a polars frame."""
@@ -334,30 +362,55 @@ def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
 
 
 def read(folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of a run, as they are on disk. Raises `RunDirectoryError` where one is missing or old."""
-    frames = {}
-    for name, schema in SCHEMAS.items():
-        if name in FROM_GRADES:
-            continue
-        path = folder / f"{name}.parquet"
-        try:
-            frames[name] = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise RunDirectoryError(f"{path}: cannot be read: {error}; --retime makes it anew") from error
-        if frames[name].columns != list(schema):
-            raise RunDirectoryError(f"{path}: has the columns of another version; --retime makes it anew")
-    return frames
+    """The tables that grading leaves alone. Raises `RunDirectoryError` where one is missing or is old."""
+    return {name: _read(name, folder) for name in SCHEMAS if name not in FROM_GRADES}
 
 
-def write(frames: Mapping[str, pl.DataFrame], folder: Path) -> None:
+def _read(name: str, folder: Path) -> pl.DataFrame:
+    path = folder / f"{name}.parquet"
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error}; --retime makes it anew") from error
+    if frame.columns != list(SCHEMAS[name]):
+        raise RunDirectoryError(f"{path}: has the columns of another version; --retime makes it anew")
+    return frame
+
+
+def write(frames: Mapping[str, pl.DataFrame | pl.LazyFrame], folder: Path) -> None:
     """Write each frame to ``<folder>/<name>.parquet``; a file is there whole or not at all."""
     for name, frame in frames.items():
         path = folder / f"{name}.parquet"
         partial = path.with_suffix(".partial")
-        try:
-            frame.write_parquet(partial, metadata={"sigma_harness_schema_version": str(SCHEMA_VERSION)})
-            partial.replace(path)
-        except (OSError, pl.exceptions.ComputeError) as error:  # to polars a full disk is often the latter
-            partial.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or error
-            raise RunDirectoryError(f"{path}: cannot be written: {reason}") from error
+        _written(frame.lazy(), partial)
+        partial.replace(path)
+
+
+def _written(frame: pl.LazyFrame, path: Path) -> None:
+    try:
+        frame.sink_parquet(path, metadata={"sigma_harness_schema_version": str(SCHEMA_VERSION)})
+    except (OSError, pl.exceptions.ComputeError) as error:  # to polars a full disk is often the latter
+        path.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise RunDirectoryError(f"{path.with_suffix('.parquet')}: cannot be written: {reason}") from error
+
+
+class Stored(Mapping[str, pl.DataFrame]):
+    """The tables of a run on disk, each read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[str, pl.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        if name not in SCHEMAS:
+            raise KeyError(f"{name}; there are {', '.join(SCHEMAS)}")
+        if name not in self._read:
+            self._read[name] = _read(name, self._folder)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SCHEMAS)
+
+    def __len__(self) -> int:
+        return len(SCHEMAS)
