@@ -133,7 +133,7 @@ def _graded(expect: Expect, subject: Subject, opinion: Opinion) -> Grade:
     return Grade(
         turn_id=subject.turn_id,
         type=expect.name,
-        metric=expect.metric,
+        metric=expect.metric or (expect.args.function if isinstance(expect.args, Python) else None),
         passed=opinion.passed,
         score=None if opinion.passed is None else score,
         weight=expect.weight,

@@ -85,8 +85,7 @@ def opinion_of(args: Python, gave: Any) -> Opinion:
         case bool():
             return Opinion(gave, f"{args.value} says {'true' if gave else 'false'}")
         case int() | float() if 0 <= gave <= 1:
-            least = 0.5 if args.threshold is None else args.threshold
-            return Opinion(gave >= least, f"{args.value} gives {gave:g}; {least:g} is wanted", float(gave))
+            return Opinion(_reaches(args, gave), f"{args.value} gives {gave:g}{_wanted(args)}", float(gave))
         case {"pass": bool()} | {"pass_": bool()} | {"score": int() | float()}:
             return _told(args, gave)
         case _:
@@ -94,16 +93,26 @@ def opinion_of(args: Python, gave: Any) -> Opinion:
             return ungraded(f"{args.value} gave {shown[:80]}: {_GIVES}")
 
 
+def _reaches(args: Python, score: float) -> bool:
+    """Whether a score is a pass: without a threshold everything above 0 is, as promptfoo has it."""
+    return score > 0 if args.threshold is None else score >= args.threshold
+
+
+def _wanted(args: Python) -> str:
+    return "" if args.threshold is None else f"; {args.threshold:g} is wanted"
+
+
 def _told(args: Python, gave: Mapping[str, Any]) -> Opinion:
     score, says = gave.get("score"), gave.get("pass", gave.get("pass_"))
     number = isinstance(score, int | float) and not isinstance(score, bool)
     if score is not None and not (number and 0 <= score <= 1):
         return ungraded(f"{args.value} gave the score {score!r}: {_GIVES}")
-    if args.threshold is not None and score is not None:
-        says = score >= args.threshold if says is None else says and score >= args.threshold
-    if says is None:
-        says = score >= 0.5 if score is not None else None
+    if says is not None and not isinstance(says, bool):
+        return ungraded(f"{args.value} gave pass: {says!r}: {_GIVES}")
+    holds = says if score is None else _reaches(args, score) and says is not False
+    if says is True and args.threshold is None:
+        holds = True
     named = gave.get("named_scores") or gave.get("namedScores") or {}
     scores = {str(name): float(each) for name, each in named.items() if isinstance(each, int | float)}
-    reason = str(gave.get("reason") or f"{args.value} says {'pass' if says else 'fail'}")
-    return Opinion(says, reason, None if score is None else float(score), named_scores=scores)
+    reason = str(gave.get("reason") or f"{args.value} says {'pass' if holds else 'fail'}{_wanted(args)}")
+    return Opinion(holds, reason, None if score is None else float(score), named_scores=scores)

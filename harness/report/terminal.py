@@ -89,8 +89,9 @@ def _checks(summary: Summary) -> RenderableType:
         table.add_column(title, justify="right")
     worst = sorted(told, key=lambda row: (-row.failed, -row.ungraded))
     for row in worst[:LISTED]:
+        name = row.type if row.metric is None else f"{row.metric} ({row.type})"
         table.add_row(
-            Text(row.type if row.metric is None else f"{row.metric} ({row.type})"),
+            Text(name if row.deciding else f"{name}, decides nothing itself"),
             Text(row.variant),
             str(row.passed),
             Text(str(row.failed), style=STYLES[State.FAILED] if row.failed and row.deciding else "dim"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import SuiteError, UsageError
 from harness.suite.expect import NOT_OFFERED
 from harness.suite.promptfoo import Imported, imported
-from harness.suite.promptfoo_asserts import OURS, cell
+from harness.suite.promptfoo.asserts import OURS, cell
 from harness.suite.read import as_yaml, parse_foreign, parse_suite
 
 FILES = {

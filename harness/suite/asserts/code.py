@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from harness.suite.model import Arguments
-from harness.suite.values import Duration, Text
+from harness.suite.values import Duration, Portion, Text
 
 _PLACE = re.compile(r"file://(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -21,12 +21,12 @@ def _function(value: str) -> str:
 class Python(Arguments):
     """A function of the suite's own, called with the answer and its context, for at most *time_limit*.
 
-    It says true or false, a score from 0 to 1, which *threshold* makes a pass, or
-    ``{pass, score, reason, named_scores}``. *config* is handed to it.
+    It says true or false, a score from 0 to 1, or ``{pass, score, reason, named_scores}``. A score passes
+    where it is above 0, or reaches the *threshold*. *config* is handed to it.
     """
 
     value: Annotated[Text, AfterValidator(_function)]
-    threshold: float | None = None
+    threshold: Portion | None = None
     time_limit: Duration = 10_000_000_000
     config: dict[str, Any] | None = None
 

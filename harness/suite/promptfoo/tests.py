@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.suite.promptfoo_asserts import cell, checks_of
-from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
-from harness.suite.promptfoo_templates import as_jinja, filled_in, in_javascript, variable_name
-from harness.suite.promptfoo_tools import Check
+from harness.suite.promptfoo.asserts import cell, checks_of
+from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
+from harness.suite.promptfoo.templates import as_jinja, filled_in, in_javascript, variable_name
+from harness.suite.promptfoo.tools import Check
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.suite.promptfoo_config import Config
-from harness.suite.promptfoo_pieces import Source
-from harness.suite.promptfoo_prompts import Arm, Asked
-from harness.suite.promptfoo_templates import filled_in
-from harness.suite.promptfoo_tests import Test, combinations
-from harness.suite.promptfoo_tools import Check
+from harness.suite.promptfoo.config import Config
+from harness.suite.promptfoo.pieces import Source
+from harness.suite.promptfoo.prompts import Arm, Asked
+from harness.suite.promptfoo.templates import filled_in
+from harness.suite.promptfoo.tests import Test, combinations
+from harness.suite.promptfoo.tools import Check
 from harness.suite.templates import is_template
 
 _LONGEST_ID = 100

@@ -13,9 +13,9 @@ from typing import Any
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES
 from harness.suite.expect import LATER, NOT_OFFERED
-from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
-from harness.suite.promptfoo_templates import as_jinja
-from harness.suite.promptfoo_tools import Check, all_of, any_of, in_our_words, snake_case
+from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
+from harness.suite.promptfoo.templates import as_jinja
+from harness.suite.promptfoo.tools import Check, all_of, any_of, in_our_words, snake_case
 
 _OF_OURS = """
     equals contains icontains contains-all contains-any icontains-all icontains-any starts-with regex

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.suite.promptfoo_pieces import Piece, Source, ends, is_number, named_file
-from harness.suite.promptfoo_templates import as_jinja
+from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
+from harness.suite.promptfoo.templates import as_jinja
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 Pure but for the files that the config names, which the caller finds. Every key
 of the config is either in the suite or in the list: each place that reads a
-mapping goes through all of its keys (`harness.suite.promptfoo_pieces`). The
-config is read (`promptfoo_config`, with a module for each thing in it), then
-said again in our words (`promptfoo_suite`).
+mapping goes through all of its keys (`harness.suite.promptfoo.pieces`). The
+config is read (`.config`, with a module for each thing in it), then
+said again in our words (`.suite`).
 """
 
 import itertools
@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.suite.places import Place
-from harness.suite.promptfoo_config import config_of
-from harness.suite.promptfoo_pieces import Find, Note, Piece, Source, document
-from harness.suite.promptfoo_suite import suite_of
-from harness.suite.promptfoo_tools import Check
+from harness.suite.promptfoo.config import config_of
+from harness.suite.promptfoo.pieces import Find, Note, Piece, Source, document
+from harness.suite.promptfoo.suite import suite_of
+from harness.suite.promptfoo.tools import Check
 from harness.suite.read import as_yaml
 
 _JUDGED = frozenset(
@@ -41,8 +41,6 @@ class Imported:
         if overrides:
             names = ", ".join(sorted({each["model_provider"] for each in overrides}))
             said.append(f"The model_provider of a variant has to be a name on your Sigma: {names}.")
-        if any(_type(each) == "python" and "threshold" not in each for each in checks_in(self.suite)):
-            said.append("A number from a python check passes from 0.5 on; with promptfoo it did above 0.")
         if "tojson" in str(self.suite["prompts"]):
             said.append("tojson, which was dump, writes < > & ' as \\u003c and so on.")
         return said

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.suite.places import Place
-from harness.suite.promptfoo_asserts import as_duration
-from harness.suite.promptfoo_pieces import Piece, Source, is_number
-from harness.suite.promptfoo_prompts import Arm, Asked, arms_of, prompts_of
-from harness.suite.promptfoo_templates import as_jinja
-from harness.suite.promptfoo_tests import Test, scenarios_of, test_of, tests_of
+from harness.suite.promptfoo.asserts import as_duration
+from harness.suite.promptfoo.pieces import Piece, Source, is_number
+from harness.suite.promptfoo.prompts import Arm, Asked, arms_of, prompts_of
+from harness.suite.promptfoo.templates import as_jinja
+from harness.suite.promptfoo.tests import Test, scenarios_of, test_of, tests_of
 
 
 @dataclass(frozen=True, slots=True)
