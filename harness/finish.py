@@ -5,7 +5,7 @@ Sigma here, and what others had to say has been asked before (`harness.consult`)
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import polars as pl
-from msgspec import structs, to_builtins
+from msgspec import convert, structs, to_builtins
 
 from harness import journal
 from harness.audit import Evidence, audit
@@ -28,14 +28,14 @@ from harness.record import store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
 from harness.record.rows import case_row
-from harness.record.tables import FROM_GRADES, Judged, Stored, Tables, read, write
+from harness.record.tables import FROM_GRADES, Judged, Stored, Tables, read_figures, write
 from harness.record.tokens import count_tokens
 from harness.report.terminal import NotPassed
 from harness.result import Moment, Result, Skip
 from harness.sigma.session import SessionDetail
 from harness.signs import signs_of
 from harness.suite.asserts.stream import TimeCheck
-from harness.summarise import Summary, summarise
+from harness.summarise import NEEDED, Checked, Summary, summarise
 from harness.verdict import Verdict, verdict
 
 
@@ -101,53 +101,56 @@ def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) ->
     folder, manifest, plan = run.folder, run.manifest, run.plan
     known = known or Known(count_tokens=count_tokens)
     moments = journal.moments(folder / store.JOURNAL)
-    tables = Tables(count_tokens, folder)
-    frames = _all_anew(run, known, tables, moments=moments) if retime else _graded_anew(run, known, tables)
+    tables, checked = Tables(count_tokens, folder), Checked()
+    judged = _judged(run, known, checked)
+    frames = _all_anew(run, judged, tables, moments=moments) if retime else _graded_anew(run, judged, tables)
     if len(frames["trials"]) != len(run.trials):
         counts = f"{len(run.trials)} trials were planned and {len(frames['trials'])} have a result"
         raise AssertionError(counts)
-    summary = summarise(frames, plan.variants, tables.grades())
-    signs = signs_of(
-        frames,
-        moments,
-        plan.suite.load,
-        clock_steps=manifest.clock_steps,
-        broken=broken(frames, manifest.in_flight_ns),
-    )
-    believed = verdict(signs)
+    summary = summarise(frames, plan.variants, checked)
+    if retime:
+        believed = _believed(run, frames, moments)
+        exact = manifest.calibration or _calibration(moments, frames, folder)
+    else:  # the times stay, and so does what was said of them
+        believed, exact = convert(manifest.verdict, Verdict), manifest.calibration or {}
     claimed = believed if claims_latency(plan) else None
     exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
-    told = to_builtins(believed)
-    exact = manifest.calibration or _calibration(moments, frames, folder)
-    manifest = structs.replace(manifest, exit_code=int(exit_code), verdict=told, calibration=exact)
+    told: dict[str, Any] = {"verdict": to_builtins(believed), "calibration": exact}
+    manifest = structs.replace(manifest, exit_code=int(exit_code), **told)
     anew = frames if retime else {name: frames[name] for name in FROM_GRADES}
     write(anew | {"grades": tables.grades()}, folder)
     tables.forget()
-    told = {"verdict": told, "calibration": exact}
     store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
     return Run(folder, manifest, summary, Stored(folder), believed, exit_code)
 
 
+def _believed(run: Recorded, frames: Mapping[str, pl.DataFrame], moments: Sequence[Moment]) -> Verdict:
+    manifest = run.manifest
+    books = broken(frames, manifest.in_flight_ns)
+    load = run.plan.suite.load
+    return verdict(signs_of(frames, moments, load, clock_steps=manifest.clock_steps, broken=books))
+
+
 def _all_anew(
-    run: Recorded, known: Known, tables: Tables, *, moments: Sequence[Moment]
+    run: Recorded, judged: Iterable[Judged], tables: Tables, *, moments: Sequence[Moment]
 ) -> dict[str, pl.DataFrame]:
     histograms = Histograms()
-    for judged in _judged(run, known):
-        tables.add(judged)
-        if judged.is_measured:
-            histograms.add(judged.result)
-            histograms.add_gaps(judged.result)
+    for each in judged:
+        tables.add(each)
+        if each.is_measured:
+            histograms.add(each.result)
+            histograms.add_gaps(each.result)
     for moment in moments:
         tables.add_moment(moment)
     histograms.write(run.folder)
     return _with_cases(tables, run.trials)
 
 
-def _graded_anew(run: Recorded, known: Known, tables: Tables) -> dict[str, pl.DataFrame]:
-    there = read(run.folder)
-    for judged in _judged(run, known):
-        tables.add_grades(judged)
+def _graded_anew(run: Recorded, judged: Iterable[Judged], tables: Tables) -> dict[str, pl.DataFrame]:
+    there = read_figures(run.folder, NEEDED)
+    for each in judged:
+        tables.add_grades(each)
     return _with_cases(tables, run.trials) | there
 
 
@@ -158,11 +161,13 @@ def _with_cases(tables: Tables, trials: Mapping[str, Trial]) -> dict[str, pl.Dat
     return frames | {"cases": tables.frame("cases")}
 
 
-def _judged(run: Recorded, known: Known) -> Iterator[Judged]:
+def _judged(run: Recorded, known: Known, checked: Checked) -> Iterator[Judged]:
     sessions = journal.sessions(run.folder / store.JOURNAL)
     evidence = Evidence(run.manifest.called, run.manifest.providers)
     for result in run.results():
-        yield judge(result, run.trials[result.trial_id], evidence, sessions, known=known)
+        judged = judge(result, run.trials[result.trial_id], evidence, sessions, known=known)
+        checked.add(result, judged.grades)
+        yield judged
 
 
 def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:

@@ -149,7 +149,7 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
     )
     killed = manifest.exit_code is None  # of a run that was killed, there are no tables yet
     ran, known = await _told(recorded(folder, manifest, plan, killed=killed), desk, ask=how.ask)
-    return finish(ran, known, retime=how.retime or killed)
+    return finish(ran, known, retime=how.retime or killed or manifest.verdict is None)
 
 
 def judged_items(folder: Path) -> tuple[list[Item], Path | None]:

@@ -7,7 +7,8 @@ beside them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import polars as pl
@@ -15,7 +16,9 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from harness.audit import Word
+from harness.grade.opinion import Grade
 from harness.grade.states import State
+from harness.result import Result
 from harness.stats.quantiles import quantile
 
 
@@ -153,13 +156,59 @@ class Found(NamedTuple):
     word: Word
 
 
-def summarise(
-    frames: Mapping[str, pl.DataFrame], variants: Iterable[str], grades: pl.LazyFrame | None = None
-) -> Summary:
-    """The summary of a run's tables; *variants* gives the order of the rows.
+_Key = tuple[str, str, str, str | None, bool]
 
-    *grades* take the place of those among *frames*: of a long run they are not all in memory.
-    """
+
+@dataclass(slots=True)
+class Checked:
+    """How the checks of a run went, counted as its results are graded: a long run has a million grades."""
+
+    counts: dict[_Key, Counter[bool | None]] = field(default_factory=dict)
+    scores: dict[_Key, list[float]] = field(default_factory=dict)
+
+    def add(self, result: Result, grades: Iterable[Grade]) -> None:
+        """Count the grades of *result* in; scores that a check named are no checks."""
+        for grade in grades:
+            key = (result.variant, result.phase, grade.type, grade.metric, grade.decides)
+            if key not in self.counts:
+                self.counts[key], self.scores[key] = Counter(), [0, 0.0]
+            if grade.passed is not None or grade.score is None:
+                self.counts[key][grade.passed] += 1
+            if grade.score is not None:
+                total = self.scores[key]
+                total[0] += 1
+                total[1] += grade.score
+
+    def rows(self, variants: Sequence[str]) -> Iterator[CheckRow]:
+        """A row for each check of each variant and phase: in the order of *variants*, then of the suite."""
+        for key in sorted(self.counts, key=lambda key: variants.index(key[0])):
+            variant, phase, kind, metric, deciding = key
+            counts, (n, total) = self.counts[key], self.scores[key]
+            yield CheckRow(
+                variant,
+                phase,
+                kind,
+                metric,
+                passed=counts[True],
+                failed=counts[False],
+                ungraded=counts[None],
+                score=total / n if n else None,
+                deciding=deciding,
+            )
+
+
+NEEDED = (
+    *("exchange_id", "trial_id", "turn_id", "attempt", "fault", "stamps", "counted", "stopped"),
+    *("reads", "merged_reads", "unknown_kinds", "tokens_per_s"),
+    *("ttft_ms", "total_ms", "response_ttft_ms", "response_total_ms"),
+)
+"""The columns of `exchanges` that a summary is made of."""
+
+
+def summarise(
+    frames: Mapping[str, pl.DataFrame], variants: Iterable[str], checked: Checked | None = None
+) -> Summary:
+    """The summary of a run's tables; *variants* gives the order of the rows, *checked* has its checks."""
     variants = list(variants)
     trials, exchanges = frames["trials"], frames["exchanges"]
     sent = exchanges.join(trials.select("trial_id", "variant", "phase"), on="trial_id")
@@ -183,32 +232,10 @@ def summarise(
         ignored=tuple(_ignored(found)),
         unstopped=int((~exchanges["stopped"]).sum()),
         loads=tuple(_load(phase, trials, sent) for phase in _open_phases(trials)),
-        checks=tuple(_checks(frames["grades"].lazy() if grades is None else grades, trials, variants)),
+        checks=tuple((checked or Checked()).rows(variants)),
         reduced=tuple(_reduced(frames["cases"], variants)),
         settled=_settled(trials, frames["cases"]),
     )
-
-
-_CHECK = ("variant", "phase", "type", "metric", "deciding")
-
-
-def _checks(grades: pl.LazyFrame, trials: pl.DataFrame, variants: list[str]) -> Iterator[CheckRow]:
-    """In the order of the variants, then of the suite. Named scores decide nothing and are no checks."""
-    graded = pl.col("passed")
-    rows = (
-        grades.with_columns(deciding=pl.col("part_of").is_null() & (pl.col("weight") > 0))
-        .join(trials.select("trial_id", "variant", "phase").lazy(), on="trial_id", maintain_order="left")
-        .group_by(_CHECK, maintain_order=True)
-        .agg(
-            passed=graded.sum(),
-            failed=(~graded).sum(),
-            ungraded=(graded.is_null() & pl.col("score").is_null()).sum(),
-            score=pl.col("score").mean(),
-        )
-        .collect()
-    )
-    listed = [CheckRow(**row) for row in rows.iter_rows(named=True)]
-    yield from sorted(listed, key=lambda row: variants.index(row.variant))
 
 
 def _reduced(cases: pl.DataFrame, variants: list[str]) -> Iterator[ReducedRow]:

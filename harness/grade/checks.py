@@ -149,9 +149,9 @@ def _of_every_model(expect: Expect, subject: Subject) -> Opinion:
     The reason is that of the first model that does not pass, by name.
     """
     exchanges = subject.exchanges
-    opinions = [_turned(expect, check(expect, one)) for one in _each_model(subject)]
-    if not opinions:
+    if not any(map(models, exchanges)):
         return _turned(expect, check(expect, subject))
+    opinions = [_turned(expect, check(expect, one)) for one in _each_model(subject)]
     for worse in (False, None):
         for nth, opinion in enumerate(opinions):
             if opinion.passed is worse:

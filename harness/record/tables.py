@@ -361,18 +361,24 @@ def _series(name: str, values: Sequence[Any], dtype: Any) -> pl.Series:
         return pl.Series(name, fitting, dtype)
 
 
-def read(folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables that grading leaves alone. Raises `RunDirectoryError` where one is missing or is old."""
-    return {name: _read(name, folder) for name in SCHEMAS if name not in FROM_GRADES}
+def read_figures(folder: Path, columns: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """What a summary needs of the tables that grading leaves alone: *columns* of `exchanges`, and calls.
+
+    Raises `RunDirectoryError` where one is missing, or of another version.
+    """
+    exchanges = _scanned("exchanges", folder).select(columns)
+    calls = _scanned("tool_calls", folder).select("exchange_id", "status")
+    return {"exchanges": exchanges.collect(), "tool_calls": calls.collect()}
 
 
-def _read(name: str, folder: Path) -> pl.DataFrame:
+def _scanned(name: str, folder: Path) -> pl.LazyFrame:
     path = folder / f"{name}.parquet"
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.scan_parquet(path)
+        columns = frame.collect_schema().names()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error}; --retime makes it anew") from error
-    if frame.columns != list(SCHEMAS[name]):
+    if columns != list(SCHEMAS[name]):
         raise RunDirectoryError(f"{path}: has the columns of another version; --retime makes it anew")
     return frame
 
@@ -406,7 +412,7 @@ class Stored(Mapping[str, pl.DataFrame]):
         if name not in SCHEMAS:
             raise KeyError(f"{name}; there are {', '.join(SCHEMAS)}")
         if name not in self._read:
-            self._read[name] = _read(name, self._folder)
+            self._read[name] = _scanned(name, self._folder).collect()
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
