@@ -27,7 +27,7 @@ from harness.suite.asserts.stream import ExpectsFailure, StreamCheck, StreamComp
 from harness.suite.asserts.text import TextCheck
 from harness.suite.model import Expect
 
-IMPLICIT = Expect(type="stream-complete", args=StreamComplete())
+IMPLICIT = Expect(type="stream-complete").model_copy(update={"args": StreamComplete()})
 """What is checked of a turn that has no checks of its own."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from harness.cli import app
+from harness.errors import UsageError
 from tests.grade.judging import Judging, judging
 
 pytestmark = pytest.mark.slow
@@ -150,7 +151,7 @@ def test_a_suite_that_asks_something_else_cannot_grade_a_run(tmp_path: Path) -> 
     harness("run", suite(tmp_path, "      - stream-complete\n"), *results, "-q")
     other = suite(tmp_path, "      - stream-complete\n", "    deep_research: false", name="other.yaml")
     refused = harness("grade", "s", "--suite", other, *results)
-    assert refused.exit_code == 2
+    assert isinstance(refused.exception, UsageError)
     assert "asks something else than this run did" in str(refused.exception)
 
 

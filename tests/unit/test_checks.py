@@ -170,7 +170,9 @@ def test_tool_calls_and_times_of_models_side_by_side_are_each_models_own() -> No
     plain, searching = answer("hi")[2:], searched(packet("message_start", 1), delta("hi", 1), STOP)
     used = "[{type: 'trajectory:tool-used', value: internal_search}]"
     assert only(used, beside(searching, searching))[0] is True
-    assert only(used, beside(searching, plain))[1].startswith("model 1 (P/b): called: no tool")
+    assert only(used, beside(searching, plain))[1].startswith(
+        "model 1 (P/b): internal_search was called 0 times"
+    )
     # Lines come 10 ms apart: the second model's text after that of the first.
     first, second = beside(plain, plain), "[{type: ttft, threshold: 50ms}]"
     assert only(second, first) == (False, "model 1 (P/b): TTFT 70.0 ms, over 50 ms")
@@ -211,4 +213,4 @@ def test_a_conversation_with_one_turn_side_by_side_is_checked_once_for_each_mode
     ]
     *_, whole = grade(result(*turns), talk)
     assert (whole.turn_id, whole.passed) == (None, False)
-    assert whole.reason.startswith("model 1 (P/b): called: no tool")
+    assert whole.reason.startswith("model 1 (P/b): internal_search was called 0 times")

@@ -96,7 +96,9 @@ def test_a_reply_becomes_rows_in_every_table() -> None:
     assert frames["packets"]["kind"].to_list()[:2] == ["search_tool_start", "search_tool_queries_delta"]
     assert frames["packets"]["text"].to_list()[-3:] == ["30", " days", None]
     assert frames["packets"]["seq"].to_list() == list(range(7))
-    assert frames["grades"].rows() == [("t", "1", "contains", None, True, 1.0, 1.0, "there")]
+    assert frames["grades"].rows() == [
+        ("t", "1", "contains", None, True, 1.0, 1.0, "there", None, None, None)
+    ]
     assert frames["trials"]["state"].to_list() == ["passed"]
 
 
