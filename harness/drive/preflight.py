@@ -100,6 +100,9 @@ async def resolved(plan: Plan, address: Address) -> tuple[Plan, Catalogue, Addre
                 warnings += hints(resolutions[id(settings)], catalogue)
                 for problem in wrong:
                     problems.setdefault(problem, []).append(f"{asked.case.case_id} [{asked.variant}]")
+    for judging in _of_judge(plan.suite):
+        for problem in resolve(judging, catalogue, plan.suite.path)[1]:
+            problems.setdefault(problem, []).append("judge")
     if problems:
         raise UsageError("\n".join(map(_with_places, problems, problems.values())))
     catalogue = replace(catalogue, warnings=tuple(dict.fromkeys((*warnings, *catalogue.warnings))))
@@ -156,8 +159,17 @@ async def _told(client: Client) -> str:
 
 
 def _distinct(plan: Plan) -> list[Settings]:
-    """The settings of *plan*, each object once: most trials share theirs."""
-    return list({id(one): one for asked in plan.asked() for one in asked.settings}.values())
+    """The settings of *plan*, each object once, since most trials share theirs; and those of its judge."""
+    asked = {id(one): one for asked in plan.asked() for one in asked.settings}
+    return [*asked.values(), *_of_judge(plan.suite)]
+
+
+def _of_judge(suite: Suite) -> list[Settings]:
+    """What Sigma is asked with where it judges itself; none where it does not, or by its default model."""
+    judge = suite.judge
+    if judge is None or judge.target is None or judge.llm_override is None:
+        return []
+    return [Settings(llm_override=judge.llm_override)]
 
 
 def _with_places(problem: str, places: list[str]) -> str:
