@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio
-import httpx
 from rich.console import Console
 
-from harness.drive.ask import Ask, Embed, local_embed, openai_ask, openai_embed, sigma_ask
+from harness.drive.ask import Ask, Embed, local_embed, openai_ask, openai_embed, openai_http, sigma_ask
 from harness.drive.transport import transport_of
 from harness.grade import code, judged
 from harness.grade.checkers import Checkers
@@ -290,7 +289,7 @@ async def _judge(desk: Desk) -> AsyncIterator[Ask]:
             async with Client(address, transport()) as client:
                 yield sigma_ask(client, judge)
     else:
-        async with httpx.AsyncClient() as http:
+        async with openai_http() as http:
             yield openai_ask(http, judge)
 
 
@@ -301,5 +300,5 @@ async def _embedder(desk: Desk) -> AsyncIterator[Embed]:
     if embeddings.base_url is None:
         yield local_embed(desk.suite.path.parent / embeddings.model)
     else:
-        async with httpx.AsyncClient() as http:
+        async with openai_http() as http:
             yield openai_embed(http, embeddings)

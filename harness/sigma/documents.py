@@ -4,9 +4,10 @@ A reading has only their ids. Where a document is from, how old it is and what i
 one question: did the filters that were asked take effect? (`harness.audit`)
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.sigma.tolerant import shallow
 
@@ -19,6 +20,9 @@ class SearchDoc(Struct, frozen=True, gc=False):
     updated_at: str | None = None
     metadata: Any = None
     is_internet: bool = False
+    semantic_identifier: str | None = None
+    link: str | None = None
+    blurb: str | None = None
 
 
 Documents = list[SearchDoc] | None
@@ -37,12 +41,19 @@ class Applied(Struct, frozen=True):
 
 
 class FoundDocument(Struct, frozen=True):
-    """A document of the server's own knowledge, None in what it does not show."""
+    """A document that a tool returned, None in what it does not show.
+
+    *name* is its title, *blurb* the part of its text that was shown. One of the web knows no filter.
+    """
 
     document_id: str | None
     source_type: str | None = None
     updated_at: str | None = None
     metadata: dict[str, Any] | None = None
+    name: str | None = None
+    link: str | None = None
+    blurb: str | None = None
+    is_internet: bool = False
 
 
 class Search(Struct, frozen=True):
@@ -58,14 +69,37 @@ def document_ids(documents: Documents) -> list[str]:
 
 
 def found_documents(documents: Documents) -> tuple[FoundDocument, ...]:
-    """*documents* as they go into a transcript, those of the web left out: they know no filter."""
-    return tuple(
-        FoundDocument(
-            each.document_id, each.source_type or None, each.updated_at or None, _metadata(each.metadata)
-        )
-        for each in documents or ()
-        if not each.is_internet
+    """*documents* as they go into a search, those of the web left out: they know no filter."""
+    return tuple(map(found_document, (each for each in documents or () if not each.is_internet)))
+
+
+def found_document(one: SearchDoc) -> FoundDocument:
+    """*one* as it goes into a transcript."""
+    return FoundDocument(
+        one.document_id,
+        one.source_type or None,
+        one.updated_at or None,
+        _metadata(one.metadata),
+        name=one.semantic_identifier or None,
+        link=one.link or None,
+        blurb=one.blurb or None,
+        is_internet=one.is_internet,
     )
+
+
+def distinct(documents: Iterable[SearchDoc]) -> tuple[FoundDocument, ...]:
+    """*documents* by their first appearance; what that did not show is from a later one."""
+    first: dict[str, SearchDoc] = {}
+    for one in documents:
+        if one.document_id is None:
+            continue
+        known = first.get(one.document_id)
+        if known is None:
+            first[one.document_id] = one
+        elif not (known.semantic_identifier and known.blurb):
+            shows = {name: value for name, value in structs.asdict(known).items() if value}
+            first[one.document_id] = SearchDoc(**(structs.asdict(one) | shows))
+    return tuple(map(found_document, first.values()))
 
 
 def _metadata(told: Any) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.sigma.calls import ToolCall
-from harness.sigma.documents import Search
+from harness.sigma.documents import FoundDocument, Search
 
 
 class Outcome(StrEnum):
@@ -74,6 +74,7 @@ class ModelReading(Struct, frozen=True, kw_only=True):
     documents: tuple[str, ...]
     error: WireError | None
     searched: tuple[Search, ...] = ()
+    found: tuple[FoundDocument, ...] = ()
     marks: Marks = Marks()
     model_seen: str | None = None
 
@@ -81,7 +82,8 @@ class ModelReading(Struct, frozen=True, kw_only=True):
 class Transcript(Struct, frozen=True, kw_only=True):
     """One reply, put together; with several models side by side the texts are model 0's, *models* has all.
 
-    *searched* is what internal searches showed of the filters they applied and the documents they found.
+    *searched* is what internal searches showed of the filters they applied and the documents they found;
+    *found* are the *documents* of all tools, in the same order, with what was shown of them.
     *retryable* and *model_seen* are what an error line says of itself: a hint, and the model that really ran.
     *answer_citationless* comes only with answers that were not streamed.
     """
@@ -104,6 +106,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
     bad_lines: int = 0
     models: tuple[ModelReading, ...] | None = None
     searched: tuple[Search, ...] = ()
+    found: tuple[FoundDocument, ...] = ()
     unknown_kinds: dict[str, int] = {}
     marks: Marks = Marks()
     retryable: bool | None = None

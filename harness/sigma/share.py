@@ -23,7 +23,7 @@ from harness.sigma.chat_packets import (
     SectionEnd,
     Stop,
 )
-from harness.sigma.documents import Documents, document_ids
+from harness.sigma.documents import Documents, SearchDoc, distinct, document_ids
 from harness.sigma.packets import At, ErrorLine, Known, Unknown
 from harness.sigma.reply import Citation, Marks, ModelReading, Outcome, WireError
 from harness.sigma.tool_packets import ToolPacket
@@ -108,7 +108,7 @@ class Share:
         self._reasoning = _Blocks()
         self._calls = Calls()
         self._citations: dict[str, Citation] = {}
-        self._documents: dict[str, None] = {}
+        self._documents: list[SearchDoc] = []
         self._seen: set[At] = set()
         self._turn: int | None = None
         self._first_packet: int | None = None
@@ -149,6 +149,7 @@ class Share:
         calls = self._calls.finish(self.ending.end if self.ending else None)
         final = self._answer_block()
         answer = final.text if final else ""
+        found = distinct(self._documents)
         return ModelReading(
             model_index=index,
             outcome=self._outcome(answer),
@@ -157,9 +158,10 @@ class Share:
             reasoning=_texts(self._reasoning.opened),
             tool_calls=tool_calls(calls, index),
             citations=tuple(self._citations.values()),
-            documents=tuple(self._documents),
+            documents=tuple(str(document.document_id) for document in found),
             error=self.ending.error if self.ending else None,
             searched=searches(calls),
+            found=found,
             marks=self._marks(final.ends if final else [], session, ids),
             model_seen=self.ending.model_name if self.ending else None,
         )
@@ -214,10 +216,9 @@ class Share:
             self._citations.setdefault(document_id, Citation(number, document_id))
 
     def _saw(self, documents: Documents, end: int) -> None:
-        ids = document_ids(documents)
-        if ids and self._first_document is None:
+        if self._first_document is None and document_ids(documents):
             self._first_document = end
-        self._documents.update(dict.fromkeys(ids))
+        self._documents += documents or ()
 
     def _answer_block(self) -> _Block | None:
         """The block whose text is the answer (R4): the last of the highest turn, unless a call is as late."""

@@ -130,6 +130,7 @@ class Trace:
                 bad_lines=self._bad_lines,
                 models=models,
                 searched=whole.searched,
+                found=whole.found,
                 unknown_kinds=dict(self._unknown),
                 marks=whole.marks,
                 retryable=ending.retryable if ending else None,

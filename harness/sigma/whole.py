@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from harness.sigma.calls import Status, ToolCall
 from harness.sigma.chat_packets import CitationInfo
-from harness.sigma.documents import Documents, Search, document_ids, found_documents
+from harness.sigma.documents import Documents, Search, distinct, found_documents
 from harness.sigma.reply import Citation, Outcome, Transcript, WireError
 from harness.sigma.tolerant import as_text, fitting, loads, shallow
 from harness.sigma.tool_packets import Tool
@@ -65,8 +65,8 @@ def read_answer(document: str | dict[str, Any]) -> Transcript:
     """The transcript of an answer that was not streamed (R11). It has no marks: everything came at once."""
     fields = {"answer": document} if isinstance(document, str) else document
     told = fitting(_Answer, fields)
-    documents = [document_ids(call.search_docs) for call in told.tool_calls or ()]
-    documents.append(document_ids(told.top_documents))
+    listed = [call.search_docs or () for call in told.tool_calls or ()]
+    found = distinct(each for documents in (*listed, told.top_documents or ()) for each in documents)
     error = None if told.error_msg is None else WireError(None, as_text(told.error_msg))
     return Transcript(
         outcome=_outcome(told.answer, error),
@@ -74,11 +74,12 @@ def read_answer(document: str | dict[str, Any]) -> Transcript:
         reasoning=(told.pre_answer_reasoning,) if told.pre_answer_reasoning else (),
         tool_calls=tuple(_tool_call(nth, call) for nth, call in enumerate(told.tool_calls or (), 1)),
         citations=_citations(told.citation_info or []),
-        documents=tuple(dict.fromkeys(each for ids in documents for each in ids)),
+        documents=tuple(str(document.document_id) for document in found),
         chat_session_id=told.chat_session_id,
         assistant_message_ids=() if told.message_id is None else (told.message_id,),
         error=error,
         searched=_searched(told),
+        found=found,
         answer_citationless=told.answer_citationless,
     )
 

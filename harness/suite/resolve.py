@@ -7,18 +7,18 @@ turn < variant, and by one rule (`layered`). Nothing is validated again on the
 way: a thousand prompts and ten variants are ten thousand trials.
 """
 
+import functools
 import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from harness.errors import Problem, SuiteError, did_you_mean
 from harness.suite.expect import ready
-from harness.suite.model import Expect, LlmOverride, Prompt, Retry, Settings, Suite, Turn, Variant
+from harness.suite.model import Expect, LlmOverride, Prompt, Reduce, Retry, Settings, Suite, Turn, Variant
 from harness.suite.places import Finding, Tell, Where, name_of
 from harness.suite.templates import render
 
@@ -49,6 +49,9 @@ class Case:
     repeat: int | None
     retry: Retry
     cluster: str | None
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    reduce: Reduce | None = None
 
 
 def _refuse(finding: Finding) -> None:
@@ -136,7 +139,7 @@ def _cells(name: str, variant: Variant, tell: Tell) -> Iterator[tuple[str, Varia
         bare = variant.model_copy(update={"matrix": None, "exclude": ()})
         for cell, values in _combinations(variant.matrix):
             if cell not in variant.exclude:
-                yield f"{name}/{cell}", reduce(_with, values, bare)
+                yield f"{name}/{cell}", functools.reduce(_with, values, bare)
 
 
 def _with(variant: Variant, value: Settings) -> Variant:
@@ -246,6 +249,9 @@ def _case(suite: Suite, prompt: Prompt, at: Where, tell: Tell) -> Case:
         turns=in_order(made),
         conversation_asserts=_ready(prompt.assert_, common, at, tell) if prompt.turns else (),
         repeat=prompt.repeat,
+        vars=common,
+        threshold=prompt.threshold if prompt.threshold is not None else suite.defaults.threshold,
+        reduce=prompt.reduce or suite.defaults.reduce,
         retry=prompt.retry or suite.defaults.retry or Retry(),
         cluster=None if prompt.cluster is None else _render(prompt.cluster, common, (*at, "cluster"), tell),
     )
