@@ -72,7 +72,7 @@ async def openai_http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def openai_ask(http: httpx.AsyncClient, judge: Judge) -> Ask:
-    """Put questions to a model of an OpenAI-compatible server; temperature 0 unless *judge* says otherwise."""
+    """Put questions to a model of an OpenAI-compatible server; temperature 0 unless *judge* says another."""
 
     async def ask(question: str) -> Answered:
         body = {

@@ -42,10 +42,10 @@ class WireError(Struct, frozen=True):
 class Marks(Struct, frozen=True, kw_only=True):
     """Offsets in the body, each just after the line that brought the event; null where it did not come.
 
-    *session* and *ids* are of the reply, the rest of one model. *first_packet* is no heartbeat; *first_text*
-    is the first piece of any text block at top level; *first_answer* and *last_answer* are of the final
-    block, null when the answer is empty, and *answer_ends* has every piece of it. *stop* is null when an
-    error ended the run.
+    *session* and *ids* are of the reply, the rest of one model. *first_packet* is no heartbeat, *first_plan*
+    and *first_agent* are of a deep research; *first_text* is the first piece of any text block at top level;
+    *first_answer* and *last_answer* are of the final block, null when the answer is empty, and *answer_ends*
+    has every piece of it. *stop* is null when an error ended the run.
     """
 
     session: int | None = None
@@ -54,6 +54,8 @@ class Marks(Struct, frozen=True, kw_only=True):
     first_reasoning: int | None = None
     first_tool: int | None = None
     first_document: int | None = None
+    first_plan: int | None = None
+    first_agent: int | None = None
     first_text: int | None = None
     first_answer: int | None = None
     last_answer: int | None = None

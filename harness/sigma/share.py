@@ -26,7 +26,7 @@ from harness.sigma.chat_packets import (
 from harness.sigma.documents import Documents, SearchDoc, distinct, document_ids
 from harness.sigma.packets import At, ErrorLine, Known, Unknown
 from harness.sigma.reply import Citation, Marks, ModelReading, Outcome, WireError
-from harness.sigma.tool_packets import ToolPacket
+from harness.sigma.tool_packets import Tool, ToolPacket
 
 _NO_SECTION = (ArgumentDelta, Branching, CallDebug, BranchError)
 """Packets that do not count as something at their placement that a `section_end` could end (R6)."""
@@ -113,6 +113,7 @@ class Share:
         self._turn: int | None = None
         self._first_packet: int | None = None
         self._first_document: int | None = None
+        self._first_plan: int | None = None
 
     def feed(self, obj: Known | Unknown, at: At, end: int) -> None:
         """Take in one packet, unless this model has ended."""
@@ -175,6 +176,8 @@ class Share:
             first_reasoning=_first_end(self._reasoning.opened),
             first_tool=next((call.began for call in self._calls.listed if call.tool is not None), None),
             first_document=self._first_document,
+            first_plan=self._first_plan,
+            first_agent=next((call.began for call in self._calls.listed if call.tool is Tool.RESEARCH), None),
             first_text=_first_end(self._text.at_top()),
             first_answer=ends[0] if ends else None,
             last_answer=ends[-1] if ends else None,
@@ -190,6 +193,7 @@ class Share:
             case ReasoningStart():
                 self._reasoning.open(at)
             case PlanDelta():
+                self._first_plan = self._first_plan or end
                 self.plan.append(obj.content)
             case CitationInfo():
                 self._cite(obj.citation_number, obj.document_id)

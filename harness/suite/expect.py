@@ -23,7 +23,6 @@ from harness.suite.validate import keys_at, wanted
 BUILT = frozenset(TYPES)
 LATER = frozenset(
     {
-        "tool-call-f1",
         "similar:dot",
         "similar:euclidean",
         "g-eval",
@@ -93,7 +92,7 @@ def _check_keys(expect: Expect, path: Where, tell: Tell) -> None:
     if is_set and not expect.asserts:
         tell(Finding(path, "assert-set wants an assert with the checks that are in it"))
     for key in expect.options:
-        if key not in keys:
+        if not TYPES[expect.type].takes(key):
             close = did_you_mean(key, keys)
             known = f"{expect.name} has {', '.join(keys)}"
             tell(Finding((*path, key), f"unknown key{close or ';'} {known}", at_key=True))
@@ -101,7 +100,7 @@ def _check_keys(expect: Expect, path: Where, tell: Tell) -> None:
 
 def _keys(kind: str) -> list[str]:
     own = ["assert"] if TYPES[kind] is AssertSet else []
-    return ["type", *own, *TYPES[kind].model_fields, "weight", "metric"]
+    return ["type", *own, *TYPES[kind].keys(), "weight", "metric"]
 
 
 def ready(expect: Expect, variables: Mapping[str, Any], path: Where, tell: Tell) -> Expect:
@@ -113,7 +112,7 @@ def ready(expect: Expect, variables: Mapping[str, Any], path: Where, tell: Tell)
     if kind is None:
         return expect
     wrong: list[Finding] = []
-    written = {key: value for key, value in expect.options.items() if key in kind.model_fields}
+    written = {key: value for key, value in expect.options.items() if kind.takes(key)}
     filled = {key: _filled_in(value, variables, (*path, key), wrong.append) for key, value in written.items()}
     inner = tuple(
         ready(each, variables, (*path, "assert", index), tell) for index, each in enumerate(expect.asserts)

@@ -136,6 +136,16 @@ class Arguments(Written):
 
     example: ClassVar[str] = ""
 
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The keys that people may write, for messages."""
+        return list(cls.model_fields)
+
+    @classmethod
+    def takes(cls, key: str) -> bool:
+        """Whether *key* is one of them."""
+        return key in cls.model_fields
+
 
 class Expect(Written):
     """One check, written as a type alone or as a mapping.
