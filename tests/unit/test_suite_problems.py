@@ -422,7 +422,7 @@ def test_a_type_that_is_not_offered_says_why(kind: str) -> None:
         ("{type: contains, value: ''}", "2:57 prompts[0].assert[0].value: contains: "),
         (
             "{type: contains, value: [a, b]}",
-            "2:57 prompts[0].assert[0].value: contains: text is wanted",
+            "2:57 prompts[0].assert[0].value: contains: one text is wanted; for a list there are",
         ),
         ("{type: contains, value: x, mn: 1}", "2:60 prompts[0].assert[0].mn: unknown key; contains has"),
         (

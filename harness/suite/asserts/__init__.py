@@ -6,7 +6,7 @@ a line in the `TYPES` of its family, and a `case` in the module of `harness.grad
 
 from collections.abc import Mapping
 
-from harness.suite.asserts import agent, code, judged, retrieval, stream, text
+from harness.suite.asserts import agent, code, form, judged, retrieval, stream, text
 from harness.suite.model import Arguments
 from harness.suite.values import Portion
 
@@ -19,6 +19,7 @@ class AssertSet(Arguments):
 
 TYPES: Mapping[str, type[Arguments]] = {
     **text.TYPES,
+    **form.TYPES,
     **agent.TYPES,
     **retrieval.TYPES,
     **stream.TYPES,
