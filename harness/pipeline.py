@@ -20,6 +20,7 @@ from harness.conduct import Conduct, Options, conduct, say
 from harness.consult import Desk, asks_others, consult, known_of
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
+from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
 from harness.errors import UsageError
@@ -175,7 +176,8 @@ async def _told(ran: Recorded, desk: Desk, *, ask: bool) -> tuple[Recorded, Know
     known = known_of(desk, ran.results, ran.trials, count_tokens)
     if not asks_others(trials):
         return ran, known
-    told = await consult(desk, ran.results, ran.trials, known) if ask else []
+    with plain_errors():
+        told = await consult(desk, ran.results, ran.trials, known) if ask else []
     for words in told:
         say(desk.console, f"warning: {words}", style="yellow")
     manifest = structs.replace(

@@ -45,7 +45,8 @@ def sigma_ask(client: Client, judge: Judge) -> Ask:
     model = judge.llm_override or LlmOverride()
     if model.temperature is None:
         model = model.model_copy(update={"temperature": 0.0})
-    settings = Settings(llm_override=model, allowed_tool_ids=(), time_limit=judge.time_limit)
+    asked = Settings(llm_override=model, allowed_tool_ids=())
+    settings = asked.model_copy(update={"time_limit": judge.time_limit})
     retry = Retry.model_validate({"attempts": TRIES, "for": ("connect", "429", "503")})
 
     async def ask(question: str) -> Answered:

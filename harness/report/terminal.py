@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.audit import Word as Effect
 from harness.grade.states import State
 from harness.stats.quantiles import least_count
-from harness.summarise import Figure, LoadRow, Row, Summary
+from harness.summarise import CheckRow, Figure, LoadRow, Row, Summary
 from harness.verdict import Verdict, Word
 
 DASH = "–"
@@ -78,10 +78,10 @@ LISTED = 20
 
 def _checks(summary: Summary) -> RenderableType:
     """A line for each check of each variant that failed somewhere, could not be graded, or has a score."""
-    told = [row for row in summary.checks if row.failed or row.ungraded or row.score not in {None, 1.0}]
+    told = [row for row in summary.checks if _tells(row)]
     if not told:
-        count = sum(row.passed for row in summary.checks)
-        return Text(f"checks: all {count} passed", style="dim")
+        count = sum(row.passed for row in summary.checks if row.deciding)
+        return Text(f"checks: all {count:,} passed", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column("\ncheck")
     table.add_column("\nvariant")
@@ -100,6 +100,11 @@ def _checks(summary: Summary) -> RenderableType:
         )
     more = len(told) - LISTED
     return Group(table, Text(f"and {more} more checks, in summary.json", style="dim")) if more > 0 else table
+
+
+def _tells(row: CheckRow) -> bool:
+    """Whether a check is worth a line: it failed somewhere, could not be graded, or has a score of its own."""
+    return bool(row.ungraded or (row.deciding and (row.failed or row.score != 1.0)))
 
 
 def reductions(summary: Summary) -> Iterator[str]:

@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from harness.standin import agent, faults, openai, research, scripted
 from harness.standin.files import Files
+from harness.standin.judge import judgement
 from harness.standin.ledger import Entry, Ledger
 from harness.standin.models import (
     PROVIDERS,
@@ -141,6 +142,8 @@ def _speech(standin: Standin, voice: Voice) -> Iterator[Beat]:
         yield from research.research(turn, standin.library, draft)
     elif choice.model.script is not None:
         yield from scripted.perform(choice.model.script, turn, standin.library, draft)
+    elif choice.model.judges:
+        yield from draft.say([judgement(turn.message)])
     else:
         yield from agent.answer(turn, standin.library, draft)
 

@@ -32,6 +32,7 @@ class Model:
     reasons: bool = False
     words: int = 1
     script: Script | None = None
+    judges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,12 @@ class Provider:
 SWIFT = Model("swift")
 STEADY = Model("steady", first_ms=80, gap_ms=8, tool_ms=40, style="full", narrates=True)
 THINKER = Model("thinker", first_ms=120, gap_ms=12, tool_ms=60, style="full", reasons=True)
+JUDGE = Model("judge", first_ms=20, gap_ms=1, spread=0, words=8, judges=True)
 LIGHTHOUSE = Model("lighthouse", first_ms=150, gap_ms=20, tool_ms=50, style="list", words=4)
 
 # Harbor has the vendor of Simulated and a `steady` of its own: two that no session detail can tell apart.
 PROVIDERS = (
-    Provider(1, "Simulated", "openai_compatible", ((1, SWIFT), (2, STEADY), (3, THINKER))),
+    Provider(1, "Simulated", "openai_compatible", ((1, SWIFT), (2, STEADY), (3, THINKER), (6, JUDGE))),
     Provider(2, "Harbor", "openai_compatible", ((4, LIGHTHOUSE), (5, STEADY))),
 )
 DEFAULT_PROVIDER, DEFAULT_MODEL = PROVIDERS[0], SWIFT

@@ -86,7 +86,10 @@ def test_onyx_passes_an_unlisted_model_on_and_the_provider_refuses_it(onyx: Stan
 def test_the_provider_list_names_what_can_be_chosen(onyx: Standin) -> None:
     providers = onyx.get("/llm/provider")["providers"]
     names = {one["name"]: [model["name"] for model in one["model_configurations"]] for one in providers}
-    assert names == {"Simulated": ["swift", "steady", "thinker", "sim:*"], "Harbor": ["lighthouse", "steady"]}
+    assert names == {
+        "Simulated": ["swift", "steady", "thinker", "judge", "sim:*"],
+        "Harbor": ["lighthouse", "steady"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ Schema = Annotated[dict[str, Any] | None, BeforeValidator(_schema)]
 
 
 class IsJson(FormCheck):
-    """The answer is one JSON document and, with a *value*, fits that JSON Schema; nothing of it is fetched."""
+    """The answer is one JSON document and, with a *value*, fits that JSON Schema; nothing is fetched."""
 
     example: ClassVar[str] = "{type: is-json, value: {type: object, required: [total]}}"
     value: Schema = None
