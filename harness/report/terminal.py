@@ -103,7 +103,7 @@ def _checks(summary: Summary) -> RenderableType:
 
 
 def _tells(row: CheckRow) -> bool:
-    """Whether a check is worth a line: it failed somewhere, could not be graded, or has a score of its own."""
+    """Whether a check is worth a line: it failed somewhere, could not be graded, or has a score below 1."""
     return bool(row.ungraded or (row.deciding and (row.failed or row.score != 1.0)))
 
 

@@ -6,13 +6,13 @@ function that tells of what it finds and goes on, and none of them relies on
 another having passed. What is validated and not built is told here as well.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from harness.errors import did_you_mean
-from harness.suite import loads, together
+from harness.suite import grading, loads, together
 from harness.suite.attachments import wrong_with
 from harness.suite.expect import check_type
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
@@ -27,6 +27,9 @@ from harness.suite.resolve import (
     runs_on,
 )
 from harness.suite.templates import is_template
+
+Numbered = Sequence[tuple[int, Case]]
+"""Cases, each with the index of its prompt; of rows there are many of one."""
 
 _CONNECTION = {"ca_file", "client_cert", "client_key", "verify_tls", "proxy"}
 _OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
@@ -49,18 +52,20 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
             check_type(expect, (*path, "assert", index), tell)
     for index, prompt in enumerate(suite.prompts):
         _prompt(prompt, ("prompts", index), root, tell)
-    cases = dict(numbered_cases(suite, tell))
+    everything = list(numbered_cases(suite, tell))
+    cases = dict(sorted(dict(reversed(everything)).items()))  # of the rows of a prompt, the first
     variants = resolve_variants(suite, tell=tell)
-    _case_ids(cases, suite, tell)
+    _case_ids(everything, suite, tell)
     if _all_names_known(data, root):
-        _only(suite, cases, tell)
+        _only(suite, everything, tell)
     _conflicts(suite, variants, cases, tell)
     together.check(suite, variants, cases, tell, root=root)
+    grading.check(suite, list(_owners(suite)), cases, tell, variants=variants)
     loads.check(suite, tell)
     if "deep_research" not in _written(root, "budget"):
-        _deep_research(suite, variants, cases, tell)
+        _deep_research(suite, variants, everything, tell)
     _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)
-    return (*_warnings(cases), *together.warnings(suite, variants, cases))
+    return (*_warnings(everything), *together.warnings(suite, variants, cases))
 
 
 # Everywhere
@@ -259,9 +264,12 @@ def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
             )
 
 
-def _case_ids(cases: dict[int, Case], suite: Suite, tell: Tell) -> None:
+def _case_ids(cases: Numbered, suite: Suite, tell: Tell) -> None:
     first: dict[str, int] = {}
-    for index, case in cases.items():
+    twice: dict[int, list[str]] = {}
+    for index, case in cases:
+        if case.case_id in first and first[case.case_id] == index:
+            twice.setdefault(index, []).append(case.case_id)
         other = first.setdefault(case.case_id, index)
         if other == index:
             continue
@@ -277,6 +285,14 @@ def _case_ids(cases: dict[int, Case], suite: Suite, tell: Tell) -> None:
         elif suite.prompts[index].id is not None and case.case_id:
             message = f'"{case.case_id}" is the id of {places} already: ids are unique'
             tell(Finding(("prompts", index, "id"), message, also=("prompts", other, "id")))
+    for index, ids in twice.items():
+        more = f" and {len(ids) - 1:,} more of them" if len(ids) > 1 else ""
+        fix = "put a column into it that is different in each: id: faq/{{ row.id }}"
+        if suite.prompts[index].id is None:
+            told = f"rows make the same prompt more than once{more}: give it an id, and {fix}"
+        else:
+            told = f'"{ids[0]}" is the id of several rows{more}: {fix}'
+        tell(Finding(("prompts", index, "id" if suite.prompts[index].id else "each"), told))
 
 
 # Variants
@@ -291,9 +307,10 @@ def _all_names_known(data: dict[str, Any], root: Place) -> bool:
     )
 
 
-def _only(suite: Suite, cases: dict[int, Case], tell: Tell) -> None:
+def _only(suite: Suite, cases: Numbered, tell: Tell) -> None:
     tags = {f"tag:{tag}" for prompt in suite.prompts for tag in prompt.tags}
-    ids = {case.case_id for case in cases.values()}
+    ids = {case.case_id for _, case in cases}
+    prompts = {index for index, _ in cases}
     for name, variant in suite.variants.items():
         at: Where = ("variants", name, "only")
         if variant.only == ():
@@ -302,7 +319,7 @@ def _only(suite: Suite, cases: dict[int, Case], tell: Tell) -> None:
             if (
                 wanted in tags
                 or wanted in ids
-                or (len(cases) < len(suite.prompts) and not wanted.startswith("tag:"))
+                or (len(prompts) < len(suite.prompts) and not wanted.startswith("tag:"))
             ):
                 continue
             close = did_you_mean(wanted, ids | tags)
@@ -346,7 +363,7 @@ def _sets(prompt: Prompt, key: str, at: Where) -> Iterator[Where]:
 # Budget, load and gates
 
 
-def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case], tell: Tell) -> None:
+def _deep_research(suite: Suite, variants: dict[str, Variant], cases: Numbered, tell: Tell) -> None:
     """Tell of deep research without a budget for it, with the line that allows it."""
     where = next(_deep_settings(suite), None)
     if where is None:
@@ -355,7 +372,7 @@ def _deep_research(suite: Suite, variants: dict[str, Variant], cases: dict[int, 
         repeats(case, variant, suite)
         * sum(effective(turn, variant).deep_research is True for turn in case.turns)
         for variant in variants.values()
-        for case in cases.values()
+        for _, case in cases
         if runs_on(variant, case)
     )
     message = (
@@ -402,11 +419,9 @@ def _names_in_load_and_gates(suite: Suite, variants: set[str], root: Place, tell
             )
 
 
-def _warnings(cases: dict[int, Case]) -> Iterator[str]:
+def _warnings(cases: Numbered) -> Iterator[str]:
     bare = [
-        case
-        for case in cases.values()
-        if not case.conversation_asserts and not any(t.assert_ for t in case.turns)
+        case for _, case in cases if not case.conversation_asserts and not any(t.assert_ for t in case.turns)
     ]
     if bare:
         yield (

@@ -281,7 +281,7 @@ class Prompt(Settings):
     repeat: AtLeastOne | None = None
     reduce: Reduce | None = None
     retry: Retry | None = None
-    each: Annotated[Each | None, UNBUILT] = None
+    each: Each | None = None
     cluster: Text | None = None
 
 

@@ -17,8 +17,20 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from harness.errors import Problem, SuiteError, did_you_mean
+from harness.suite import dataset
 from harness.suite.expect import ready
-from harness.suite.model import Expect, LlmOverride, Prompt, Reduce, Retry, Settings, Suite, Turn, Variant
+from harness.suite.model import (
+    Each,
+    Expect,
+    LlmOverride,
+    Prompt,
+    Reduce,
+    Retry,
+    Settings,
+    Suite,
+    Turn,
+    Variant,
+)
 from harness.suite.places import Finding, Tell, Where, name_of
 from harness.suite.templates import render
 
@@ -209,8 +221,8 @@ def resolve_cases(suite: Suite, *, tell: Tell = _refuse) -> tuple[Case, ...]:
     """The prompts of the suite, in its order, ready to be asked.
 
     A prompt without an id is called after a digest of its messages, so the name
-    stays when other prompts come and go. Prompts over a data set (``each:``) are
-    not here.
+    stays when other prompts come and go. One over rows (``each:``) makes a case of
+    every row.
     """
     return tuple(case for _, case in numbered_cases(suite, tell))
 
@@ -221,12 +233,41 @@ def numbered_cases(suite: Suite, tell: Tell) -> Iterator[tuple[int, Case]]:
     target = _NOTHING.model_copy(update={name: getattr(suite.target, name) for name in of_target})
     base = _over(target, suite.defaults)
     for index, prompt in enumerate(suite.prompts):
+        at, whole = ("prompts", index), _over(base, prompt)
         if prompt.each is None:
-            yield index, _case(suite, _over(base, prompt), ("prompts", index), tell)
+            yield index, _case(suite, whole, at, tell)
+        else:
+            yield from ((index, case) for case in _of_rows(suite, whole, prompt.each, tell=tell, at=at))
 
 
-def _case(suite: Suite, prompt: Prompt, at: Where, tell: Tell) -> Case:
-    common = {**suite.defaults.vars, **prompt.vars}
+def _of_rows(suite: Suite, prompt: Prompt, each: Each, *, tell: Tell, at: Where) -> Iterator[Case]:
+    """A case of every row; what is wrong with many of them in the same way is told once."""
+    told: dict[tuple[Where, str], tuple[Finding, list[int]]] = {}
+    try:
+        for number, row in dataset.rows(each, suite.path.parent):
+            yield _case(suite, prompt, at, _noting(told, number), row=row)
+    except dataset.DatasetError as error:
+        tell(Finding((*at, "each", "path"), str(error)))
+    for finding, numbers in told.values():
+        more = f" and {len(numbers) - 1:,} more" if len(numbers) > 1 else ""
+        tell(replace(finding, message=f"{finding.message}; row {numbers[0]} of {each.path}{more}"))
+
+
+def _noting(told: dict[tuple[Where, str], tuple[Finding, list[int]]], number: int) -> Tell:
+    """Take note of row *number*, by where it is wrong and how: what is defined differs from row to row."""
+
+    def note(finding: Finding) -> None:
+        key = finding.path, finding.message.partition(";")[0]
+        told.setdefault(key, (finding, []))[1].append(number)
+
+    return note
+
+
+def _case(
+    suite: Suite, prompt: Prompt, at: Where, tell: Tell, *, row: Mapping[str, Any] | None = None
+) -> Case:
+    """The case of *prompt*, or of one *row* of it: its columns win over `defaults`, and `vars` over them."""
+    common = {**suite.defaults.vars, **(dataset.variables(row) if row else {}), **prompt.vars}
     turns = prompt.turns or (_A_TURN.model_copy(update={"message": prompt.message}),)
     own = () if prompt.turns else prompt.assert_
     made = []
@@ -249,7 +290,7 @@ def _case(suite: Suite, prompt: Prompt, at: Where, tell: Tell) -> Case:
         turns=in_order(made),
         conversation_asserts=_ready(prompt.assert_, common, at, tell) if prompt.turns else (),
         repeat=prompt.repeat,
-        vars=common,
+        vars=common if row is None else {**common, **row, **prompt.vars},
         threshold=prompt.threshold if prompt.threshold is not None else suite.defaults.threshold,
         reduce=prompt.reduce or suite.defaults.reduce,
         retry=prompt.retry or suite.defaults.retry or Retry(),

@@ -116,7 +116,7 @@ def test_messages_ids_and_checks_are_filled_in(built: Suite) -> None:
     cases = resolve_cases(built)
     assert [case.case_id for case in cases] == [
         "refund-window", "invoice-total", "faq/colour", "sso-setup", "every-parameter", "goes-on",
-        "in-a-project", "which-model",
+        "in-a-project", "which-model", "row/82",
     ]  # fmt: skip
     assert cases[0].turns[0].message == "How long is the refund window for Atlas?"
     assert cases[2].cluster == "looks"

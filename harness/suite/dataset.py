@@ -1,0 +1,183 @@
+"""Rows of a file as the variables of prompts: csv, tsv, jsonl and Parquet.
+
+A sample is drawn by row number, from the seed and nothing else: the same rows on every machine, in the order
+of the file. Files are gone through a row at a time, and only the rows that are drawn are held: polars reads
+Parquet, where it can leave out the rest; for lines, the readers of the standard library and msgspec take less
+memory than its scans, which grow with the file. In a csv everything is text, as it was written ("007" stays
+that), and an empty cell is nothing; the other formats say themselves what a value is.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import groupby, islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from harness.errors import did_you_mean
+from harness.suite.model import Each
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+MOST = 100_000
+"""Prompts that a file may make: each is planned by itself, and takes 4 kB and 0.1 ms."""
+_AT_ONCE = 16_384
+_LONGEST_CELL = 1 << 26
+
+Row = tuple[int, dict[str, Any]]
+"""The number of a row in its file, from 1 on, and its columns."""
+
+
+class DatasetError(ValueError):
+    """What is wrong with a file of rows, for whoever wrote its name."""
+
+
+def rows(each: Each, folder: Path) -> Iterator[Row]:
+    """The rows that *each* names, of a file in *folder*. Raises `DatasetError`."""
+    path = folder / each.path
+    _check(path, each.path)
+    try:
+        if each.sample is not None:
+            seen = path.stat()
+            yield from _sampled(path, (seen.st_mtime_ns, seen.st_size), each.sample, seed=each.seed or 0)
+        else:
+            yield from _whole(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{path.name}: cannot be read: {reason}") from error
+
+
+def variables(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template may use of *row*: each column under its name, and ``row`` with all of them.
+
+    A null is left out: a prompt with "None" in it would be asked like any other, and so it is an error.
+    """
+    return {name: value for name, value in row.items() if value is not None} | {"row": dict(row)}
+
+
+def _check(path: Path, written: str) -> None:
+    if "://" in written:
+        raise DatasetError(f"{written}: only files beside the suite are read; download it first")
+    if path.suffix.lower() not in ENDINGS:
+        raise DatasetError(f"{written}: rows are read of {', '.join(ENDINGS)}")
+    if not path.is_file():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = did_you_mean(path.name, beside)
+        raise DatasetError(f"{written}: there is no such file beside the suite{near}")
+
+
+def _whole(path: Path) -> Iterator[Row]:
+    number = 0
+    for number, row in enumerate(islice(_read(path), MOST + 1), start=1):
+        if number > MOST:
+            raise DatasetError(
+                f"{path.name}: {_count(path):,} rows would make as many prompts, and {MOST:,} are the most: "
+                "say sample: 1000"
+            )
+        yield number, row
+    if not number:
+        raise DatasetError(f"{path.name}: there is no row in it")
+
+
+@lru_cache(maxsize=16)  # the reader looks at the rows, and so does the plan; *stamp* tells another file
+def _sampled(path: Path, stamp: tuple[int, int], sample: int, *, seed: int) -> tuple[Row, ...]:
+    count = _count(path)
+    if sample > count:
+        raise DatasetError(f"{path.name}: it has {count:,} rows, and a sample of {sample:,} is wanted")
+    chosen = frozenset(Random(seed).sample(range(count), sample))  # noqa: S311  a sample, no secret
+    if path.suffix.lower() == ".parquet":
+        return tuple(_picked(path, chosen))
+    return tuple((at + 1, row) for at, row in enumerate(_read(path, chosen)) if at in chosen)
+
+
+def _read(path: Path, chosen: frozenset[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Every row of the file; those that are not *chosen* are passed over, and come without their columns."""
+    match path.suffix.lower():
+        case ".csv":
+            return _cells(path, ",", chosen)
+        case ".tsv":
+            return _cells(path, "\t", chosen)
+        case ".parquet":
+            return _columns(path)
+        case _:
+            return _objects(path, chosen)
+
+
+def _count(path: Path) -> int:
+    if path.suffix.lower() != ".parquet":
+        return sum(1 for _ in _read(path, frozenset()))
+    import polars as pl  # noqa: PLC0415  0.15 s, which suites without Parquet never pay
+
+    with _polars_errors(path):
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+def _cells(path: Path, separator: str, chosen: frozenset[int] | None) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(_LONGEST_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, delimiter=separator, strict=True)
+        names = next(lines, [])
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DatasetError(f'{path.name}: two columns are called "{twice}"')
+        for at, cells in enumerate(filter(None, lines)):
+            if len(cells) > len(names):
+                told = f"line {lines.line_num} has {len(cells)} cells, and there are {len(names)} columns"
+                raise DatasetError(f"{path.name}: {told}")
+            if chosen is not None and at not in chosen:
+                yield {}
+                continue
+            given = [cell or None for cell in cells]
+            yield dict(zip(names, [*given, *[None] * (len(names) - len(given))], strict=True))
+
+
+def _objects(path: Path, chosen: frozenset[int] | None) -> Iterator[dict[str, Any]]:
+    number = -1
+    with path.open("rb") as file:
+        for at, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            number += 1
+            if chosen is not None and number not in chosen:
+                yield {}
+                continue
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise DatasetError(f"{path.name}: line {at} is no JSON object: {error}") from error
+
+
+def _columns(path: Path) -> Iterator[dict[str, Any]]:
+    for start in range(0, _count(path), _AT_ONCE):
+        for _, row in _window(path, start, range(_AT_ONCE)):
+            yield row
+
+
+def _picked(path: Path, chosen: frozenset[int]) -> Iterator[Row]:
+    """The *chosen* rows of a Parquet file."""
+    for start, places in groupby(sorted(chosen), key=lambda at: at // _AT_ONCE * _AT_ONCE):
+        yield from _window(path, start, [at - start for at in places])
+
+
+def _window(path: Path, start: int, places: Sequence[int]) -> Iterator[Row]:
+    """The rows at *places* of a stretch of a Parquet file: what polars streams grows with the file."""
+    import polars as pl  # noqa: PLC0415
+
+    with _polars_errors(path):
+        stretch = pl.scan_parquet(path).slice(start, _AT_ONCE).collect()
+    kept = stretch if len(places) == _AT_ONCE else stretch[list(places)]
+    for at, row in zip(places, kept.iter_rows(named=True), strict=False):
+        yield start + at + 1, row
+
+
+@contextmanager
+def _polars_errors(path: Path) -> Iterator[None]:
+    import polars as pl  # noqa: PLC0415
+
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        raise DatasetError(f"{path.name}: cannot be read: {str(error).partition(chr(10))[0]}") from error
