@@ -24,7 +24,7 @@ from harness.grade.reduce import Reduced, Repeat, reduced
 from harness.grade.states import State, standing
 from harness.grade.subject import Known
 from harness.plan import Plan, Trial
-from harness.record import store
+from harness.record import labels, store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
 from harness.record.rows import case_row
@@ -34,8 +34,9 @@ from harness.report.terminal import NotPassed
 from harness.result import Moment, Result, Skip
 from harness.sigma.session import SessionDetail
 from harness.signs import signs_of
+from harness.stats.judges import Labelled
 from harness.suite.asserts.stream import TimeCheck
-from harness.summarise import NEEDED, Checked, Summary, summarise
+from harness.summarise import NEEDED, Checked, JudgeRow, Summary, judge_rows, summarise
 from harness.verdict import Verdict, verdict
 
 
@@ -113,6 +114,7 @@ def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) ->
         exact = manifest.calibration or _calibration(moments, frames, folder)
     else:  # the times stay, and so does what was said of them
         believed, exact = convert(manifest.verdict, Verdict), manifest.calibration or {}
+    summary = structs.replace(summary, judges=tuple(_judges(run, known)))
     claimed = believed if claims_latency(plan) else None
     exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
     told: dict[str, Any] = {"verdict": to_builtins(believed), "calibration": exact}
@@ -130,6 +132,21 @@ def _believed(run: Recorded, frames: Mapping[str, pl.DataFrame], moments: Sequen
     books = broken(frames, manifest.in_flight_ns)
     load = run.plan.suite.load
     return verdict(signs_of(frames, moments, load, clock_steps=manifest.clock_steps, broken=books))
+
+
+def _judges(run: Recorded, known: Known) -> Iterator[JudgeRow]:
+    """How good the judge is and what its pass rates are worth, where people labelled some of its answers."""
+    path = labels.labels_of(run.plan.suite) or run.folder / labels.FILE
+    if known.judge is None or not path.is_file():
+        return
+    told = [label for label in labels.read(path) if label.judge == known.judge]
+    items = [
+        (item.check, item.variant, item.verdict) for item in labels.items(run.results(), run.trials, known)
+    ]
+    of_check: dict[str, list[Labelled]] = {}
+    for label in told:
+        of_check.setdefault(label.check, []).append(Labelled(label.human, label.verdict, label.weight))
+    yield from judge_rows(of_check, items, run.plan.variants)
 
 
 def _all_anew(

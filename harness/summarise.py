@@ -19,6 +19,7 @@ from harness.audit import Word
 from harness.grade.opinion import Grade
 from harness.grade.states import State
 from harness.result import Result
+from harness.stats.judges import Agreement, Corrected, Labelled, agreement, corrected
 from harness.stats.quantiles import quantile
 
 
@@ -118,6 +119,21 @@ class ReducedRow(Struct, frozen=True):
     undecided: int
 
 
+class JudgeRow(Struct, frozen=True):
+    """What labels say of the judge of one check, and its pass rate for one variant without its mistakes.
+
+    *agreement* is over all labels of that check by that judge; *pass_rate* is the judge's own, over *n*
+    judged answers; *corrected* is by Rogan and Gladen, with its 95 % interval.
+    """
+
+    check: str
+    variant: str
+    n: int
+    pass_rate: float
+    agreement: Agreement
+    corrected: Corrected
+
+
 class Summary(Struct, frozen=True):
     """The rows of a run, in the order of the suite, and what a reader should know beside them.
 
@@ -138,6 +154,7 @@ class Summary(Struct, frozen=True):
     checks: tuple[CheckRow, ...] = ()
     reduced: tuple[ReducedRow, ...] = ()
     settled: dict[str, int] | None = None
+    judges: tuple[JudgeRow, ...] = ()
 
     def count(self, state: State) -> int:
         """How many are in *state*: trials, and prompts where the repeats of a prompt decide together."""
@@ -195,6 +212,23 @@ class Checked:
                 score=total / n if n else None,
                 deciding=deciding,
             )
+
+
+def judge_rows(
+    labels: Mapping[str, Sequence[Labelled]],
+    items: Sequence[tuple[str, str, bool]],
+    variants: Iterable[str],
+) -> Iterator[JudgeRow]:
+    """A row for each check with *labels* and each of *variants*; *items* are (check, variant, verdict)."""
+    for check, told in labels.items():
+        found = agreement(told)
+        for variant in variants:
+            verdicts = [verdict for of, by, verdict in items if (of, by) == (check, variant)]
+            if verdicts:
+                rate = sum(verdicts) / len(verdicts)
+                yield JudgeRow(
+                    check, variant, len(verdicts), rate, found, corrected(rate, len(verdicts), found)
+                )
 
 
 NEEDED = (

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from harness.audit import Word as Effect
 from harness.grade.states import State
+from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
 from harness.summarise import CheckRow, Figure, LoadRow, Row, Summary
 from harness.verdict import Verdict, Word
@@ -41,7 +42,7 @@ def summary_table(summary: Summary) -> RenderableType:
     loads = [_loads(summary.loads)] if summary.loads else []
     checks = [_checks(summary)] if summary.checks else []
     alarms = (Text(line, style=STYLES[State.INVALID]) for line in ignored(summary))
-    decided = (Text(line) for line in reductions(summary))
+    decided = (Text(line) for line in (*reductions(summary), *judged(summary)))
     return Group(
         table, *loads, *checks, *decided, *alarms, *(Text(note, style="dim") for note in notes(summary))
     )
@@ -117,6 +118,36 @@ def reductions(summary: Summary) -> Iterator[str]:
         else:
             told = f"{value} over {row.n} of {row.prompts} prompts"
         yield f"{row.reduce} [{row.variant}]: {told}"
+
+
+def judged(summary: Summary) -> Iterator[str]:
+    """What labels say of each check's judge, and what its pass rates come to with its mistakes taken out."""
+    said: set[str] = set()
+    for row in summary.judges:
+        of = row.agreement
+        if row.check not in said:
+            said.add(row.check)
+            yield (
+                f"judge of {row.check}, by {of.n} labels: sensitivity {_rate(of.sensitivity)}, "
+                f"specificity {_rate(of.specificity)}, kappa {_rate(of.kappa, digits=2)}"
+            )
+        fixed = row.corrected
+        if fixed.value is None or fixed.low is None or fixed.high is None:
+            told = f"cannot be corrected: {fixed.why_none}"
+        else:
+            clipped = ", clipped" if fixed.clipped else ""
+            told = f"corrected {fixed.value:.1%} ({fixed.low:.1%} to {fixed.high:.1%}{clipped})"
+        yield f"  {row.variant}: the judge passes {row.pass_rate:.1%} of {row.n}; {told}"
+
+
+def _rate(rate: Rate, *, digits: int = 0) -> str:
+    if rate.value is None:
+        return DASH
+    shown = "{:.2f}" if digits else "{:.0%}"
+    told = shown.format(rate.value)
+    if rate.low is None or rate.high is None:
+        return told
+    return f"{told} ({shown.format(rate.low)} to {shown.format(rate.high)})"
 
 
 def notes(summary: Summary) -> Iterator[str]:
