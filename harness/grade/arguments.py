@@ -23,7 +23,7 @@ def differences(wanted: Called, given: Any) -> Iterator[Difference]:
     if not isinstance(given, dict):
         yield Difference("", "a mapping", _shown(given))
         return
-    yield from _differ(wanted.args, wanted.defaults | given, "", wanted)
+    yield from _differ(wanted.args, {**wanted.defaults, **given}, "", wanted)
 
 
 def _differ(wanted: Any, given: Any, path: str, how: Called) -> Iterator[Difference]:

@@ -124,6 +124,8 @@ _WANTED = {
     "greater_than_equal": "at least {ge} is wanted",
     "greater_than": "more than {gt} is wanted",
     "less_than": "less than {lt} is wanted",
+    "less_than_equal": "at most {le} is wanted",
+    "too_short": "at least {min_length} of them is wanted",
     "string_too_short": "it must not be empty",
     "finite_number": "a finite number is wanted",
 }

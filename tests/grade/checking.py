@@ -39,5 +39,4 @@ def told(written: str) -> str:
     text = f"target: standin\njudge: self\nprompts: [{{message: a, assert: [{written}]}}]\n"
     with pytest.raises(SuiteError) as caught:
         parse_suite(text, Path("s.yaml"), {})
-    (problem,) = caught.value.problems
-    return problem.message
+    return "\n".join(problem.message for problem in caught.value.problems)
