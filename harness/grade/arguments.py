@@ -23,7 +23,7 @@ def differences(wanted: Called, given: Any) -> Iterator[Difference]:
     if not isinstance(given, dict):
         yield Difference("", "a mapping", _shown(given))
         return
-    yield from _differ(wanted.args, {**wanted.defaults, **given}, "", wanted)
+    yield from _differ(wanted.args, {**(wanted.defaults or {}), **given}, "", wanted)
 
 
 def _differ(wanted: Any, given: Any, path: str, how: Called) -> Iterator[Difference]:
@@ -52,7 +52,8 @@ def _mappings(wanted: dict[str, Any], given: dict[str, Any], path: str, how: Cal
     if how.mode == "exact":
         for key, value in given.items():
             below = f"{path}.{key}" if path else str(key)
-            is_default = not path and key in how.defaults and value == how.defaults[key]
+            defaults = {} if path else how.defaults or {}
+            is_default = key in defaults and value == defaults[key]
             if key not in wanted and below not in how.ignore and not is_default:
                 yield Difference(below, "nothing", _shown(value))
 

@@ -24,7 +24,7 @@ def custom(
     name: str, turn: int, tab: int = 0, args: dict[str, Any] | None = None, error: bool = False
 ) -> list[str]:
     """The packets of one call of a custom tool."""
-    failed = {"error": {"message": "no"}} if error else {}
+    failed: Any = {"error": {"message": "no"}} if error else {}
     return [
         packet("custom_tool_start", turn, tab, tool_name=name),
         *(
@@ -189,7 +189,8 @@ def test_calls_that_failed_are_counted_and_what_is_not_shown_leaves_it_open() ->
 )
 def test_f1_is_of_the_sets_of_tools(tools: list[str], threshold: float, passed: bool, score: float) -> None:
     found = opinion({"type": "tool-call-f1", "value": tools, "threshold": threshold}, called("a", "b", "a"))
-    assert (found.passed, found.score) == (passed, pytest.approx(score))
+    assert found.passed is passed
+    assert found.score == pytest.approx(score)
 
 
 @pytest.mark.parametrize(

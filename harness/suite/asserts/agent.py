@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -139,7 +138,7 @@ class Called(Named):
     mode: Literal["partial", "exact"] = "partial"
     tolerance: Annotated[tuple[float, float], BeforeValidator(_tolerance)] = (0.0, 0.0)
     ignore: tuple[Annotated[str, AfterValidator(_path)], ...] = ()
-    defaults: Mapping[str, Any] = MappingProxyType({})
+    defaults: dict[str, Any] | None = None
 
 
 class ToolArgs(AgentCheck):
