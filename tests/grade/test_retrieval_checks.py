@@ -106,7 +106,7 @@ def test_a_document_is_there_once_with_all_that_was_shown_of_it() -> None:
         ("documents", "one of contains, min, max, recall@k and mrr is wanted"),
         ("{type: documents, recall@5: 0.8}", "of which documents? say relevant"),
         ("{type: documents, relevant: [a], recall@0: 0.8}", "unknown key"),
-        ("{type: documents, relevant: [a], recall@5: 8}", "at most 1.0 is wanted"),
+        ("{type: documents, relevant: [a], recall@5: 8}", "at most 1 is wanted"),
         ("{type: documents, relevant: [a], recall: 0.8}", "unknown key; did you mean recall@k?"),
         ("{type: filters-obeyed, value: x}", "unknown key; filters-obeyed has type, weight, metric"),
     ],
