@@ -52,13 +52,14 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
             check_type(expect, (*path, "assert", index), tell)
     for index, prompt in enumerate(suite.prompts):
         _prompt(prompt, ("prompts", index), root, tell)
-    everything = list(numbered_cases(suite, tell))
+    rowless = _rowless(data, root)
+    everything = list(numbered_cases(suite, lambda each: None if each.path[:2] in rowless else tell(each)))
     cases = dict(sorted(dict(reversed(everything)).items()))  # of the rows of a prompt, the first
     variants = resolve_variants(suite, tell=tell)
     _case_ids(everything, suite, tell)
     if _all_names_known(data, root):
         _only(suite, everything, tell)
-    _conflicts(suite, variants, cases, tell)
+    _conflicts(suite, variants, everything, tell)
     together.check(suite, variants, cases, tell, root=root)
     grading.check(suite, list(_owners(suite)), cases, tell, variants=variants)
     loads.check(suite, tell)
@@ -204,6 +205,9 @@ def _prompt(prompt: Prompt, at: Where, root: Place, tell: Tell) -> None:
         tell(Finding((*at, "turns"), "a prompt has a message or turns, not both", at_key=True))
     elif prompt.message is None and not prompt.turns and not _lost(prompt, root.walk(at)[0][-1]):
         tell(Finding(at, "a prompt needs a message, or turns"))
+    if prompt.each is not None and prompt.id is not None and not is_template(prompt.id):
+        fix = f"put a column into it, as in id: {prompt.id}/{{{{ id }}}}, or leave it out"
+        tell(Finding((*at, "id"), f"rows have the same id; {fix}"))
     earlier: dict[str, int] = {}
     for number, turn in enumerate(prompt.turns or ()):
         there = (*at, "turns", number)
@@ -266,10 +270,7 @@ def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
 
 def _case_ids(cases: Numbered, suite: Suite, tell: Tell) -> None:
     first: dict[str, int] = {}
-    twice: dict[int, list[str]] = {}
     for index, case in cases:
-        if case.case_id in first and first[case.case_id] == index:
-            twice.setdefault(index, []).append(case.case_id)
         other = first.setdefault(case.case_id, index)
         if other == index:
             continue
@@ -285,14 +286,6 @@ def _case_ids(cases: Numbered, suite: Suite, tell: Tell) -> None:
         elif suite.prompts[index].id is not None and case.case_id:
             message = f'"{case.case_id}" is the id of {places} already: ids are unique'
             tell(Finding(("prompts", index, "id"), message, also=("prompts", other, "id")))
-    for index, ids in twice.items():
-        more = f" and {len(ids) - 1:,} more of them" if len(ids) > 1 else ""
-        fix = "put a column into it that is different in each: id: faq/{{ row.id }}"
-        if suite.prompts[index].id is None:
-            told = f"rows make the same prompt more than once{more}: give it an id, and {fix}"
-        else:
-            told = f'"{ids[0]}" is the id of several rows{more}: {fix}'
-        tell(Finding(("prompts", index, "id" if suite.prompts[index].id else "each"), told))
 
 
 # Variants
@@ -305,6 +298,16 @@ def _all_names_known(data: dict[str, Any], root: Place) -> bool:
     return not prompts.lost and all(
         {"id", "tags"} & set(place.keys) <= set(prompt) for place, prompt in pairs
     )
+
+
+def _rowless(data: dict[str, Any], root: Place) -> set[Where]:
+    """The prompts whose `each` was wrong and told of: their columns are then not known."""
+    pairs = zip(root.walk(("prompts",))[0][-1].items, data["prompts"], strict=True)
+    return {
+        ("prompts", index)
+        for index, (place, prompt) in enumerate(pairs)
+        if "each" in place.keys and "each" not in prompt
+    }
 
 
 def _only(suite: Suite, cases: Numbered, tell: Tell) -> None:
@@ -326,13 +329,14 @@ def _only(suite: Suite, cases: Numbered, tell: Tell) -> None:
             tell(Finding((*at, index), f'"{wanted}" is no id of a prompt and no tag of one (tag:...){close}'))
 
 
-def _conflicts(suite: Suite, variants: dict[str, Variant], cases: dict[int, Case], tell: Tell) -> None:
+def _conflicts(suite: Suite, variants: dict[str, Variant], cases: Numbered, tell: Tell) -> None:
     """Tell where variant and prompt set the same: which one was meant cannot be known."""
     told: set[Where] = set()
     for name, variant in variants.items():
         if variant.overrides:
             continue
-        asked = [(index, suite.prompts[index]) for index, case in cases.items() if runs_on(variant, case)]
+        indexes = dict.fromkeys(index for index, case in cases if runs_on(variant, case))
+        asked = [(index, suite.prompts[index]) for index in indexes]
         for key in sorted(variant.model_fields_set & SETTINGS):
             at = _place_of_setting(suite, name, key)
             both = [path for index, prompt in asked for path in _sets(prompt, key, ("prompts", index))]

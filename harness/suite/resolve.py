@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -37,6 +38,7 @@ from harness.suite.templates import render
 SETTINGS = frozenset(Settings.model_fields)
 _NOT_INHERITED = {"extends", "matrix", "exclude"}
 _MOST_CELLS = 1_000
+_MOST_ALIKE = 3
 _NOTHING = Settings()  # copied, since making a model anew looks at each of its fields
 _A_TURN = Turn()
 
@@ -232,42 +234,110 @@ def numbered_cases(suite: Suite, tell: Tell) -> Iterator[tuple[int, Case]]:
     of_target = suite.target.model_fields_set & SETTINGS
     target = _NOTHING.model_copy(update={name: getattr(suite.target, name) for name in of_target})
     base = _over(target, suite.defaults)
+    left = dataset.MOST
     for index, prompt in enumerate(suite.prompts):
         at, whole = ("prompts", index), _over(base, prompt)
         if prompt.each is None:
             yield index, _case(suite, whole, at, tell)
         else:
-            yield from ((index, case) for case in _of_rows(suite, whole, prompt.each, tell=tell, at=at))
+            for case in _of_rows(suite, whole, prompt.each, tell=tell, at=at):
+                if not left:
+                    told = f"with these, rows make more than {dataset.MOST:,} prompts: say sample: 1000"
+                    tell(Finding((*at, "each", "path"), told))
+                    return
+                left -= 1
+                yield index, case
 
 
 def _of_rows(suite: Suite, prompt: Prompt, each: Each, *, tell: Tell, at: Where) -> Iterator[Case]:
     """A case of every row; what is wrong with many of them in the same way is told once."""
-    told: dict[tuple[Where, str], tuple[Finding, list[int]]] = {}
+    wrong = _Wrong(each.path)
+    first: dict[str, int] = {}
     try:
         for number, row in dataset.rows(each, suite.path.parent):
-            yield _case(suite, prompt, at, _noting(told, number), row=row)
+            note = wrong.with_row(number, row)
+            case = _case(suite, prompt, at, note, row=row)
+            if case.case_id and first.setdefault(case.case_id, number) != number:
+                note(_called_alike(prompt, case, at, first[case.case_id]))
+            yield case
     except dataset.DatasetError as error:
         tell(Finding((*at, "each", "path"), str(error)))
-    for finding, numbers in told.values():
-        more = f" and {len(numbers) - 1:,} more" if len(numbers) > 1 else ""
-        tell(replace(finding, message=f"{finding.message}; row {numbers[0]} of {each.path}{more}"))
+    for finding in wrong.findings():
+        tell(finding)
 
 
-def _noting(told: dict[tuple[Where, str], tuple[Finding, list[int]]], number: int) -> Tell:
-    """Take note of row *number*, by where it is wrong and how: what is defined differs from row to row."""
+def _called_alike(prompt: Prompt, case: Case, at: Where, number: int) -> Finding:
+    """That the case has the id of row *number*. What stands before the ; is the same of all such rows."""
+    fix = "a column that is different in each, as in id: faq/{{ id }}"
+    if prompt.id is None:
+        says = f"rows make the same messages; those of row {number}: give the prompt an id with {fix}"
+        return Finding((*at, "each"), says)
+    says = f'rows have the same id; "{case.case_id}" is that of row {number} already: put into it {fix}'
+    return Finding((*at, "id"), says)
 
-    def note(finding: Finding) -> None:
-        key = finding.path, finding.message.partition(";")[0]
-        told.setdefault(key, (finding, []))[1].append(number)
 
-    return note
+@dataclass(slots=True)
+class _Wrong:
+    """What is wrong with the rows of *file*, each thing once: the first row of it, and how many more.
+
+    Things are alike by their place and by what is said before the ";": what is defined differs from row to
+    row. Of one place no more than `_MOST_ALIKE` are told, since some say what a row had written.
+    """
+
+    file: str
+    first: dict[tuple[Where, str], Finding] = field(default_factory=dict)
+    rows: dict[tuple[Where, str], set[int]] = field(default_factory=dict)
+
+    def with_row(self, number: int, row: Mapping[str, Any]) -> Tell:
+        """What takes note of findings in row *number*, and of which columns they miss there."""
+        empty = [name for name, value in row.items() if value is None]
+
+        def note(finding: Finding) -> None:
+            key = finding.path, finding.message.partition(";")[0]
+            alike = [other for other in self.first if other[0] == finding.path]
+            if key not in self.first and len(alike) >= _MOST_ALIKE:
+                key = alike[-1]
+            missed = [name for name in empty if re.search(rf"""["']{re.escape(name)}["']""", key[1])]
+            where = f", where {missed[0]} is empty" if missed else ""
+            told = f"{finding.message}; row {number} of {self.file}{where}"
+            self.first.setdefault(key, replace(finding, message=told))
+            self.rows.setdefault(key, set()).add(number)
+
+        return note
+
+    def findings(self) -> Iterator[Finding]:
+        """What was noted, in the order in which it was met."""
+        for key, finding in self.first.items():
+            more = f" and {len(self.rows[key]) - 1:,} more" if len(self.rows[key]) > 1 else ""
+            yield replace(finding, message=f"{finding.message}{more}")
+
+
+def _variables(suite: Suite, prompt: Prompt, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What texts are filled in with: columns win over `defaults`, and the prompt's `vars` over both.
+
+    A column that is empty in this row is no variable, and hides that of `defaults`.
+    """
+    if row is None:
+        return {**suite.defaults.vars, **prompt.vars}
+    below = {name: value for name, value in suite.defaults.vars.items() if name not in row}
+    return {**below, **dataset.variables(row), **prompt.vars}
+
+
+def _id(source: str, variables: Mapping[str, Any], at: Where, tell: Tell) -> str:
+    wrong: list[Finding] = []
+    made = _render(source, variables, at, wrong.append)
+    if not wrong and not made.strip():
+        wrong.append(Finding(at, "the id comes out empty"))
+    for finding in wrong:
+        tell(finding)
+    return made
 
 
 def _case(
     suite: Suite, prompt: Prompt, at: Where, tell: Tell, *, row: Mapping[str, Any] | None = None
 ) -> Case:
-    """The case of *prompt*, or of one *row* of it: its columns win over `defaults`, and `vars` over them."""
-    common = {**suite.defaults.vars, **(dataset.variables(row) if row else {}), **prompt.vars}
+    """The case of *prompt*, or of one *row* of it."""
+    common = _variables(suite, prompt, row)
     turns = prompt.turns or (_A_TURN.model_copy(update={"message": prompt.message}),)
     own = () if prompt.turns else prompt.assert_
     made = []
@@ -285,12 +355,12 @@ def _case(
         update = {"id": turn.id or str(number + 1), "message": message, "assert_": checks}
         made.append(_over(prompt, turn).model_copy(update=update))
     return Case(
-        case_id=_digest(made) if prompt.id is None else _render(prompt.id, common, (*at, "id"), tell),
+        case_id=_digest(made) if prompt.id is None else _id(prompt.id, common, (*at, "id"), tell),
         tags=prompt.tags,
         turns=in_order(made),
         conversation_asserts=_ready(prompt.assert_, common, at, tell) if prompt.turns else (),
         repeat=prompt.repeat,
-        vars=common if row is None else {**common, **row, **prompt.vars},
+        vars=common if row is None else {**common, **row, "row": row, **prompt.vars},
         threshold=prompt.threshold if prompt.threshold is not None else suite.defaults.threshold,
         reduce=prompt.reduce or suite.defaults.reduce,
         retry=prompt.retry or suite.defaults.retry or Retry(),

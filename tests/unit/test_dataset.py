@@ -86,7 +86,7 @@ def test_another_seed_draws_other_rows_and_a_changed_file_is_read_again(tmp_path
 
 
 def test_a_null_is_no_variable_and_the_whole_row_is_one() -> None:
-    assert variables({"a b": 1, "c": None}) == {"a b": 1, "row": {"a b": 1, "c": None}}
+    assert variables({"a b": 1, "c": None}) == {"a b": 1, "row": {"a b": 1}}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ def test_a_null_is_no_variable_and_the_whole_row_is_one() -> None:
         ("a.csv", "id,x\n", "there is no row in it"),
         ("a.csv", "id,id\n1,2\n", 'two columns are called "id"'),
         ("a.csv", "id\n1,2\n", "line 2 has 2 cells, and there are 1 columns"),
-        ("a.csv", 'id\n"1\n', "cannot be read: unexpected end of data"),
+        ("a.csv", 'id\n"1\n', "line 2 cannot be read: unexpected end of data"),
+        ("a.csv", 'id\n1\n"2"x\n', "line 3 cannot be read: ',' expected after '\"'"),
         ("a.jsonl", '{"a": 1}\n[1]\n', "line 2 is no JSON object"),
         ("a.jsonl", '{"a": 1}\n{"a": \n', "line 2 is no JSON object"),
         ("a.parquet", "no parquet", "a.parquet: cannot be read"),
@@ -192,15 +193,95 @@ def test_a_null_in_a_message_is_told_with_its_row(tmp_path: Path) -> None:
     written(tmp_path, "a.csv")
     (problem,) = told(tmp_path, message="{{ answer }}")
     assert problem.startswith('prompts[0].message: variable "answer" is not defined')
-    assert problem.endswith("row 2 of a.csv")
+    assert problem.endswith("row 2 of a.csv, where answer is empty")
 
 
-def test_rows_that_make_the_same_prompt_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("message", ["{{ row.answer }}", "{{ row['answer'] }}", "{{ answer }}"])
+def test_a_null_is_never_asked_as_text_however_it_is_named(tmp_path: Path, message: str) -> None:
     written(tmp_path, "a.csv")
+    (problem,) = told(tmp_path, message=message)
+    assert problem.endswith("row 2 of a.csv, where answer is empty")
+
+
+def test_a_null_does_not_let_a_default_of_the_same_name_through(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv", [{"id": "1", "question": None}])
+    (problem,) = told(tmp_path)
+    assert problem.endswith("row 1 of a.csv, where question is empty")
+
+
+def test_what_may_be_missing_is_written_with_a_default(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv")
+    cases = resolve_cases(suite(tmp_path, message="{{ id }}: {{ answer | default('none') }}"))
+    assert [case.turns[0].message for case in cases] == ["007: 1.10", "8: none", "9: x"]
+    assert cases[1].vars["row"] == ROWS[1]
+
+
+def test_a_column_whose_name_is_no_variable_is_reached_by_the_row(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv", [{"id": "1", "a b": "spaced", "2nd.x": "dotted"}])
+    (case,) = resolve_cases(suite(tmp_path, message="{{ row['a b'] }} {{ row['2nd.x'] }}"))
+    assert case.turns[0].message == "spaced dotted"
+
+
+def test_an_id_that_is_the_same_of_every_row_is_told_with_what_to_write(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv", ROWS[:1])  # one row: nothing collides yet
     (problem,) = told(tmp_path, more="id: always")
-    assert problem.startswith('prompts[0].id: "always" is the id of several rows and 1 more of them')
-    (problem,) = told(tmp_path, more="tags: [x]", message="the same")
-    assert "rows make the same prompt more than once" in problem
+    fix = "put a column into it, as in id: always/{{ id }}, or leave it out"
+    assert problem == f"prompts[0].id: rows have the same id; {fix}"
+
+
+def test_rows_that_make_the_same_prompt_are_told_with_both_their_numbers(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv", [{"id": each, "question": each} for each in "abacb"])
+    (problem,) = told(tmp_path)
+    assert problem.startswith('prompts[0].id: rows have the same id; "q/a" is that of row 1 already')
+    assert problem.endswith("row 3 of a.csv and 1 more")
+    (problem,) = told(tmp_path, more="tags: [x]")
+    assert problem.startswith("prompts[0].each: rows make the same messages; those of row 1")
+    assert problem.endswith("row 3 of a.csv and 1 more")
+
+
+def test_an_id_that_comes_out_empty_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": " ", "question": "q"}\n')
+    (problem,) = told(tmp_path, each="a.jsonl", more="id: '{{ id }}'")
+    assert problem == "prompts[0].id: the id comes out empty; row 1 of a.jsonl"
+
+
+def test_mistakes_that_differ_in_each_row_are_few_lines_all_the_same(tmp_path: Path) -> None:
+    bad = [{"id": str(n), "question": "q", "pattern": "a" * n + "("} for n in range(1, 51)]
+    written(tmp_path, "a.csv", bad)
+    check = 'id: q/{{ id }}\n    assert: [{type: regex, value: "{{ pattern }}"}]'
+    problems = told(tmp_path, more=check)
+    assert [problem.rpartition("; ")[2] for problem in problems] == [
+        "row 1 of a.csv",
+        "row 2 of a.csv",
+        "row 3 of a.csv and 47 more",
+    ]
+
+
+def test_a_conflict_is_found_on_whichever_row_the_variant_runs(tmp_path: Path) -> None:
+    written(tmp_path, "a.csv")
+    more = "id: q/{{ id }}\n    stream: true"
+    text = (
+        PROMPT.format(message="hi", more=more, each="a.csv") + "variants: {v: {only: q/9, stream: false}}\n"
+    )
+    with pytest.raises(SuiteError, match=r"variants\.v\.stream: prompts\[0\]"):
+        parse_suite(text, tmp_path / "s.yaml", {})
+
+
+def test_rows_of_several_prompts_are_counted_together(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("id,question\n" + "".join(f"{name}{n},q\n" for n in range(50_001)))
+    text = PROMPT.format(message="{{ id }}", more="id: '{{ id }}'", each="a.csv")
+    text += "  - {id: '{{ id }}', each: b.csv, message: hi}\n"
+    with pytest.raises(SuiteError) as caught:
+        parse_suite(text, tmp_path / "s.yaml", {})
+    assert [problem.message for problem in caught.value.problems] == [
+        "prompts[1].each: with these, rows make more than 100,000 prompts: say sample: 1000"
+    ]
+
+
+def test_a_file_of_json_lines_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"id": 1}\n{"id": 2}\n')
+    assert list(rows(Each(path="a.jsonl"), tmp_path)) == [(1, {"id": 1}), (2, {"id": 2})]
 
 
 @pytest.mark.parametrize(
@@ -210,10 +291,15 @@ def test_rows_that_make_the_same_prompt_are_told(tmp_path: Path) -> None:
         ("hf://data/set", "only files beside the suite are read"),
         ("{path: a.csv, sample: 4}", "a.csv: it has 3 rows, and a sample of 4 is wanted"),
         ("{path: a.csv, sampel: 4}", "unknown key; did you mean sample?"),
+        ("{path: a.csv, sample: 100001}", "a sample of 100,001 is wanted, and 100,000 are the most"),
+        ("data/a.csv", "there is no folder"),
+        ("folder.csv", "this is a folder, and a file is wanted"),
+        ("''", "it must not be empty"),
     ],
 )
 def test_what_is_wrong_with_each_is_told_where_it_is(tmp_path: Path, each: str, says: str) -> None:
     written(tmp_path, "a.csv")
+    (tmp_path / "folder.csv").mkdir()
     (problem,) = told(tmp_path, each=each)
     assert problem.startswith("prompts[0].each")
     assert says in problem
