@@ -7,8 +7,10 @@ import pytest
 import typer.main
 
 from harness.cli import app
+from harness.suite.asserts import TYPES
 from harness.suite.model import UNBUILT, Settings, SuiteFile
-from harness.suite.read import parse_suite
+from harness.suite.read import load_suite, parse_suite
+from tests.checks_reference import reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -55,3 +57,28 @@ def test_what_is_said_not_to_be_built_is_refused() -> None:
     keys = set(re.findall(r"`(\w+)`", sentence))
     unbuilt = {name for name, field in SuiteFile.model_fields.items() if UNBUILT in field.metadata}
     assert unbuilt <= keys
+
+
+def test_the_reference_of_checks_is_that_of_the_models() -> None:
+    told = (ROOT / "docs" / "checks.md").read_text()
+    missing = [line for line in reference() if line not in told]
+    assert missing == [], "python -m tests.checks_reference prints what belongs there"
+    listed = set(re.findall(r"^\| (`[^|]*`) \|", told, re.MULTILINE))
+    types = {name for row in listed for name in re.findall(r"`([^`]+)`", row)}
+    assert set(TYPES) - {"assert-set"} <= types
+
+
+def test_the_page_on_checks_has_suites_that_load() -> None:
+    told = (ROOT / "docs" / "checks.md").read_text()
+    checks = re.findall(r"```yaml\n(assert:.*?)```", told, re.DOTALL)
+    assert checks
+    for text in checks:
+        asserts = "\n".join(f"    {line}" for line in text.splitlines())
+        parse_suite(
+            f"target: standin\njudge: self\nprompts:\n  - message: a\n{asserts}\n", Path("s.yaml"), {}
+        )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_suite_that_is_shipped_loads(path: Path) -> None:
+    assert load_suite(path, environ={"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}).prompts

@@ -76,11 +76,11 @@ class ContainsAny(TextCheck):
 
 
 class IContainsAll(ContainsAll):
-    """The same in any case."""
+    """The answer has every text of *value* in it, in any case."""
 
 
 class IContainsAny(ContainsAny):
-    """The same in any case."""
+    """The answer has one text of *value* in it at least, in any case."""
 
 
 class StartsWith(TextCheck):
@@ -109,7 +109,7 @@ class Regex(TextCheck):
 
 
 class IsRefusal(TextCheck):
-    """The answer declines: it says in one of the usual phrases that it cannot or will not."""
+    """The answer declines: one of the usual phrases in which models say so is in it."""
 
 
 class Levenshtein(TextCheck):
@@ -151,7 +151,7 @@ def _words(value: object) -> object:
 class RougeN(TextCheck):
     """The ROUGE-N score (F1) of the answer against *value* is *threshold* at least.
 
-    By the library rouge-score: words in lower case, without their endings left alone (no stemmer).
+    By the library rouge-score: words in lower case, with their endings (no stemmer).
     """
 
     example: ClassVar[str] = "{type: rouge-n, value: The refund window is 30 days., threshold: 0.6}"
