@@ -3,8 +3,9 @@
 A sample is drawn by row number, from the seed and nothing else: the same rows on every machine, in the order
 of the file. Files are gone through a row at a time, and only the rows that are drawn are held: polars reads
 Parquet, where it can leave out the rest; for lines, the readers of the standard library and msgspec take less
-memory than its scans, which grow with the file. In a csv everything is text, as it was written ("007" stays
-that), and an empty cell is nothing; the other formats say themselves what a value is.
+memory than its scans, which grow with the file. Of Parquet a row group is held at once, as whoever wrote the
+file cut it: one group over all of it takes memory that grows with it. In a csv everything is text, as it was
+written ("007" stays that), and an empty cell is nothing; the other formats say themselves what a value is.
 """
 
 import csv

@@ -325,7 +325,7 @@ def test_a_sample_of_a_million_rows_takes_no_more_memory_than_one_of_ten_thousan
         folder.mkdir()
         written(folder, name, table.head(count).to_dicts())
         peaks.append(_peak_kb(folder / name))
-    assert peaks[1] - peaks[0] < 40_000
+    assert peaks[1] - peaks[0] < 30_000  # kB; the figures are 0 for lines, and 10,000 for Parquet
 
 
 def _peak_kb(path: Path) -> int:

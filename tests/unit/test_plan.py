@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
+from harness.errors import SuiteError, UsageError
 from harness.plan import Choice, Plan, make_plan
 from harness.suite.model import Suite
 from harness.suite.read import load_suite, parse_suite
@@ -145,6 +145,53 @@ def test_a_file_is_part_of_an_id_by_its_content(tmp_path: Path) -> None:
 
     assert ids("one") == ids("one")
     assert ids("one") != ids("two") != ids(None)
+
+
+def rows_of(folder: Path, rows: str, each: str = "a.csv") -> Suite:
+    (folder / "a.csv").write_text("id,topic,question\n" + rows)
+    text = (
+        f"target: standin\nprompts: [{{id: 'q/{{{{ id }}}}', each: {each}, message: '{{{{ question }}}}'}}]\n"
+    )
+    return parse_suite(text, folder / "s.yaml", {})
+
+
+def test_rows_are_planned_in_the_order_of_the_file_and_each_by_itself(tmp_path: Path) -> None:
+    first = make_plan(rows_of(tmp_path, "a,x,one\nb,x,two\nc,y,three\n")).trials
+    assert [trial.case.case_id for trial in first] == ["q/a", "q/b", "q/c"]
+    other = make_plan(rows_of(tmp_path, "c,y,three\nb,x,changed\na,x,one\nd,y,four\n")).trials
+    ids = [{trial.case.case_id: trial.trial_id for trial in trials} for trials in (first, other)]
+    assert [name for name, trial_id in ids[0].items() if ids[1][name] != trial_id] == ["q/b"]
+
+
+def test_a_column_that_is_not_asked_makes_no_other_trial(tmp_path: Path) -> None:
+    first = make_plan(rows_of(tmp_path, "a,x,one\n")).trials
+    other = make_plan(rows_of(tmp_path, "a,another topic,one\n")).trials
+    assert [trial.trial_id for trial in first] == [trial.trial_id for trial in other]
+
+
+def test_a_choice_takes_single_rows_and_so_many_of_them(tmp_path: Path) -> None:
+    table = "".join(f"{number},x,question {number}\n" for number in range(20))
+    sampled = rows_of(tmp_path, table, "{path: a.csv, sample: 5, seed: 1}")
+    names = [trial.case.case_id for trial in make_plan(sampled).trials]
+    assert len(names) == 5
+    assert [trial.case.case_id for trial in make_plan(sampled, Choice(limit=2)).trials] == names[:2]
+    assert [trial.case.case_id for trial in make_plan(sampled, Choice(prompts=(names[3],))).trials] == [
+        names[3]
+    ]
+
+
+def test_a_sample_planned_again_is_the_same_whatever_the_seed_of_the_run(tmp_path: Path) -> None:
+    table = "".join(f"{number},x,question {number}\n" for number in range(200))
+    sampled = rows_of(tmp_path, table, "{path: a.csv, sample: 9, seed: 1}")
+    plans = [frozenset(trial.trial_id for trial in make_plan(sampled, seed=seed).trials) for seed in (0, 1)]
+    assert plans[0] == plans[1]
+
+
+def test_a_file_that_goes_away_between_reading_and_planning_is_told(tmp_path: Path) -> None:
+    read = rows_of(tmp_path, "a,x,one\n")
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(SuiteError, match=r"prompts\[0\]\.each\.path: a\.csv: there is no such file"):
+        make_plan(read)
 
 
 def test_no_secret_header_is_in_what_a_plan_shows_nor_in_its_ids() -> None:
