@@ -287,7 +287,7 @@ async def _judge(desk: Desk) -> AsyncIterator[Ask]:
         async with desk.reach() as address:
             transport = transport_of(desk.suite, address.base_url)
             async with Client(address, transport()) as client:
-                yield sigma_ask(client, judge)
+                yield sigma_ask(client, judge, keep_sessions=not desk.suite.target.cleanup.sessions)
     else:
         async with openai_http() as http:
             yield openai_ask(http, judge)

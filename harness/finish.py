@@ -5,7 +5,7 @@ Sigma here, and what others had to say has been asked before (`harness.consult`)
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 from msgspec import convert, structs, to_builtins
+from rich.console import Console
 
 from harness import journal
 from harness.audit import Evidence, audit
@@ -30,6 +31,7 @@ from harness.record.histograms import Histograms
 from harness.record.rows import case_row
 from harness.record.tables import FROM_GRADES, Judged, Stored, Tables, read_figures, write
 from harness.record.tokens import count_tokens
+from harness.report.live import counted
 from harness.report.terminal import NotPassed
 from harness.result import Moment, Result, Skip
 from harness.sigma.session import SessionDetail
@@ -93,7 +95,9 @@ def recorded(folder: Path, manifest: store.Manifest, plan: Plan, *, killed: bool
     return Recorded(folder, manifest, plan, _sent(plan, folder), killed)
 
 
-def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) -> Run:
+def finish(
+    run: Recorded, known: Known | None = None, *, retime: bool = True, console: Console | None = None
+) -> Run:
     """Everything that is made from the journal: grades, states, tables, histograms, summary.
 
     Without *retime* only what grading decides is made anew, and the times stay those of the tables that are
@@ -103,8 +107,12 @@ def finish(run: Recorded, known: Known | None = None, *, retime: bool = True) ->
     known = known or Known(count_tokens=count_tokens)
     moments = journal.moments(folder / store.JOURNAL)
     tables, checked = Tables(count_tokens, folder), Checked()
-    judged = _judged(run, known, checked)
-    frames = _all_anew(run, judged, tables, moments=moments) if retime else _graded_anew(run, judged, tables)
+    with counted(console, "results graded", len(run.trials)) as advance:
+        judged = _judged(run, known, checked, advance=advance)
+        if retime:
+            frames = _all_anew(run, judged, tables, moments=moments)
+        else:
+            frames = _graded_anew(run, judged, tables)
     if len(frames["trials"]) != len(run.trials):
         counts = f"{len(run.trials)} trials were planned and {len(frames['trials'])} have a result"
         raise AssertionError(counts)
@@ -178,12 +186,15 @@ def _with_cases(tables: Tables, trials: Mapping[str, Trial]) -> dict[str, pl.Dat
     return frames | {"cases": tables.frame("cases")}
 
 
-def _judged(run: Recorded, known: Known, checked: Checked) -> Iterator[Judged]:
+def _judged(
+    run: Recorded, known: Known, checked: Checked, *, advance: Callable[[], None]
+) -> Iterator[Judged]:
     sessions = journal.sessions(run.folder / store.JOURNAL)
     evidence = Evidence(run.manifest.called, run.manifest.providers)
     for result in run.results():
         judged = judge(result, run.trials[result.trial_id], evidence, sessions, known=known)
         checked.add(result, judged.grades)
+        advance()
         yield judged
 
 

@@ -100,7 +100,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
         )
         ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
     say(options.console, "writing tables and histograms …")
-    finished = finish(ran, known)
+    finished = finish(ran, known, console=options.console)
     store.point_latest(folder)
     return finished
 
@@ -150,7 +150,8 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
     )
     killed = manifest.exit_code is None  # of a run that was killed, there are no tables yet
     ran, known = await _told(recorded(folder, manifest, plan, killed=killed), desk, ask=how.ask)
-    return finish(ran, known, retime=how.retime or killed or manifest.verdict is None)
+    retime = how.retime or killed or manifest.verdict is None
+    return finish(ran, known, retime=retime, console=how.console)
 
 
 def judged_items(folder: Path) -> tuple[list[Item], Path | None]:

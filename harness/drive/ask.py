@@ -6,7 +6,7 @@ sentence, since it is no exception that a judge is busy: its question can be put
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -40,8 +40,11 @@ Embed = Callable[[list[str]], Awaitable[list[list[float]] | str]]
 """The vectors of texts, in their order; or why they could not be had."""
 
 
-def sigma_ask(client: Client, judge: Judge) -> Ask:
-    """Put questions to the Sigma of *client*: each in a conversation of its own, with no tool allowed."""
+def sigma_ask(client: Client, judge: Judge, *, keep_sessions: bool = True) -> Ask:
+    """Put questions to the Sigma of *client*: each in a conversation of its own, with no tool allowed.
+
+    Unless they are to be kept, the conversations are deleted again.
+    """
     model = judge.llm_override or LlmOverride()
     if model.temperature is None:
         model = model.model_copy(update={"temperature": 0.0})
@@ -55,6 +58,9 @@ def sigma_ask(client: Client, judge: Judge) -> Ask:
         trial = Trial("judge", case, "judge", (settings,), retry=retry, repeat=1, phase="judge")
         result = await attempt(Running(trial), client, perf_counter_ns)
         exchange = result.turns[-1]
+        if exchange.session_id is not None and not keep_sessions:
+            with suppress(httpx.RequestError):  # what is left behind is no reason to have no judgement
+                await client.delete_session(exchange.session_id)
         if exchange.failure is not None:
             return Answered(error=str(exchange.failure))
         told = exchange.transcript

@@ -88,6 +88,7 @@ async def test_sigma_judges_itself_in_a_conversation_of_its_own_and_without_tool
         address = Address(url, dialect)
         async with Client(address, transports(url)()) as client:
             told = await sigma_ask(client, judging)(QUESTION.text((0,)))
+            await sigma_ask(client, judging, keep_sessions=False)(QUESTION.text((0,)))
             sessions = (await client.get("/chat/get-user-chat-sessions")).json()["sessions"]
             detail = (await client.session_detail(sessions[0]["id"])).json()
     assert told.error == ""
