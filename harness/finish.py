@@ -19,6 +19,7 @@ from rich.console import Console
 from harness import journal
 from harness.audit import Evidence, audit
 from harness.calibrate.kept import exactness
+from harness.drive.collector import out_of_reach
 from harness.errors import Exit, UsageError
 from harness.grade.checks import each_check, expected_failures, grade
 from harness.grade.reduce import Reduced, Repeat, reduced
@@ -107,7 +108,7 @@ def finish(
     known = known or Known(count_tokens=count_tokens)
     moments = journal.moments(folder / store.JOURNAL)
     tables, checked = Tables(count_tokens, folder), Checked()
-    with counted(console, "results graded", len(run.trials)) as advance:
+    with counted(console, "results graded", len(run.trials)) as advance, out_of_reach():
         judged = _judged(run, known, checked, advance=advance)
         if retime:
             frames = _all_anew(run, judged, tables, moments=moments)

@@ -9,7 +9,6 @@ Every trial leaves one result, whatever ends the run: those that are never sent
 say why. The due times are absolute: a late start moves no other.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import anyio.lowlevel
 
 from harness.drive.alarm import Alarm
 from harness.drive.attempt import Running, attempt
+from harness.drive.collector import out_of_reach
 from harness.drive.reins import Reins, room
 from harness.errors import HarnessError
 from harness.plan import Trial
@@ -39,8 +39,6 @@ _GLANCE_NS = 100_000_000
 
 _IDLE_S = 1.0
 
-_THRESHOLDS = (10_000, 100, 10)
-
 
 async def drive(
     trials: Iterable[Trial], load: Phase, open_client: OpenClient, sink: Sink, *, reins: Reins
@@ -51,30 +49,12 @@ async def drive(
     own, opened by *open_client* (one that shares a transport costs nothing). An error that *sink* raises
     ends the run.
     """
-    with plain_errors(), _out_of_reach():
+    with plain_errors(), out_of_reach():
         phase = _Phase(load, sink, reins, reins.now())
         if load.is_open:
             await _open(trials, phase, open_client)
         else:
             await _closed(trials, phase, open_client)
-
-
-@contextmanager
-def _out_of_reach() -> Iterator[None]:
-    """Keep the collector from walking over all there is while we measure: pauses of 100 ms (perf.md 2.4).
-
-    What exists by now is out of its reach; of what comes, the young are looked at often, the old next to
-    never.
-    """
-    gc.collect()
-    gc.freeze()
-    usual = gc.get_threshold()
-    gc.set_threshold(*_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
 
 
 @dataclass(slots=True)

@@ -118,6 +118,8 @@ def _grades(expect: Expect, subject: Subject) -> list[Grade]:
         inner = [structs.replace(each, part_of=each.part_of or name) for part in parts for each in part]
         return [*inner, _graded(expect, subject, opinion)]
     opinion = _of_every_model(expect, subject)
+    if not opinion.named_scores:
+        return [_graded(expect, subject, opinion)]
     reason = f"a score that {expect.name} gave a name; it decides nothing"
     named = [
         Grade(subject.turn_id, expect.name, metric, passed=None, score=score, weight=0.0, reason=reason)

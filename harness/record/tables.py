@@ -285,8 +285,11 @@ class Tables:
         """Add what was found about one result, and nothing of what happened in it."""
         result = judged.result
         self._put("trials", trial_row(result, judged.standing, weighed(deciding(judged.grades))))
-        for grade in judged.grades:
-            self._put("grades", {"trial_id": result.trial_id, **msgspec.structs.asdict(grade)})
+        columns = self.columns["grades"].values()
+        for grade in judged.grades:  # a row as it is: there are ten of them for each of any other table
+            row = (result.trial_id, *msgspec.structs.astuple(grade))
+            for values, value in zip(columns, row, strict=True):
+                values.append(value)
         if self.folder is not None and len(self.columns["grades"]["type"]) >= AT_ONCE:
             self._set_aside(self.folder)
         for exchange in result.exchanges:

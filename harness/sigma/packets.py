@@ -212,8 +212,21 @@ def _tolerant_packet(fields: dict[str, Any], data: bytes) -> Packet:
     return _placed(Unknown(name, data) if known is None else fitting(known, obj), fitting(_Where, fields))
 
 
+def _plain(fields: dict[str, Any]) -> SessionLine | IdsLine | None:
+    """The two lines that every reply has, as they nearly always are: to fit each field takes ten times it."""
+    if "error" in fields or "responses" in fields:
+        return None
+    if "reserved_assistant_message_id" in fields:
+        own, user = fields["reserved_assistant_message_id"], fields.get("user_message_id")
+        return IdsLine(user, (own,)) if type(own) is int and type(user) is int else None
+    session = fields.get("chat_session_id")
+    return SessionLine(session) if type(session) is str else None
+
+
 def _outer(fields: dict[str, Any], data: bytes) -> Line:
     """The kind of a line is told by its keys, in this order (R2)."""
+    if (plain := _plain(fields)) is not None:
+        return plain
     facts = fitting(_Facts, fields)
     if "error" in fields:
         details = fields.get("details")

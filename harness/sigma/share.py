@@ -126,7 +126,9 @@ class Share:
             self._calls.pass_turn(at[0], end)
         if isinstance(obj, MessageDelta):
             self._text.latest(at).add(obj.content, end)
-        elif isinstance(obj, ReasoningDelta):
+            self._seen.add(at)
+            return
+        if isinstance(obj, ReasoningDelta):
             self._reasoning.latest(at).add(obj.reasoning, end)
         elif isinstance(obj, ToolPacket):
             part = obj.part()

@@ -11,7 +11,7 @@ into times. Stamps handed through the fold would tie every definition of a time 
 from collections import Counter
 
 from harness.sigma.calls import Status, ToolCall
-from harness.sigma.chat_packets import Stop
+from harness.sigma.chat_packets import MessageDelta, Stop
 from harness.sigma.deprecated import flat_frames
 from harness.sigma.frames import Frame, Frames
 from harness.sigma.packets import (
@@ -23,6 +23,7 @@ from harness.sigma.packets import (
     Unknown,
     UnknownLine,
     lines,
+    read_line,
 )
 from harness.sigma.reply import Citation, Marks, ModelReading, Outcome, Transcript, WireError, reading
 from harness.sigma.share import Ending, Share, failed, stopped
@@ -95,6 +96,9 @@ class Trace:
 
     def feed(self, frame: Frame) -> None:
         """Take in one frame."""
+        if not frame.parts and isinstance(line := read_line(frame.data), Packet):  # nearly all are
+            self._packet(line, frame.end)
+            return
         for line, part in lines(frame):
             if isinstance(line, Packet):
                 self._packet(line, part.end)
@@ -143,6 +147,9 @@ class Trace:
         obj, at, model = packet.obj, packet.at, packet.model
         if at is None:
             self._heartbeats += 1
+            return
+        if isinstance(obj, MessageDelta):
+            self._model(model or 0).feed(obj, at, end)
             return
         if model is None and isinstance(obj, Stop):
             for share in self._models.values():
