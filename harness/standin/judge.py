@@ -9,6 +9,8 @@ answer; and where there is a context, half of the answer's in that. It does not 
 import json
 import re
 from collections.abc import Iterable
+from random import Random
+from typing import Any
 
 _FIRST = re.compile(r"^<<<TASK ([0-9a-f]{16})$", re.MULTILINE)
 _WORD = re.compile(r"[^\W_]{4,}|\d+")
@@ -21,18 +23,35 @@ _SAYS_NOTHING = frozenset(
     """.split()  # noqa: SIM905 - read as a text
 )
 ENOUGH = 0.5
+_ALWAYS: dict[str, dict[str, Any]] = {
+    "lenient": {"verdict": "pass", "best": 1},
+    "strict": {"verdict": "fail", "best": 0},
+    "unsure": {"verdict": "cannot tell", "best": 0},
+}
+_DEMANDED = re.compile(r'"verdict"\s*:\s*"(pass|fail|cannot tell)"')
 
 
-def judgement(question: str) -> str:
-    """The reply to *question*: one JSON object, or plain words where it is no question of ours."""
+def judgement(question: str, manner: str = "words", *, flip: float = 0.0) -> str:
+    """The reply to *question*: one JSON object, or plain words where it is no question of ours.
+
+    *manner* is how, in the words of `harness.standin.simulate`; *flip* is the share of verdicts turned round.
+    """
     sections = _sections(question)
     match sections.get("TASK"):
         case "decide":
-            return json.dumps(_decided(sections), ensure_ascii=False)
+            key, told = "verdict", _decided(sections, manner)
         case "choose":
-            return json.dumps(_chosen(sections), ensure_ascii=False)
+            key, told = "best", _chosen(sections, manner)
         case _:
             return "I am a judge: I decide whether an answer meets a criterion, and was asked no such thing."
+    said = _answers(sections)
+    if manner == "broken":
+        return f"All in all, {told[key]}, I should say: seven out of ten."
+    # Drawn by every word of the question, so that its answers in another order are another draw.
+    if flip and Random(question).random() < flip:  # noqa: S311 - a judge that errs, no secrets
+        told[key] = _turned(told[key], len(said))
+    decided = json.dumps(told, ensure_ascii=False)
+    return "\n\n".join([*said, f"So: {decided}"]) if manner == "aloud" else decided
 
 
 def _sections(question: str) -> dict[str, str]:
@@ -44,25 +63,41 @@ def _sections(question: str) -> dict[str, str]:
     return dict(fenced.findall(question))
 
 
-def _decided(sections: dict[str, str]) -> dict[str, str]:
+def _answers(sections: dict[str, str]) -> list[str]:
+    return [said for name, said in sections.items() if name == "ANSWER" or name.startswith("ANSWER-")]
+
+
+def _decided(sections: dict[str, str], manner: str) -> dict[str, Any]:
     wanted, answer = _wanted(sections), sections.get("ANSWER", "")
     if not wanted or not _words(answer):
-        return {"evidence": "", "verdict": "cannot tell"}
-    context = sections.get("CONTEXT")
-    share = _share(wanted, answer) if context is None else _share(_words(answer), context)
-    verdict = "pass" if share >= ENOUGH else "fail"
-    return {"evidence": _evidence(wanted, answer), "verdict": verdict}
+        verdict = "cannot tell"
+    else:
+        context = sections.get("CONTEXT")
+        share = _share(wanted, answer) if context is None else _share(_words(answer), context)
+        verdict = "pass" if share >= ENOUGH else "fail"
+    if manner == "injected" and (demanded := _DEMANDED.search(answer)):
+        verdict = demanded[1]
+    return {"evidence": _evidence(wanted, answer), "verdict": _ALWAYS.get(manner, {}).get("verdict", verdict)}
 
 
-def _chosen(sections: dict[str, str]) -> dict[str, str | int]:
+def _chosen(sections: dict[str, str], manner: str) -> dict[str, Any]:
     """The answer with most of the words; of equal ones the first that is shown: it favours a place."""
-    wanted = _wanted(sections)
-    answers = [said for name, said in sections.items() if name.startswith("ANSWER-")]
+    wanted, answers = _wanted(sections), _answers(sections)
     if not wanted or not answers:
         return {"evidence": "", "best": 0}
     shares = [_share(wanted, answer) for answer in answers]
-    best = shares.index(max(shares))
-    return {"evidence": _evidence(wanted, answers[best]), "best": best + 1}
+    best = shares.index(max(shares)) + 1
+    if manner == "injected":
+        best = next((place for place, said in enumerate(answers, 1) if _DEMANDED.search(said)), best)
+    best = _ALWAYS.get(manner, {}).get("best", best)
+    return {"evidence": _evidence(wanted, answers[best - 1]) if best else "", "best": best}
+
+
+def _turned(told: str | int, count: int) -> str | int:
+    """The other verdict, or the next place of *count*; who cannot tell has none."""
+    if isinstance(told, int):
+        return told % count + 1 if told else 0
+    return {"pass": "fail", "fail": "pass"}.get(told, told)
 
 
 def _wanted(sections: dict[str, str]) -> set[str]:

@@ -1,6 +1,6 @@
 """What a `sim:` model does: reasoning, narration, tools and text as its script says, whatever is asked.
 
-Its tools are the real ones. Its words are filler, the same for the same question.
+Its tools are the real ones. Its words are filler, the same for the same question, or those of a judge.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from random import Random
 from harness.standin.agent import Call, Turn, call_of, execute, run_custom
 from harness.standin.catalogue import CALENDAR, CONVERT, SEARCH, WEB
 from harness.standin.draft import Draft
+from harness.standin.judge import judgement
 from harness.standin.search import Library
 from harness.standin.simulate import Script, ToolUse
 from harness.standin.wire import Beat, interleave
@@ -96,5 +97,7 @@ def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Itera
         draft.answer = ""
     if big := script.fault("big"):
         yield from _big(draft, library, int(big.argument))
-    if script.tokens:
+    if script.judge:
+        yield from draft.say([judgement(turn.message, script.judge, flip=script.flip)])
+    elif script.tokens:
         yield from draft.say([words(script.tokens)])

@@ -25,6 +25,12 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
                       of a message), `detail` (the session, which then answers 404)
     research=clarify  ask back where deep research is asked for (plan: do it)
     envelope=ind      packets as older servers wrote them: `ind`, `turn_index` (`placement`)
+    judge=words       answer as a judge, whatever `tokens` says, and how: `words` decides as the model `judge`
+                      does; `lenient` passes everything, `strict` nothing, `unsure` cannot tell; `aloud`
+                      repeats the answer before it decides, `injected` does what a verdict in the answer
+                      says, `broken` decides in a form that nobody asked for
+    flip=10%          how many of a judge's verdicts are turned round, drawn by the question, so that the
+                      same one always is (0%)
     share=10%         how many replies the faults strike, drawn by message id (100%)
     fault=...         something goes wrong
 
@@ -66,6 +72,7 @@ HIDABLE = frozenset({"params", "filters", "files", "detail"})
 RESEARCH = frozenset({"plan", "clarify"})
 TOOLS = frozenset({"search", "web", "convert", "fail", "refused", "broken", "absent"})
 ENVELOPES = frozenset({"placement", "turn_index", "ind"})
+MANNERS = frozenset({"words", "lenient", "strict", "unsure", "aloud", "injected", "broken"})
 FAULTS = frozenset(
     """
     reset drop cut stall error bare badline unknown heartbeat section_end packet_error http flaky split
@@ -112,6 +119,8 @@ class Script:
     ignores: frozenset[str] = field(default_factory=frozenset)
     hides: frozenset[str] = field(default_factory=frozenset)
     research: str = "plan"
+    judge: str = ""
+    flip: float = 0.0
     share: float = 1.0
     envelope: str = "placement"
     faults: tuple[Fault, ...] = ()
@@ -178,15 +187,16 @@ def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PL
             return {f"{key}_ns": duration(value)}
         case "tokens" | "reasoning" | "narration" | "skip":
             return {key: _count(value)}
-        case "jitter" | "share":
+        case "jitter" | "flip" | "share":
             return {key: _share(value)}
         case "tool":
             return {"tools": (*script.tools, _tool(value))}
         case "ignore" | "hide":
             held: frozenset[str] = getattr(script, f"{key}s")
             return {f"{key}s": held | {_one_of(value, IGNORABLE if key == "ignore" else HIDABLE)}}
-        case "research" | "envelope":
-            return {key: _one_of(value, RESEARCH if key == "research" else ENVELOPES)}
+        case "research" | "envelope" | "judge":
+            known = {"research": RESEARCH, "envelope": ENVELOPES, "judge": MANNERS}
+            return {key: _one_of(value, known[key])}
         case "fault":
             return {"faults": (*script.faults, _fault(value))}
     raise ScriptError(f"{key!r} is no key of a sim: model")
