@@ -193,7 +193,12 @@ async def _ask_all(desk: Desk, wanted: Open, book: Book, told: list[str]) -> Non
         await _call_all(desk, wanted, book)
     if wanted.pairs:
         async with _embedder(desk) as embed:
-            await _compare_all(desk, wanted, embed, book=book)
+            why = await _compare_all(desk, wanted, embed, book=book)
+        if why:
+            again = f"harness grade {desk.folder.name} asks again"
+            told.append(
+                f"how alike texts are could not be had for {len(wanted.pairs)} pairs ({why}): {again}"
+            )
     if wanted.questions:
         async with _judge(desk) as ask:
             failed = await _judge_all(desk, wanted, ask, book=book)
@@ -217,8 +222,8 @@ async def _call_all(desk: Desk, wanted: Open, book: Book) -> None:
             await _at_once(jobs, checkers.count)
 
 
-async def _compare_all(desk: Desk, wanted: Open, embed: Embed, *, book: Book) -> None:
-    """Each text is embedded once, however many pairs it is in."""
+async def _compare_all(desk: Desk, wanted: Open, embed: Embed, *, book: Book) -> str:
+    """Embed each text once, however many pairs it is in; why that could not be, if it could not."""
     texts = list(dict.fromkeys(text for pair in wanted.pairs.values() for text in pair))
     assert desk.suite.embeddings is not None  # noqa: S101  else nothing would be open
     model = fingerprint_of(desk.suite.embeddings)
@@ -235,6 +240,7 @@ async def _compare_all(desk: Desk, wanted: Open, embed: Embed, *, book: Book) ->
         for said in told:
             book.keep(said)
             advance()
+    return vectors if isinstance(vectors, str) else ""
 
 
 async def _judge_all(desk: Desk, wanted: Open, ask: Ask, *, book: Book) -> list[str]:

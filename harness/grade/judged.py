@@ -264,10 +264,13 @@ def _decided(asked: Question, said: Judgement) -> Opinion:
 
 def _told(votes: Sequence[Vote]) -> str:
     """``pass``, or ``pass 2, fail 1`` of several; with the reason where there was no answer."""
-    counts = Counter(vote.verdict.replace("_", " ") for vote in votes)
+    counts = Counter(_WORDS.get(vote.verdict, vote.verdict) for vote in votes)
     told = ", ".join(f"{verdict} {count}" if len(votes) > 1 else verdict for verdict, count in counts.items())
     why = next((vote.error for vote in votes if vote.error), "")
     return f"{told} ({why})" if why else told or "nothing"
+
+
+_WORDS = {"cannot_tell": "cannot tell", "unreadable": "a reply that is no judgement"}
 
 
 def _quotes(evidence: str, answer: str) -> bool:

@@ -72,7 +72,7 @@ def test_the_majority_of_the_votes_that_decide_is_the_judgement(
 def test_a_judgement_that_cannot_be_read_is_kept_as_evidence_and_is_no_failure() -> None:
     told = opinion(UNREADABLE)
     assert (told.passed, told.evidence) == (None, "Well, who knows?")
-    assert "unreadable" in told.reason
+    assert "a reply that is no judgement" in told.reason
     assert "503, three times" in opinion(NO_ANSWER).reason
 
 
