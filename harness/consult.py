@@ -68,10 +68,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where a run is graded: its *folder*, and how to get to the Sigma that judges itself.
-
-    *runs_code*: the suite is where it was and as it was, so its own Python may run.
-    """
+    """Where a run is graded: its *folder*, and how to get to the Sigma that judges itself."""
 
     suite: Suite
     folder: Path
@@ -79,7 +76,6 @@ class Desk:
     target: str
     console: Console | None = None
     interruptible: bool = False
-    runs_code: bool = True
 
 
 def known_of(desk: Desk, results: Results, trials: Mapping[str, Trial], count_tokens: CountTokens) -> Known:
@@ -119,7 +115,7 @@ async def consult(desk: Desk, results: Results, trials: Mapping[str, Trial], kno
 
     The answer is what a reader of the results should know: what stayed open, and why.
     """
-    wanted = _open(results(), trials, known, desk)
+    wanted = _open(results(), trials, known)
     shared = read(desk.folder.parent.parent / FILE)
     with Book(desk.folder, desk.folder.parent.parent) as book:
         for key in [key for key in (*wanted.questions, *wanted.pairs) if key in shared]:
@@ -133,12 +129,12 @@ async def consult(desk: Desk, results: Results, trials: Mapping[str, Trial], kno
     return told
 
 
-def _open(results: Iterable[Result], trials: Mapping[str, Trial], known: Known, desk: Desk) -> Open:
+def _open(results: Iterable[Result], trials: Mapping[str, Trial], known: Known) -> Open:
     open_ = Open()
     for result in results:
         for expect, subject in asked(result, trials[result.trial_id], known):
             match expect.args:
-                case Python() as args if desk.runs_code:
+                case Python() as args:
                     open_.calls[code.key_of(args, subject)] = args, code.call_of(args, subject)
                 case Similar() as args if known.embeddings is not None:
                     _note_pair(open_, args, subject)

@@ -146,10 +146,13 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
         target=_called(plan.suite, manifest.target),
         console=how.console,
         interruptible=how.interruptible,
-        runs_code=how.suite is not None or store.is_where_it_was(manifest, folder),
     )
     killed = manifest.exit_code is None  # of a run that was killed, there are no tables yet
-    ran, known = await _told(recorded(folder, manifest, plan, killed=killed), desk, ask=how.ask)
+    is_ours = how.suite is not None or store.is_where_it_was(manifest, folder)
+    ran = recorded(folder, manifest, plan, killed=killed)
+    if how.ask and not is_ours and asks_others(ran.trials.values()):
+        say(how.console, _NOT_OURS, style="yellow")
+    ran, known = await _told(ran, desk, ask=how.ask and is_ours)
     retime = how.retime or killed or manifest.verdict is None
     return finish(ran, known, retime=retime, console=how.console)
 
@@ -162,6 +165,13 @@ def judged_items(folder: Path) -> tuple[list[Item], Path | None]:
     desk = Desk(plan.suite, folder, lambda: nullcontext(Address("")), _called(plan.suite, manifest.target))
     known = known_of(desk, ran.results, ran.trials, count_tokens)
     return list(items(ran.results(), ran.trials, known)), labels_of(plan.suite)
+
+
+_NOT_OURS = (
+    "warning: the suite of this run is not where it was, word for word: nobody is asked, "
+    "and none of its Python is run, for what is not on record; --suite FILE says whose checks to take"
+)
+"""A folder of results may come from anybody, and so may the addresses and keys that its suite names."""
 
 
 @asynccontextmanager

@@ -195,10 +195,24 @@ def test_python_that_came_with_a_folder_of_results_is_not_run(tmp_path: Path) ->
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps(manifest | {"suite_path": str(planted / "s.yaml")}))
     (run / "said.jsonl").unlink()
-    again = harness("grade", run, "-q")
+    again = harness("grade", run)
     assert again.exit_code == 3
+    assert "nobody is asked, and none of its Python is run" in " ".join(again.stderr.split())
     assert not (tmp_path / "harm").exists()
     assert "was not run" in table(tmp_path, "grades")[0]["reason"]
+
+
+def test_a_judge_that_came_with_a_folder_of_results_is_sent_nothing(tmp_path: Path) -> None:
+    with judging() as judge:
+        written = suite(tmp_path, RUBRIC, judge=by(judge))
+        harness("run", written, "--results", tmp_path / "results", "-q")
+        run = (tmp_path / "results" / "s" / "latest").resolve()
+        manifest = json.loads((run / "manifest.json").read_text())
+        text = manifest["suite_text"].replace("30 days", "your keys")
+        (run / "manifest.json").write_text(json.dumps(manifest | {"suite_text": text}))
+        asked = len(judge.questions)
+        assert harness("grade", run, "-q").exit_code == 3
+        assert len(judge.questions) == asked
 
 
 def test_repeats_of_a_prompt_decide_together(tmp_path: Path) -> None:
