@@ -1,8 +1,9 @@
 """Those who are asked: Sigma as its own judge, OpenAI-compatible servers, models in a folder."""
 
 import json
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,24 +19,32 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from harness.drive.ask import local_embed, openai_ask, openai_embed, sigma_ask
-from harness.drive.local import local_sigma
-from harness.drive.transport import transports
-from harness.grade.judged import Question, read_vote
+from harness.drive.ask import Answered, Ask, local_embed, openai_ask, openai_embed, openai_http, sigma_ask
+from harness.drive.transport import StampedTransport, transports
+from harness.grade.judged import Question, cosine, read_vote
 from harness.grade.judges import fingerprint, fingerprint_of
 from harness.sigma.client import Address, Client
+from harness.standin.judge import judgement
 from harness.suite.model import Embeddings, Judge, LlmOverride
+from tests.conftest import Standin
+from tests.standin.provider import embedding, scripted
 
 pytestmark = pytest.mark.anyio
 
 KEY = "sk-planted-secret"
+came, hung_up = threading.Event(), threading.Event()
 QUESTION = Question((("CRITERION", "Says thirty days"),), ("It is thirty days.",))
 
 
 @contextmanager
 def answering(*replies: tuple[int, str, dict[str, str]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that answers with *replies* (status, body, headers), the last again and again."""
+    """A server that answers with *replies* (status, body, headers), the last again and again.
+
+    One of status 0 never comes: the server waits until we hang up.
+    """
     waiting, asked = list(replies), []
+    came.clear()
+    hung_up.clear()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -43,7 +52,9 @@ def answering(*replies: tuple[int, str, dict[str, str]]) -> Iterator[tuple[str, 
             asked.append({"path": self.path, "key": self.headers["authorization"], "body": json.loads(body)})
             status, text, headers = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             if status == 0:
-                threading.Event().wait(5)
+                came.set()
+                if not self.connection.recv(1):
+                    hung_up.set()
                 return
             self.send_response(status)
             for name, value in {"content-length": str(len(text.encode())), **headers}.items():
@@ -55,7 +66,7 @@ def answering(*replies: tuple[int, str, dict[str, str]]) -> Iterator[tuple[str, 
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1/", asked
@@ -74,38 +85,124 @@ def judge(url: str, **more: Any) -> Judge:
     return made.model_copy(update={"api_key": SecretStr(KEY)})
 
 
+async def put(ask: Ask) -> Answered:
+    return await ask("Is it so?")
+
+
 async def asked_of(url: str, **more: Any) -> Any:
     async with httpx.AsyncClient() as http:
-        return await openai_ask(http, judge(url, **more))("Is it so?")
+        return await put(openai_ask(http, judge(url, **more)))
 
 
-@pytest.mark.parametrize("dialect", ["sigma", "onyx"])
-async def test_sigma_judges_itself_in_a_conversation_of_its_own_and_without_tools(dialect: str) -> None:
-    judging = Judge(
-        target="self", llm_override=LlmOverride(model_provider="Simulated", model_version="judge")
-    )
-    async with local_sigma(dialect, None) as url:
-        address = Address(url, dialect)
-        async with Client(address, transports(url)()) as client:
-            told = await sigma_ask(client, judging)(QUESTION.text((0,)))
-            await sigma_ask(client, judging, keep_sessions=False)(QUESTION.text((0,)))
-            sessions = (await client.get("/chat/get-user-chat-sessions")).json()["sessions"]
-            detail = (await client.session_detail(sessions[0]["id"])).json()
+def simulated(model: str, **more: Any) -> Judge:
+    override = LlmOverride(model_provider="Simulated", model_version=model)
+    return Judge.model_validate({"target": "self", "llm_override": override, **more})
+
+
+def sessions_of(standin: Standin) -> set[str]:
+    return {each["id"] for each in standin.get("/chat/get-user-chat-sessions")["sessions"]}
+
+
+@pytest.fixture(params=["sigma", "onyx"])
+def standin(request: pytest.FixtureRequest) -> Standin:
+    found: Standin = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def client(standin: Standin, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    dialect = request.node.callspec.params["standin"]
+    async with Client(Address(standin.url, dialect), transports(standin.url)()) as made:
+        yield made
+
+
+async def test_sigma_judges_itself_in_a_conversation_of_its_own_and_without_tools(
+    standin: Standin, client: Client
+) -> None:
+    before = sessions_of(standin)
+    told = await sigma_ask(client, simulated("judge"))(QUESTION.text((0,)))
     assert told.error == ""
     assert read_vote(QUESTION, (0,), told.text).verdict == "pass"
-    assert len(sessions) == 1
-    texts = str(detail)
-    assert "search_tool" not in texts
+    (mine,) = sessions_of(standin) - before
+    answer = standin.get(f"/chat/get-chat-session/{mine}")["messages"][-1]
+    assert answer["request_params"]["model_name"] == "judge"
+    assert answer["request_params"]["sent_kwargs"] == {"temperature": 0.0}
 
 
-async def test_a_model_that_sigma_does_not_have_is_an_error_in_a_sentence() -> None:
-    nobody = Judge(
-        target="self", llm_override=LlmOverride(model_provider="Simulated", model_version="nobody")
-    )
-    async with local_sigma("sigma", None) as url, Client(Address(url), transports(url)()) as client:
-        told = await sigma_ask(client, nobody)("Is it so?")
+async def test_a_model_that_would_search_is_given_no_tool_to_do_it(standin: Standin, client: Client) -> None:
+    would = standin.session(standin.ask("Refunds?", "sim:tool=search,tokens=3"))
+    assert would["messages"][-1]["context_docs"]
+    before = sessions_of(standin)
+    told = await sigma_ask(client, simulated("sim:tool=search,tokens=3"))("Refunds?")
+    (mine,) = sessions_of(standin) - before
+    assert len(told.text.split()) == 3
+    answer = standin.get(f"/chat/get-chat-session/{mine}")["messages"][-1]
+    assert answer["message"] == told.text
+    assert not answer["context_docs"]
+
+
+async def test_conversations_are_deleted_where_the_suite_says_so(standin: Standin, client: Client) -> None:
+    before = sessions_of(standin)
+    judging = simulated("sim:fault=flaky:2,tokens=3")
+    told = await sigma_ask(client, judging, keep_sessions=False)(f"again, please: {before}")
+    assert len(told.text.split()) == 3
+    assert sessions_of(standin) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("nobody", "nobody"),
+        ("sim:fault=http:502-html", "a web page, as proxies send them: 502"),
+        ("sim:fault=error@3:MODEL_ERROR", "MODEL_ERROR"),
+        ("sim:fault=cut@3", "without a stop packet"),
+        ("sim:tokens=0", "the judge gave no answer: empty"),
+    ],
+)
+async def test_what_is_no_whole_reply_of_sigma_is_an_error_in_a_sentence(
+    client: Client, model: str, error: str
+) -> None:
+    told = await sigma_ask(client, simulated(model))("Is it so?")
     assert told.text == ""
-    assert "nobody" in told.error
+    assert error in told.error
+
+
+@pytest.mark.slow
+async def test_a_sigma_that_is_busy_for_good_is_given_up_after_three_tries(client: Client) -> None:
+    told = await sigma_ask(client, simulated("sim:fault=flaky:4,tokens=3"))("Are you busy?")
+    assert told.text == ""
+    assert "503" in told.error
+    told = await sigma_ask(client, simulated("sim:fault=flaky:4,tokens=3"))("Are you busy?")
+    assert told.error == ""
+
+
+async def test_a_sigma_that_takes_too_long_is_told_to_stop(standin: Standin, client: Client) -> None:
+    before = sessions_of(standin)
+    judging = simulated("sim:ttft=50s", time_limit="200ms")
+    told = await sigma_ask(client, judging, keep_sessions=False)("Is it so?")
+    assert told == ("", told.error)
+    assert "no end after 0.2 s" in told.error
+    assert sessions_of(standin) == before
+
+
+async def test_asking_sigma_can_be_cancelled_and_leaves_nothing_behind(
+    standin: Standin, client: Client
+) -> None:
+    before = sessions_of(standin)
+    async with anyio.create_task_group() as around:
+        around.start_soon(put, sigma_ask(client, simulated("sim:ttft=50s"), keep_sessions=False))
+        with anyio.fail_after(20):
+            while sessions_of(standin) == before:  # noqa: ASYNC110 - the server wakes nobody here
+                await anyio.sleep(0.01)
+        around.cancel_scope.cancel()
+    assert sessions_of(standin) == before
+    await client.get("/health")
+    transport = client._transport
+    assert isinstance(transport, StampedTransport)
+    assert set(transport._connections) == {each for idle in transport._idle.values() for each in idle}
+
+
+# OpenAI-compatible servers
 
 
 async def test_an_openai_compatible_server_is_asked_with_its_key_at_temperature_0() -> None:
@@ -118,15 +215,34 @@ async def test_an_openai_compatible_server_is_asked_with_its_key_at_temperature_
     assert one["body"]["messages"] == [{"role": "user", "content": "Is it so?"}]
 
 
+PAGE = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+
 @pytest.mark.parametrize(
     ("replies", "error", "times"),
     [
         ([(401, '{"error": {"message": "bad key"}}', {})], "answered 401: bad key", 1),
+        ([(401, json.dumps({"error": {"message": f"no such key: {KEY}"}}), {})], "no such key: ***", 1),
+        ([(401, "x" * 190 + KEY, {})], "x" * 190 + "***", 1),
+        ([(403, "", {})], "/v1/chat/completions answered 403", 1),
         ([(404, '{"error": "no model m"}', {})], "answered 404: no model m", 1),
-        ([(502, "<html>Bad gateway</html>", {})], "answered 502: <html>Bad gateway</html>", 3),
-        ([(200, "<html>", {})], "what is no JSON object", 1),
+        ([(404, '{"detail": "Not Found"}', {})], "answered 404: Not Found", 1),
+        ([(400, '{"object": "error", "message": "too long"}', {})], "answered 400: too long", 1),
+        ([(422, "[" * 100_000, {})], "answered 422: [[[[", 1),
+        ([(429, "{}", {"retry-after": "3600"})], "answered 429: {} (and wants us to wait for 3600 s)", 1),
+        ([(503, "busy", {})], "answered 503: busy", 3),
+        ([(502, PAGE, {})], "answered 502: a web page, as proxies send them: 502 Bad Gateway", 3),
+        ([(301, "", {"location": "https://a.example/"})], "redirects to https://a.example/; is base_url", 1),
+        ([(200, "<html>", {})], "what is no JSON object: a web page", 1),
+        ([(200, "[]", {})], "what is no JSON object: []; is base_url right?", 1),
+        ([(200, '{"error": {"message": "no credit"}}', {})], "answered with an error: no credit", 1),
         ([(200, '{"choices": []}', {})], "the judge gave no answer", 1),
         ([(200, '{"choices": [{"message": {"content": null}}]}', {})], "the judge gave no answer", 1),
+        (
+            [(200, '{"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}', {})],
+            "no text, finish_reason length",
+            1,
+        ),
     ],
 )
 async def test_what_is_no_answer_is_said_in_a_sentence_without_the_key(
@@ -143,8 +259,20 @@ async def test_what_is_no_answer_is_said_in_a_sentence_without_the_key(
     assert len(asked) == times
 
 
-async def test_a_busy_server_is_asked_again() -> None:
-    with answering((429, "slow down", {}), said("yes")) as (url, asked):
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\u00e9"])
+async def test_a_key_that_no_header_can_hold_is_named_and_not_shown(key: str) -> None:
+    with answering(said("yes")) as (url, asked):
+        async with httpx.AsyncClient() as http:
+            judging = judge(url).model_copy(update={"api_key": SecretStr(key)})
+            told = await openai_ask(http, judging)("Is it so?")
+    assert "no header can hold" in told.error
+    assert KEY not in told.error
+    assert asked == []
+
+
+@pytest.mark.parametrize("wait", [{}, {"retry-after": "0"}, {"retry-after": "0.01"}])
+async def test_a_busy_server_is_asked_again(wait: dict[str, str]) -> None:
+    with answering((429, "slow down", wait), said("yes")) as (url, asked):
         assert (await asked_of(url)).text == "yes"
     assert len(asked) == 2
 
@@ -155,17 +283,39 @@ async def test_a_server_that_never_answers_is_given_up_at_the_time_limit() -> No
     assert told.error.endswith("within 0.3 s")
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_not_there_is_said() -> None:
     with answering(said("x")) as (url, _):
         pass
     assert "cannot be reached" in (await asked_of(url)).error
 
 
-async def test_asking_can_be_cancelled() -> None:
-    with answering((0, "", {})) as (url, asked), anyio.move_on_after(0.5) as scope:
-        await asked_of(url)
-    assert scope.cancelled_caught
+async def test_asking_can_be_cancelled_and_hangs_up() -> None:
+    with answering((0, "", {})) as (url, asked):
+        async with httpx.AsyncClient() as http:
+            async with anyio.create_task_group() as around:
+                around.start_soon(put, openai_ask(http, judge(url)))
+                assert await anyio.to_thread.run_sync(came.wait, 20)
+                around.cancel_scope.cancel()
+            assert await anyio.to_thread.run_sync(hung_up.wait, 20)
     assert len(asked) == 1
+
+
+async def test_an_openai_compatible_server_is_spoken_to_as_others_speak_to_it() -> None:
+    with scripted(judgement) as provider:
+        async with openai_http() as http:
+            told = await openai_ask(http, judge(provider.url))(QUESTION.text((0,)))
+            embed = openai_embed(http, Embeddings(base_url=provider.url, model="e"))
+            texts = [f"text number {number}" for number in range(150)] + [" ", "number text 7"]
+            vectors = await embed(texts)
+    assert read_vote(QUESTION, (0,), told.text).verdict == "pass"
+    assert provider.keys[0] == f"Bearer {KEY}"
+    assert [len(body["input"]) for body in provider.bodies[1:]] == [64, 64, 23]
+    assert vectors[:150] == [embedding(text) for text in texts[:150]]
+    assert vectors[150] == []
+    assert isinstance(vectors, list)
+    assert cosine(vectors[7], vectors[151]) == pytest.approx(1)
+    assert cosine(vectors[0], vectors[150]) is None
 
 
 # Embeddings
@@ -182,15 +332,54 @@ async def test_vectors_come_back_in_the_order_of_their_texts_whatever_the_server
     assert asked[0]["key"] is None
 
 
-async def test_a_sentence_model_in_a_folder_is_read_from_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ({"data": [{"index": 0}]}, "are no vectors"),
+        ({"data": None}, "are no vectors"),
+        ({"data": [{"index": 0, "embedding": "AAAA"}]}, "are no vectors"),
+        ({"data": [{"index": 0, "embedding": []}]}, "is empty"),
+        ({"data": [{"index": 0, "embedding": [float("nan")]}]}, "not finite"),
+        ({"data": [{"embedding": [1]}]}, None),
+    ],
+)
+async def test_vectors_that_are_none_are_told_of(rows: Any, error: str | None) -> None:
+    with answering((200, json.dumps(rows), {})) as (url, _):
+        async with httpx.AsyncClient() as http:
+            told = await openai_embed(http, Embeddings(base_url=url, model="e"))(["a"])
+    if error is None:
+        assert told == [[1.0]]
+    else:
+        assert error in told
+
+
+def made_model(folder: Path) -> None:
     words = Tokenizer(WordLevel({"[UNK]": 0, "refund": 1, "days": 2, "cat": 3}, unk_token="[UNK]"))  # noqa: S106
     words.pre_tokenizer = Whitespace()
-    StaticModel(np.eye(4, dtype=np.float32), words).save_pretrained(tmp_path / "model")
+    StaticModel(np.eye(4, dtype=np.float32), words).save_pretrained(folder)
+
+
+async def test_a_sentence_model_in_a_folder_is_read_from_there(tmp_path: Path) -> None:
+    made_model(tmp_path / "model")
     vectors = await local_embed(tmp_path / "model")(["refund", "cat cat"])
     assert vectors == [[0, 1, 0, 0], [0, 0, 0, 1]]
     assert "there is no such folder" in await local_embed(tmp_path / "other")(["a"])
     (tmp_path / "empty").mkdir()
     assert "cannot be read as a sentence model" in await local_embed(tmp_path / "empty")(["a"])
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+async def test_a_sentence_model_with_a_broken_file_is_told_of(tmp_path: Path, file: str) -> None:
+    made_model(tmp_path)
+    (tmp_path / file).write_bytes(b"{ broken")
+    assert "cannot be read as a sentence model" in await local_embed(tmp_path)(["a"])
+
+
+async def test_a_missing_extra_is_named_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "model2vec", None)
+    assert 'pip install "sigma-harness[similar]"' in await local_embed(tmp_path)(["a"])
 
 
 # Fingerprints
