@@ -1,6 +1,7 @@
 """Those who are asked: Sigma as its own judge, OpenAI-compatible servers, models in a folder."""
 
 import json
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -386,18 +387,49 @@ async def test_a_missing_extra_is_named_with_how_to_get_it(
 
 
 def test_who_judges_is_told_apart_by_everything_but_its_key_and_its_votes() -> None:
-    base = judge("http://a.example/v1")
+    base = judge("http://b.example/v1")
     others = [
-        judge("http://b.example/v1"),
+        judge("http://a.example/v1"),
+        judge("http://b.example/v2"),
+        judge("http://b.example:81/v1"),
         base.model_copy(update={"model": "n"}),
         base.model_copy(update={"temperature": 0.5}),
         Judge(target="self"),
         Judge(target="self", llm_override=LlmOverride(model_version="x")),
+        Judge(target="self", llm_override=LlmOverride(model_provider="x")),
+        Judge(target="self", llm_override=LlmOverride(model_configuration_id=7)),
+        Judge(target="self", llm_override=LlmOverride(temperature=0.5)),
     ]
-    assert len({fingerprint(each, "standin") for each in [base, *others]}) == 6
+    assert len({fingerprint(each, "standin") for each in [base, *others]}) == 11
     assert fingerprint(base, "standin") == fingerprint(
         base.model_copy(update={"votes": 5, "api_key": None}), "elsewhere"
     )
     assert KEY not in fingerprint(base, "standin")
-    assert fingerprint(Judge(target="self"), "http://a") != fingerprint(Judge(target="self"), "http://b")
-    assert fingerprint_of(Embeddings(model="a")) != fingerprint_of(Embeddings(model="a", base_url="http://a"))
+
+
+@pytest.mark.parametrize("other", ["http://b/api", "https://a/api", "http://a:81/api", "http://a/staging"])
+def test_another_sigma_that_judges_itself_is_another_judge(other: str) -> None:
+    assert fingerprint(Judge(target="self"), "http://a/api") != fingerprint(Judge(target="self"), other)
+
+
+def test_what_is_asked_the_same_way_is_the_same_judge_however_it_is_written() -> None:
+    base, cold = judge("http://b.example/v1"), LlmOverride(temperature=0)
+    assert fingerprint(base, "") == fingerprint(judge("http://b.example/v1/"), "")
+    assert fingerprint(base, "") == fingerprint(base.model_copy(update={"temperature": 0}), "")
+    mine = fingerprint(Judge(target="self"), "http://a")
+    assert mine == fingerprint(Judge(target="self", llm_override=cold), "http://a/")
+
+
+def test_a_fingerprint_is_read_by_people_and_shows_no_password() -> None:
+    told = fingerprint(Judge(target="self"), f"http://me:{KEY}@a.example/api")
+    assert re.fullmatch(r"default of self@a\.example at temperature 0 #[0-9a-f]{8}", told)
+    chosen = Judge(target="self", llm_override=LlmOverride(model_provider="P", model_version="v"))
+    assert fingerprint(chosen, "standin").startswith("P/v of self@standin at temperature 0 #")
+    assert fingerprint(judge("http://b.example/v1"), "").startswith("m of b.example at temperature 0 #")
+
+
+def test_models_of_embeddings_are_told_apart() -> None:
+    ones = [Embeddings(model="a"), Embeddings(model="b"), Embeddings(model="a", base_url="http://a")]
+    assert len({fingerprint_of(each) for each in ones}) == 3
+    assert fingerprint_of(ones[2]) == fingerprint_of(Embeddings(model="a", base_url="http://a/"))
+    assert fingerprint_of(ones[0]).startswith("a of a folder #")
