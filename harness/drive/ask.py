@@ -150,7 +150,9 @@ def local_embed(folder: Path) -> Embed:
         except ImportError:
             return 'a sentence model in a folder needs an extra: pip install "sigma-harness[similar]"'
         try:
-            rows = StaticModel.from_pretrained(folder).encode(texts, use_multiprocessing=False)
+            model = StaticModel.from_pretrained(folder)
+            # All of each text: by default what comes after 512 tokens counts for nothing.
+            rows = model.encode(texts, max_length=None, use_multiprocessing=False)
         except Exception as error:  # noqa: BLE001  tokenizers raises no narrower one for a broken file
             return f"{folder}: cannot be read as a sentence model: {error}"
         return [list(map(float, row)) for row in rows]

@@ -369,6 +369,14 @@ async def test_a_sentence_model_in_a_folder_is_read_from_there(tmp_path: Path) -
     assert "cannot be read as a sentence model" in await local_embed(tmp_path / "empty")(["a"])
 
 
+async def test_a_long_text_counts_to_its_end(tmp_path: Path) -> None:
+    made_model(tmp_path)
+    vectors = await local_embed(tmp_path)(["refund " * 600 + "cat " * 600, "  "])
+    assert vectors == [[0, 0.5, 0, 0.5], [0, 0, 0, 0]]
+    assert isinstance(vectors, list)
+    assert cosine(*vectors) is None
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 async def test_a_sentence_model_with_a_broken_file_is_told_of(tmp_path: Path, file: str) -> None:
     made_model(tmp_path)
