@@ -237,13 +237,19 @@ def _json(response: httpx.Response) -> Any:
 
 def _said(response: httpx.Response) -> str:
     """What an error says of itself, in short, without the key that it may repeat."""
-    body, told = response.content, _json(response)
+    _, _, key = response.request.headers.get("authorization", "").partition(" ")
+    body = response.content
     if body.lstrip()[:1] == b"<":
+        body = _without(key, body.decode(errors="replace")).encode()
         text = faults.of_status(body, read_body(body, status=400), status=400, retry_after_s=None).detail
     else:
-        text = _message(told) or response.text
-    _, _, key = response.request.headers.get("authorization", "").partition(" ")
-    return " ".join((text.replace(key, "***") if key else text).split())[:200]
+        text = _without(key, _message(_json(response)) or response.text)
+    return " ".join(text.split())[:200]
+
+
+def _without(key: str, text: str) -> str:
+    """Before anything is cut off: half a key is still a secret."""
+    return text.replace(key, "***") if key else text
 
 
 def _message(told: Any) -> str | None:

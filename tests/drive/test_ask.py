@@ -225,6 +225,7 @@ PAGE = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body>ng
         ([(401, '{"error": {"message": "bad key"}}', {})], "answered 401: bad key", 1),
         ([(401, json.dumps({"error": {"message": f"no such key: {KEY}"}}), {})], "no such key: ***", 1),
         ([(401, "x" * 190 + KEY, {})], "x" * 190 + "***", 1),
+        ([(401, f"<title>{'x' * 110}{KEY}</title>", {})], "x" * 110 + "***", 1),
         ([(403, "", {})], "/v1/chat/completions answered 403", 1),
         ([(404, '{"error": "no model m"}', {})], "answered 404: no model m", 1),
         ([(404, '{"detail": "Not Found"}', {})], "answered 404: Not Found", 1),
@@ -256,7 +257,7 @@ async def test_what_is_no_answer_is_said_in_a_sentence_without_the_key(
         told = await asked_of(url)
     assert error in told.error
     assert told.text == ""
-    assert KEY not in told.error
+    assert KEY[:8] not in told.error
     assert len(asked) == times
 
 
