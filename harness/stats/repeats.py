@@ -14,10 +14,10 @@ quantiles of beta and t are made here, from one incomplete beta function.
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from math import comb, exp, inf, lgamma, log, log1p, sqrt
+from math import comb, exp, fsum, inf, lgamma, log, log1p, sqrt
 from random import Random
 from statistics import NormalDist
 from typing import NamedTuple, TypeVar
@@ -39,8 +39,8 @@ T = TypeVar("T")
 class Tries(NamedTuple):
     """The repeats of one prompt.
 
-    Of *repeats* that passed or failed, *passes* passed; *missing* were planned and did neither. Prompts of one
-    *cluster* have something in common: a topic, a shared beginning. None is like no other.
+    Of *repeats* that passed or failed, *passes* passed; *missing* were planned and did neither. Prompts of
+    one *cluster* have something in common: a topic, a shared beginning. None is like no other.
     """
 
     passes: int
@@ -68,8 +68,8 @@ class Averaged:
 class Range:
     """The 95 % interval of a pass rate: by which *method*, and of how many (*n*) prompts or clusters.
 
-    *worth* is how many independent trials it was taken of, where the method asks for that. *note* says what is
-    missing, or rough.
+    *worth* is how many independent trials it was taken of, where the method asks for that. *note* says what
+    is missing, or rough.
     """
 
     low: float | None
@@ -134,20 +134,20 @@ def average_majority(tries: Sequence[Tries], seed: int = 0) -> Averaged:
 
 
 def average_pass_at_k(tries: Sequence[Tries], k: int, seed: int = 0) -> Averaged:
-    """pass@k averaged over the prompts with *k* repeats; others are left out. Raises `ValueError` for k < 1."""
+    """pass@k averaged over prompts with *k* repeats, others left out. Raises `ValueError` for k < 1."""
     return _average_of(pass_at_k, tries, k, seed)
 
 
 def average_pass_hat_k(tries: Sequence[Tries], k: int, seed: int = 0) -> Averaged:
-    """pass^k averaged over the prompts with *k* repeats; others are left out. Raises `ValueError` for k < 1."""
+    """pass^k averaged over prompts with *k* repeats, others left out. Raises `ValueError` for k < 1."""
     return _average_of(pass_hat_k, tries, k, seed)
 
 
 def pass_rate(tries: Sequence[Tries], within: float | None = None) -> PassRate:
     """The pass rate of *tries* with an interval for each question, and its bounds for what is missing.
 
-    *within* is the pooled variance within prompts of earlier runs, for prompts with a single repeat; without it
-    the suite's interval is the population's, which is never too narrow.
+    *within* is the pooled variance within prompts of earlier runs, for prompts with a single repeat; without
+    it the suite's interval is the population's, an upper bound.
     """
     known = [each for each in tries if each.repeats]
     left_out = len(tries) - len(known)
@@ -176,8 +176,8 @@ def missing_bounds(tries: Sequence[Tries]) -> tuple[float | None, float | None]:
 def suite_error(known: Sequence[Tries], *, shrunk: bool, within: float | None = None) -> float:
     """The standard error of the pass rate of these prompts, each with a repeat that passed or failed.
 
-    *shrunk* moves each share half a pass and half a failure to the middle. A single repeat shows no noise: such
-    a prompt has the variance *within*. Raises `ValueError` where it is needed and None.
+    *shrunk* adds half a pass and half a failure to each prompt. A single repeat shows no noise: such a prompt
+    has the variance *within*. Raises `ValueError` where it is needed and None.
     """
     return sqrt(sum(_noise(each, within, shrunk=shrunk) for each in known)) / len(known)
 
@@ -196,9 +196,9 @@ def population_error(known: Sequence[Tries]) -> float:
 
 
 def worth(known: Sequence[Tries]) -> Worth | None:
-    """What the trials of all prompts are worth, by one-way analysis of variance; None where it cannot be told.
+    """What the trials of all prompts are worth, by one-way analysis of variance, and at most all there are.
 
-    It asks for two prompts, a prompt with two repeats, and results that are not all the same.
+    None of fewer than two prompts, where none has two repeats, and where all results are the same.
     """
     m, total = len(known), sum(each.repeats for each in known)
     if m < 2 or total <= m:
@@ -212,7 +212,7 @@ def worth(known: Sequence[Tries]) -> Worth | None:
         return None
     icc = (between - inside) / spread
     effect = 1 + (k - 1) * icc
-    return Worth(icc, effect, total / effect if effect > 0 else inf)
+    return Worth(icc, effect, total / max(1.0, effect))
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -271,24 +271,123 @@ def beta_cdf(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function, by its continued fraction (Lentz's method)."""
     if not 0 < x < 1:
         return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly, that of the other end does not
+    if x > (a + 1) / (a + b + 2):  # where the fraction is slow, the one from the other end is not
         return 1 - beta_cdf(1 - x, b, a)
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
     upper, lower, value, step, j = 1.0, 0.0, 1.0, 0.0, 0
-    while abs(step - 1) > 1e-15:
-        term = _term(j, x, a, b)
+    while abs(step - 1) > 1e-14:
+        j += 1
+        term = _numerator(j, x, a, b)
         lower = 1 / (1 + term * lower)
         upper = 1 + term / upper
         step = lower * upper
         value *= step
-        j += 1
     return front / value
 
 
-def _term(j: int, x: float, a: float, b: float) -> float:
-    """Numerator *j* of the continued fraction 1 + d1 / (1 + d2 / (1 + ...)), d0 being what is under 1."""
-    m = (j + 1) // 2
-    if (j + 1) % 2:
-        m = j // 2
-        return -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-    return m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+def _numerator(j: int, x: float, a: float, b: float) -> float:
+    """Numerator *j*, from 1, of the continued fraction."""
+    m = j // 2
+    if j % 2:
+        return -(a + m) * (a + b + m) * x / ((a + j - 1) * (a + j))
+    return m * (b - m) * x / ((a + j - 1) * (a + j))
+
+
+def _average_of(
+    chance: Callable[[int, int, int], Fraction], tries: Sequence[Tries], k: int, seed: int
+) -> Averaged:
+    if k < 1:
+        raise ValueError(f"k is {k}: at least one try is needed")
+    known = [float(chance(each.passes, each.repeats, k)) for each in tries if each.repeats >= k]
+    return _averaged(known, len(tries) - len(known), seed, f" with {k} repeats that passed or failed")
+
+
+def _averaged(values: Sequence[float], left_out: int, seed: int, which: str = "") -> Averaged:
+    """The mean of *values*, one for each prompt, with a bootstrap's interval where there can be one."""
+    ordered, m = sorted(values), len(values)  # sorted: the order of prompts changes no draw
+    if not m:
+        return Averaged(None, None, None, 0, left_out, f"there is no prompt{which}")
+    value = fsum(ordered) / m
+    if m < LEAST_PROMPTS:
+        why = f"an interval asks for {LEAST_PROMPTS} prompts{which}, and there are {m}"
+        return Averaged(value, None, None, m, left_out, why)
+    if ordered[0] == ordered[-1]:
+        return Averaged(value, None, None, m, left_out, f"all {m} prompts are alike, which shows no spread")
+    draws = bootstrap(ordered, lambda drawn: fsum(drawn) / m, seed)
+    low, high = _accelerated(ordered, draws) if m >= LEAST_ACCELERATED else (0.025, 0.975)
+    return Averaged(value, at_share(draws, low), at_share(draws, high), m, left_out)
+
+
+def _accelerated(values: Sequence[float], draws: Sequence[float]) -> tuple[float, float]:
+    """Which shares of *draws* of a mean of *values* are the ends of an interval, by BCa (Efron 1987)."""
+    mean = fsum(values) / len(values)
+    below = (bisect_left(draws, mean) + bisect_right(draws, mean)) / 2 / len(draws)
+    bias = NORMAL.inv_cdf(below)
+    off = [value - mean for value in values]
+    skew = sum(each**3 for each in off) / (6 * sum(each**2 for each in off) ** 1.5)
+    low, high = (bias + (bias + z) / (1 - skew * (bias + z)) for z in (-Z, Z))
+    return NORMAL.cdf(low), NORMAL.cdf(high)
+
+
+def _suite(known: Sequence[Tries], population: Range, within: float | None) -> Range:
+    """The interval for these prompts, from the noise within each."""
+    m = len(known)
+    if within is None and any(each.repeats == 1 for each in known):
+        note = "prompts with one repeat show no noise of their own: an upper bound"
+        note = note if population.low is not None else population.note
+        return replace(population, method=f"of the population: {population.method}", note=note)
+    repeated = [each for each in known if each.repeats > 1]
+    shrunk = bool(repeated) and sum(0 < each.passes < each.repeats for each in repeated) < LEAST_MIXED
+    half = Z * suite_error(known, shrunk=shrunk, within=within)
+    rate = _rate(known)
+    method = "normal, noise within prompts" + (", shrunk" if shrunk else "")
+    return Range(max(0.0, rate - half), min(1.0, rate + half), method, m)
+
+
+def _population(known: Sequence[Tries]) -> Range:
+    """The interval for all questions, by Wilson on what the trials are worth for t instead of z."""
+    count, rate = len(_clusters(known)), _rate(known)
+    of = "prompts" if count == len(known) else "clusters"
+    note = f"rough: of {count} {of}" if count < LEAST_PROMPTS else ""
+    if count < 2:
+        return Range(None, None, "none", count, note=f"one of the {of} says nothing of others")
+    single = of == "prompts" and all(each.repeats == 1 for each in known)
+    if single or rate in {0.0, 1.0}:
+        return Range(*clopper_pearson(rate, count), "Clopper-Pearson", count, float(count), note)
+    error, trials = population_error(known), float(sum(each.repeats for each in known))
+    effective = min(trials, rate * (1 - rate) / error**2) if error else trials
+    effective *= (Z / t_quantile(0.975, count - 1)) ** 2
+    return Range(*wilson(rate, effective), "Wilson on effective n", count, effective, note)
+
+
+def _noise(each: Tries, within: float | None, *, shrunk: bool) -> float:
+    """The variance of the share of one prompt's repeats that passed."""
+    if each.repeats == 1:
+        if within is None:
+            raise ValueError("a single repeat shows no noise, and no variance of earlier runs is given")
+        return within
+    if shrunk:
+        share = (each.passes + 0.5) / (each.repeats + 1)
+        return share * (1 - share) / each.repeats
+    share = each.passes / each.repeats
+    return share * (1 - share) / (each.repeats - 1)
+
+
+def _clusters(known: Sequence[Tries]) -> list[list[Tries]]:
+    """*known* by cluster; a prompt of none is one of its own."""
+    groups: dict[str | int, list[Tries]] = defaultdict(list)
+    for i, each in enumerate(known):
+        groups[i if each.cluster is None else each.cluster].append(each)
+    return list(groups.values())
+
+
+def _rate(known: Sequence[Tries]) -> float:
+    """The mean share that passed, exact before it is a float: the order of prompts cannot show in it."""
+    return float(sum((Fraction(each.passes, each.repeats) for each in known), Fraction()) / len(known))
+
+
+def _check(passes: int, repeats: int, k: int) -> None:
+    if not 1 <= k <= repeats:
+        raise ValueError(f"k is {k}, and there are {repeats} repeats: k shrinks for nobody")
+    if not 0 <= passes <= repeats:
+        raise ValueError(f"{passes} of {repeats} repeats cannot pass")
