@@ -132,7 +132,7 @@ def test_of_few_prompts_or_all_alike_there_is_no_interval_and_it_is_said_why() -
 
 
 def test_few_prompts_have_the_middle_of_the_draws_and_many_are_corrected_for_skew() -> None:
-    """All at 0 but one at 1: the middle of the draws ends at 3 prompts; of such a skew it is to reach further."""
+    """All at 0 but one at 1: the middle of the draws ends at 3 prompts, the corrected one further up."""
     few, many = average_score([[0.0]] * 48 + [[1.0]]), average_score([[0.0]] * 49 + [[1.0]])
     assert few.high is not None
     assert many.high is not None
