@@ -233,6 +233,16 @@ def test_prompts_that_share_a_cluster_make_the_population_less_sure() -> None:
     assert population_error(each_its_own) == pytest.approx(population_error(alone))
 
 
+def test_trials_are_never_worth_more_than_there_are() -> None:
+    found = pass_rate([Tries(2, 4)] * 19 + [Tries(3, 4)]).population
+    assert found.worth == pytest.approx(80 * (1.959964 / t_quantile(0.975, 19)) ** 2, abs=1e-4)
+
+
+def test_the_order_of_prompts_changes_no_draw_of_a_bootstrap() -> None:
+    scores = [[i * i / 900] for i in range(30)]
+    assert average_score(scores[::-1]) == average_score(scores)
+
+
 def test_one_prompt_or_one_cluster_says_nothing_of_others() -> None:
     one = pass_rate([Tries(3, 5)])
     assert (one.population.low, one.population.note) == (None, "one of the prompts says nothing of others")
