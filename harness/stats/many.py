@@ -1,0 +1,41 @@
+"""Many tests at once: what is left of each p-value.
+
+Holm keeps the chance of *any* false alarm within alpha: for the rules of a gate. Benjamini and Hochberg keep
+the *share* of false ones among those found: for a list of prompts that moved, of which a few may be wrong.
+"""
+
+from collections.abc import Sequence
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values by Holm's step-down, in the order given: reject where they are at most alpha."""
+    adjusted, so_far = [0.0] * len(p), 0.0
+    for rank, at in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        so_far = max(so_far, min(1.0, (len(p) - rank) * p[at]))
+        adjusted[at] = so_far
+    return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values (q-values) by Benjamini and Hochberg 1995, for tests that do not depend badly."""
+    return _step_up(p, 1.0)
+
+
+def benjamini_yekutieli(p: Sequence[float]) -> list[float]:
+    """The same for tests that depend on each other in any way (Benjamini and Yekutieli 2001)."""
+    return _step_up(p, sum(1 / rank for rank in range(1, len(p) + 1)))
+
+
+def e_benjamini_hochberg(e: Sequence[float], alpha: float) -> int:
+    """How many of the largest e-values are rejected at *alpha* (arXiv 2009.02824)."""
+    ordered = sorted(e, reverse=True)
+    passing = [rank for rank, value in enumerate(ordered, 1) if rank * value / len(e) >= 1 / alpha]
+    return max(passing, default=0)
+
+
+def _step_up(p: Sequence[float], factor: float) -> list[float]:
+    adjusted, so_far = [0.0] * len(p), 1.0
+    for rank, at in reversed(list(enumerate(sorted(range(len(p)), key=p.__getitem__), 1))):
+        so_far = min(so_far, factor * len(p) / rank * p[at])
+        adjusted[at] = so_far
+    return adjusted

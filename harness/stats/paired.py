@@ -1,0 +1,254 @@
+"""Two arms that answered the same prompts: the difference of their rates, and how sure that is.
+
+Everything is per prompt first: prompts weigh equally, however often each was asked. The *suite* question
+(would these prompts come out the same the next time?) has the noise within prompts as its error; the
+*population* question (what of all the questions that these are drawn from?) the spread of the differences,
+by clusters where there are any (arXiv 2411.00640). Differences are always after minus before (statistics.md 4.1).
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from math import comb, inf, sqrt
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from harness.stats.repeats import LEAST_MIXED, LEAST_PROMPTS, beta_cdf, t_quantile
+
+Array = NDArray[np.float64]
+Question = Literal["suite", "population"]
+
+NORMAL = NormalDist()
+_ALL_SIGNS, _DRAWS, _MOST_FLIPPED = 20, 10_000, 5_000
+_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one arm came to, prompt by prompt: arrays of the same length.
+
+    *count* repeats have a value; *total* and *squares* are the sums of the values and of their squares, and
+    *missing* repeats were planned and have none. Of passes and failures the values are 1 and 0.
+    """
+
+    count: Array
+    total: Array
+    squares: Array
+    missing: Array
+
+    @property
+    def means(self) -> Array:
+        """The mean of each prompt; NaN where it has no value."""
+        none = np.full(len(self.count), np.nan)
+        means: Array = np.divide(self.total, self.count, out=none, where=self.count > 0)
+        return means
+
+    def where(self, kept: NDArray[np.bool_]) -> "Arm":
+        """Only the prompts that are *kept*."""
+        return Arm(self.count[kept], self.total[kept], self.squares[kept], self.missing[kept])
+
+    def filled(self, value: float) -> "Arm":
+        """The same, had every missing repeat come to *value*."""
+        more = self.missing * value
+        nothing = np.zeros_like(self.missing)
+        return Arm(self.count + self.missing, self.total + more, self.squares + more * value, nothing)
+
+
+class Difference(Struct, frozen=True):
+    """The difference of two arms over *prompts* that have values in both, with its 95 % interval.
+
+    *before* and *after* are the rates over these prompts. *error* is the standard error and *freedom* the
+    degrees of Student's t that it goes with, None for a normal one. *p* is two-sided: how often arms that are
+    exchangeable differ as much, by flipping signs. *at_least* and *at_most* are the difference had all that
+    is missing come out for one side or the other. *left_out* prompts have values in one arm at most. *note*
+    says how the error was had, where that is not as usual, or why there is none.
+    """
+
+    question: Question
+    prompts: int
+    left_out: int
+    before: float | None
+    after: float | None
+    value: float | None
+    error: float | None
+    freedom: int | None
+    low: float | None
+    high: float | None
+    p: float | None
+    at_least: float | None
+    at_most: float | None
+    n_before: int = 0
+    n_after: int = 0
+    note: str = ""
+
+
+class McNemar(NamedTuple):
+    """Two-sided p-values of a test of discordant pairs."""
+
+    exact: float
+    mid_p: float
+
+
+def difference(
+    before: Arm,
+    after: Arm,
+    *,
+    question: Question = "suite",
+    clusters: NDArray[np.int64] | None = None,
+    binary: bool = True,
+    seed: int = 0,
+) -> Difference:
+    """After minus before, paired by prompt. *clusters* has a number for each prompt; None: each is its own.
+
+    *binary*: the values are passes and failures, so a bound for what is missing exists.
+    """
+    both = (before.count > 0) & (after.count > 0)
+    kept = before.where(both), after.where(both)
+    bounds = _bounds(before, after) if binary else (None, None)
+    m = int(both.sum())
+    left_out = int(((before.count + before.missing + after.count + after.missing) > 0).sum()) - m
+    if not m:
+        note = "no prompt has a value in both arms"
+        return Difference(
+            question, 0, left_out, None, None, None, None, None, None, None, None, *bounds, note=note
+        )
+    groups = None if clusters is None else np.unique(clusters[both], return_inverse=True)[1]
+    d = kept[1].means - kept[0].means
+    value = float(d.mean())
+    error, freedom, note = standard_error(*kept, question=question, groups=groups, binary=binary)
+    reach = 0.0 if error == 0 else quantile_of(0.975, freedom) * error
+    known = error < inf
+    return Difference(
+        question,
+        m,
+        left_out,
+        float(kept[0].means.mean()),
+        float(kept[1].means.mean()),
+        value,
+        error if known else None,
+        freedom,
+        value - reach if known else None,
+        value + reach if known else None,
+        sign_flip(d, groups, seed),
+        *bounds,
+        n_before=int(kept[0].count.sum()),
+        n_after=int(kept[1].count.sum()),
+        note=note,
+    )
+
+
+def quantile_of(probability: float, freedom: int | None) -> float:
+    """The quantile of Student's t, of a normal where there are no degrees of *freedom* to count."""
+    return NORMAL.inv_cdf(probability) if freedom is None else t_quantile(probability, max(1, freedom))
+
+
+def standard_error(
+    before: Arm, after: Arm, *, question: Question, groups: NDArray[np.intp] | None, binary: bool = True
+) -> tuple[float, int | None, str]:
+    """The standard error of the mean difference, its degrees of freedom, and what to know about it.
+
+    Every prompt has a value in both arms. A single repeat shows no noise of its own: then the population's
+    error stands for the suite's, as an upper bound.
+    """
+    single = bool((before.count < 2).any() or (after.count < 2).any())
+    if question == "suite" and not single:
+        mixed = _is_mixed(before) | _is_mixed(after)
+        shrunk = binary and int(mixed.sum()) < LEAST_MIXED
+        noise = _noise(before, shrunk=shrunk) + _noise(after, shrunk=shrunk)
+        note = f"fewer than {LEAST_MIXED} prompts both passed and failed: noise shrunk" if shrunk else ""
+        return float(sqrt(noise.sum()) / len(noise)), None, note
+    d = after.means - before.means
+    if groups is None or not len(groups):
+        sums, count = d - d.mean(), len(d)
+    else:
+        sums = np.bincount(groups, weights=d - d.mean())
+        count = len(sums)
+    of = "prompts" if count == len(d) else "clusters"
+    if count < 2:
+        return inf, None, f"one of the {of} says nothing of others"
+    error = float(sqrt(count / (count - 1) * (sums**2).sum()) / len(d))
+    note = "prompts with one repeat show no noise of their own: an upper bound" if question == "suite" else ""
+    if count < LEAST_PROMPTS:
+        note = f"{note}; rough: of {count} {of}".lstrip("; ")
+    return error, count - 1, note
+
+
+def sign_flip(d: Array, groups: NDArray[np.intp] | None = None, seed: int = 0) -> float:
+    """How often a sum of *d* with random signs is as far from 0 as theirs: two-sided p, the data included.
+
+    Signs are flipped by *groups*. All of them are tried of up to 20, 10,000 at random of more, and of more
+    than 5,000 the sum is as good as normal.
+    """
+    sums = np.asarray(d, float) if groups is None or not len(groups) else np.bincount(groups, weights=d)
+    sums = sums[sums != 0]
+    seen = abs(float(sums.sum())) * (1 - 1e-12)
+    if not len(sums):
+        return 1.0
+    if len(sums) <= _ALL_SIGNS:
+        half = np.array(list(product((-1.0, 1.0), repeat=min(10, len(sums)))))
+        rest = np.array(list(product((-1.0, 1.0), repeat=max(0, len(sums) - 10))))
+        first, second = half @ sums[:10], rest @ sums[10:] if len(sums) > 10 else np.zeros(1)
+        return float((np.abs(first[:, None] + second[None, :]) >= seen).mean())
+    if len(sums) > _MOST_FLIPPED:
+        return 2 * (1 - NORMAL.cdf(seen / sqrt(float((sums**2).sum()))))
+    random = np.random.default_rng(seed)
+    hits = 0
+    for start in range(0, _DRAWS, at_once := max(1, _AT_ONCE // len(sums))):
+        signs = random.integers(0, 2, (min(at_once, _DRAWS - start), len(sums)), np.int8) * 2 - 1
+        hits += int((np.abs(signs @ sums) >= seen).sum())
+    return (1 + hits) / (1 + _DRAWS)
+
+
+def mcnemar(only_before: int, only_after: int) -> McNemar:
+    """Whether pairs of single repeats that differ differ one way more often, two-sided."""
+    n, least = only_before + only_after, min(only_before, only_after)
+    if not n:
+        return McNemar(1.0, 1.0)
+    tail = sum(comb(n, k) for k in range(least + 1)) / 2**n
+    exact = min(1.0, 2 * tail)
+    return McNemar(exact, min(1.0, exact - comb(n, least) / 2**n))
+
+
+def fisher(passes: tuple[int, int], repeats: tuple[int, int]) -> float:
+    """Whether one prompt passes as often in both arms: two-sided p by Fisher's exact test."""
+    total, passing = sum(repeats), sum(passes)
+    lowest, highest = max(0, passing - repeats[1]), min(repeats[0], passing)
+    ways = [comb(repeats[0], k) * comb(repeats[1], passing - k) for k in range(lowest, highest + 1)]
+    seen = ways[passes[0] - lowest]
+    return sum(way for way in ways if way <= seen) / comb(total, passing)
+
+
+def binomial_at_most(k: float, n: float, share: float) -> float:
+    """P(Bin(n, share) <= k); between whole numbers by the beta function that it is at them."""
+    if k >= n:
+        return 1.0
+    if k < 0:
+        return 0.0
+    return 1 - beta_cdf(share, k + 1, n - k)
+
+
+def _is_mixed(arm: Arm) -> NDArray[np.bool_]:
+    return (arm.total > 0) & (arm.total < arm.count)
+
+
+def _noise(arm: Arm, *, shrunk: bool) -> Array:
+    """The variance of each prompt's mean."""
+    if shrunk:
+        share = (arm.total + 0.5) / (arm.count + 1)
+        return share * (1 - share) / arm.count
+    spread = arm.squares / arm.count - (arm.total / arm.count) ** 2
+    return np.maximum(0.0, spread) / (arm.count - 1)
+
+
+def _bounds(before: Arm, after: Arm) -> tuple[float | None, float | None]:
+    """The difference had all that is missing spoken against the arm after, and for it."""
+    planned = (before.count + before.missing > 0) & (after.count + after.missing > 0)
+    if not planned.any():
+        return None, None
+    was, now = before.where(planned), after.where(planned)
+    worst = now.filled(0.0).means - was.filled(1.0).means
+    best = now.filled(1.0).means - was.filled(0.0).means
+    return float(worst.mean()), float(best.mean())
