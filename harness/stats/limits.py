@@ -1,7 +1,8 @@
 """One arm against a limit: how much speaks for keeping it, and how much for missing it.
 
 Both are z-values: standard errors of distance, or those that an exact probability comes to. A limit is kept
-for certain where the first reaches the quantile of a normal that alpha asks for, missed where the second does.
+for certain where the first reaches the quantile of a normal that alpha asks for, missed where the second
+does.
 """
 
 from math import inf

@@ -3,7 +3,8 @@
 Everything is per prompt first: prompts weigh equally, however often each was asked. The *suite* question
 (would these prompts come out the same the next time?) has the noise within prompts as its error; the
 *population* question (what of all the questions that these are drawn from?) the spread of the differences,
-by clusters where there are any (arXiv 2411.00640). Differences are always after minus before (statistics.md 4.1).
+by clusters where there are any (arXiv 2411.00640). Differences are always after minus before (statistics.md
+4.1).
 """
 
 from dataclasses import dataclass
