@@ -39,6 +39,7 @@ from harness.sigma.session import SessionDetail
 from harness.signs import signs_of
 from harness.stats.judges import Labelled
 from harness.suite.asserts.stream import TimeCheck
+from harness.suite.gates import Held, held_on
 from harness.summarise import NEEDED, Checked, JudgeRow, Summary, judge_rows, summarise
 from harness.verdict import Verdict, verdict
 
@@ -107,7 +108,7 @@ def finish(
     folder, manifest, plan = run.folder, run.manifest, run.plan
     known = known or Known(count_tokens=count_tokens)
     moments = journal.moments(folder / store.JOURNAL)
-    tables, checked = Tables(count_tokens, folder), Checked()
+    tables, checked = Tables(count_tokens, folder, plan.suite.prices), Checked()
     with counted(console, "results graded", len(run.trials)) as advance, out_of_reach():
         judged = _judged(run, known, checked, advance=advance)
         if retime:
@@ -170,19 +171,24 @@ def _all_anew(
     for moment in moments:
         tables.add_moment(moment)
     histograms.write(run.folder)
-    return _with_cases(tables, run.trials)
+    return _with_cases(tables, run.trials, _held(run))
 
 
 def _graded_anew(run: Recorded, judged: Iterable[Judged], tables: Tables) -> dict[str, pl.DataFrame]:
     there = read_figures(run.folder, NEEDED)
     for each in judged:
         tables.add_grades(each)
-    return _with_cases(tables, run.trials) | there
+    return _with_cases(tables, run.trials, _held(run)) | there
 
 
-def _with_cases(tables: Tables, trials: Mapping[str, Trial]) -> dict[str, pl.DataFrame]:
+def _held(run: Recorded) -> Held:
+    """Which cases were in quarantine on the day of the run."""
+    return held_on(run.plan.suite, run.manifest.started_at[:10])
+
+
+def _with_cases(tables: Tables, trials: Mapping[str, Trial], held: Held) -> dict[str, pl.DataFrame]:
     frames = tables.frames()
-    for row in case_rows(frames["trials"], trials):
+    for row in case_rows(frames["trials"], trials, held):
         tables.add_case(row)
     return frames | {"cases": tables.frame("cases")}
 
@@ -199,8 +205,11 @@ def _judged(
         yield judged
 
 
-def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial]) -> Iterator[dict[str, Any]]:
-    """The rows of `cases`: what the repeats of each case under each variant, in each phase, came to."""
+def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial], held: Held) -> Iterator[dict[str, Any]]:
+    """The rows of `cases`: what the repeats of each case under each variant, in each phase, came to.
+
+    *held* says until when a case decides nothing, if it does not.
+    """
     groups: dict[tuple[str, str, str], tuple[Trial, list[Repeat]]] = {}
     columns = ("trial_id", "case_id", "variant", "phase", "state", "score")
     for trial_id, case_id, variant, phase, state, score in rows.select(columns).iter_rows():
@@ -209,7 +218,7 @@ def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial]) -> Iterator[dict[
     for trial, repeats in groups.values():
         how = trial.case.reduce
         came_to = Reduced(None, None, "") if how is None else reduced(repeats, how)
-        yield case_row(trial, repeats, came_to)
+        yield case_row(trial, repeats, came_to, held(trial.case.case_id, trial.variant))
 
 
 def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iterator[Result]:

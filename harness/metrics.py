@@ -12,12 +12,14 @@ the exchange to know: `harness.record.tables` leaves it out. Of models side by
 side the figures of an exchange are those of the first.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome
 from harness.stats.quantiles import quantile
+from harness.suite.model import Price
 
 CountTokens = Callable[[str], int]
 
@@ -145,6 +147,42 @@ def mark(exchange: Exchange, name: str) -> int | None:
 def since_sent(exchange: Exchange, stamp: int | None) -> int | None:
     """From the turn being written to the socket to *stamp*."""
     return _between(exchange.sent_ns, stamp)
+
+
+class Spent(NamedTuple):
+    """Estimated tokens of one exchange: those of what was *asked*, and of what was *said*.
+
+    What can be seen of both: the message, and reasoning, narration and answer of every model. What a server
+    puts before the message, and what it tells its tools, is not on the wire: a lower bound.
+    """
+
+    asked: int
+    said: int
+
+
+def spent(exchange: Exchange, count_tokens: CountTokens) -> Spent:
+    """The tokens of *exchange*, failed or not: what was said before it broke has been paid for."""
+    transcript = exchange.transcript
+    shares = () if transcript is None else transcript.models or (transcript,)
+    texts = [text for each in shares for text in (*each.narration, each.answer, *each.reasoning) if text]
+    asked = str(exchange.request.get("message") or "")
+    return Spent(count_tokens(asked), sum(map(count_tokens, texts)))
+
+
+def cost_usd(exchange: Exchange, tokens: Spent, prices: Mapping[str, Price]) -> float | None:
+    """What *tokens* cost in USD by what the model that was asked for costs; None where that is not known."""
+    price = price_of(exchange.request, prices)[1]
+    return None if price is None else (tokens.asked * price.input + tokens.said * price.output) / 1e6
+
+
+def price_of(request: Mapping[str, Any], prices: Mapping[str, Price]) -> tuple[str, Price | None]:
+    """The model that was asked for and its price, by its name alone or with its provider before it."""
+    if "llm_overrides" in request:
+        return "several models side by side", None
+    override = request.get("llm_override") or {}
+    provider, version = override.get("model_provider"), override.get("model_version")
+    model = str(version or "default")
+    return model, prices.get(f"{provider}/{model}") or prices.get(model)
 
 
 def milliseconds(nanoseconds: float | None) -> float | None:

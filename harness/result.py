@@ -50,6 +50,7 @@ class Skip(StrEnum):
     INTERRUPTED = "interrupted"
     DROPPED = "dropped"
     FAIL_FAST = "fail_fast"
+    DECIDED = "decided"
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from harness import __version__
+from harness.cli.baseline import baseline
 from harness.cli.calibrate import calibrate
+from harness.cli.compare import compare
+from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
 from harness.cli.judge import judge
@@ -41,10 +44,11 @@ def _root(
     pass
 
 
-for command in (run, plan, calibrate, serve, read, grade):
+for command in (run, plan, calibrate, serve, read, grade, compare, gate):
     app.command()(command)
 app.add_typer(import_)
 app.add_typer(judge)
+app.add_typer(baseline)
 
 
 def main() -> None:

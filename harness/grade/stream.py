@@ -4,7 +4,17 @@ from collections.abc import Callable, Sequence
 
 from harness.grade.opinion import Opinion, failed, passed, ungraded
 from harness.grade.subject import Subject
-from harness.metrics import MS, longest_gap_ns, mark, per_s, service_ns, since_sent
+from harness.metrics import (
+    MS,
+    cost_usd,
+    longest_gap_ns,
+    mark,
+    per_s,
+    price_of,
+    service_ns,
+    since_sent,
+    spent,
+)
 from harness.result import Exchange, Fault
 from harness.sigma.packets import packet_rows
 from harness.sigma.transcript import Outcome as Came
@@ -23,7 +33,6 @@ from harness.suite.asserts.stream import (
     TokensPerSecond,
     Ttft,
 )
-from harness.suite.model import Price
 
 _BY_SIGMA = frozenset({Fault.HTTP, Fault.ERROR_LINE})
 """Faults that Sigma says itself; all others are of the way to it."""
@@ -211,20 +220,10 @@ def _cost(subject: Subject, most: float) -> Opinion:
         return ungraded("tokens are not counted here")
     total = 0.0
     for exchange in subject.exchanges:
-        model, price = _price(exchange, subject)
-        if price is None:
+        cost = cost_usd(exchange, spent(exchange, count), subject.known.prices)
+        if cost is None:
+            model, _ = price_of(exchange.request, subject.known.prices)
             return ungraded(f"what {model} costs is not known: say prices: {{{model}: {{output: ...}}}}")
-        asked = str(exchange.request.get("message") or "")
-        said = sum(count(text) for text in _said((exchange,), "all") if text)
-        total += (count(asked) * price.input + said * price.output) / 1e6
+        total += cost
     told = f"at least {total:.6f} USD, by what is on the wire (o200k estimate); at most {most:g} is wanted"
     return Opinion(total <= most, told)
-
-
-def _price(exchange: Exchange, subject: Subject) -> tuple[str, Price | None]:
-    """The model that was asked for and its price, by its name alone or with its provider before it."""
-    override = exchange.request.get("llm_override") or {}
-    provider, version = override.get("model_provider"), override.get("model_version")
-    model = str(version or "default")
-    prices = subject.known.prices
-    return model, prices.get(f"{provider}/{model}") or prices.get(model)

@@ -5,6 +5,9 @@ What a row leaves out, `harness.record.tables` fills in: it knows the trial and 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,6 +19,7 @@ from harness.metrics import (
     LATENCIES,
     RESPONSE,
     CountTokens,
+    cost_usd,
     gap_p50_ns,
     gaps_ns,
     longest_gap_ns,
@@ -27,6 +31,7 @@ from harness.metrics import (
     sent_lateness_ns,
     service_ns,
     since_sent,
+    spent,
 )
 from harness.plan import Trial
 from harness.result import Exchange, Result
@@ -34,6 +39,8 @@ from harness.sigma.packets import packet_rows
 from harness.sigma.session import SessionDetail
 from harness.sigma.transcript import frames_of
 from harness.steps import steps
+from harness.suite.model import Expect, Price
+from harness.suite.resolve import Case
 
 MARKS = (
     "ids",
@@ -53,8 +60,12 @@ def exchange_row(
     packets: Sequence[Mapping[str, Any]],
     session: SessionDetail | None,
     count_tokens: CountTokens,
+    *,
+    prices: Mapping[str, Price] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The row of `exchanges`, less `trial_id`, `audit` and `counted`; *packets* are its rows there."""
+    count_tokens = cache(count_tokens)  # an answer is counted by itself, and as a part of what was spent
+    tokens = spent(exchange, count_tokens)
     same = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status", "stamps", "resent", "stopped")
     way = ("session_ns", "resolved_ns", "tcp_ns", "connected_ns")
     times = ("due_ns", "began_ns", *way, "sent_ns", "headers_ns", "ended_ns")
@@ -67,6 +78,9 @@ def exchange_row(
         "model_asked": " | ".join(map(_model, _overrides(exchange))) or None,
         "model_seen": _models_seen(exchange, session),
         "chat_session_id": exchange.session_id,
+        "asked_tokens": tokens.asked,
+        "said_tokens": tokens.said,
+        "cost_usd": cost_usd(exchange, tokens, prices),
     }
     return row | _failure_columns(exchange) | _transcript_columns(exchange, packets, count_tokens)
 
@@ -159,10 +173,13 @@ def trial_row(result: Result, standing: Standing, score: float | None) -> dict[s
     }
 
 
-def case_row(trial: Trial, repeats: Sequence[Repeat], came_to: Reduced) -> dict[str, Any]:
+def case_row(
+    trial: Trial, repeats: Sequence[Repeat], came_to: Reduced, quarantined: str | None = None
+) -> dict[str, Any]:
     """The row of `cases`: what the *repeats* of one case came to, of which *trial* is one.
 
-    Rates are over the repeats that passed or failed, the score over those that have one.
+    Rates are over the repeats that passed or failed, the score over those that have one. *quarantined* is
+    the day until which it decides nothing.
     """
     states = Counter(repeat.state for repeat in repeats)
     graded = states[State.PASSED] + states[State.FAILED]
@@ -182,7 +199,28 @@ def case_row(trial: Trial, repeats: Sequence[Repeat], came_to: Reduced) -> dict[
         "value": came_to.value,
         "state": came_to.state and str(came_to.state),
         "reason": came_to.reason or None,
+        "asked": asked_digest(case),
+        "checks": checks_digest(case),
+        "quarantined": quarantined,
     }
+
+
+def asked_digest(case: Case) -> str:
+    """A digest of the words of a case and of how its turns follow each other, whatever the settings."""
+    words = [f"{turn.message}\0{turn.after}\0{turn.regenerate}" for turn in case.turns]
+    return blake2b("\1".join(words).encode(), digest_size=8).hexdigest()
+
+
+def checks_digest(case: Case) -> str:
+    """A digest of what an answer to a case is graded by."""
+    checks = [*(expect for turn in case.turns for expect in turn.assert_), *case.conversation_asserts]
+    told = [*map(_told, checks), repr(case.threshold)]
+    return blake2b("\1".join(told).encode(), digest_size=8).hexdigest()
+
+
+def _told(expect: Expect) -> str:
+    own = f"{expect.name}\0{expect.weight}\0{sorted(expect.options.items())}"
+    return "\2".join((own, *map(_told, expect.asserts)))
 
 
 def tool_call_rows(exchange: Exchange) -> Iterator[dict[str, Any]]:

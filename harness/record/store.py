@@ -45,7 +45,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
     *calibration* how exact its times are, *clock_steps* how often the wall clock was set meanwhile,
     *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
-    made. *exit_code* is None while the run goes on, and stays so when it was killed.
+    made. *gate* is what the gate ruled, where the run was gated as it went on, and *decided* how many trials
+    of each variant were not sent because their rules were decided; None where all were. *exit_code* is None
+    while the run goes on, and stays so when it was killed.
     """
 
     run_id: str
@@ -64,6 +66,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     checks: tuple[Checks, ...] = ()
     judge: str | None = None
     embeddings: str | None = None
+    gate: dict[str, Any] | None = None
+    decided: dict[str, int] | None = None
     verdict: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     clock_steps: int = 0

@@ -22,8 +22,9 @@ from harness.metrics import LATENCIES, RESPONSE, CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
 from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail
+from harness.suite.model import Price
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TRIALS = {
     "trial_id": pl.String,
@@ -81,6 +82,9 @@ EXCHANGES = {
     **{f"{RESPONSE}{name}_ms": pl.Float64 for name in LATENCIES},
     "answer_tokens": pl.Int64,
     "answer_chars": pl.Int64,
+    "asked_tokens": pl.Int64,
+    "said_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
     "tokens_per_s": pl.Float64,
     "chars_per_s": pl.Float64,
     "packets": pl.Int64,
@@ -203,6 +207,9 @@ CASES = {
     "value": pl.Float64,
     "state": pl.String,
     "reason": pl.String,
+    "asked": pl.String,
+    "checks": pl.String,
+    "quarantined": pl.String,
 }
 
 Schema = Mapping[str, Any]
@@ -259,6 +266,7 @@ class Tables:
 
     count_tokens: CountTokens
     folder: Path | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
     parts: list[Path] = field(default_factory=list)
     columns: dict[str, dict[str, list[Any]]] = field(
         default_factory=lambda: {table: {name: [] for name in schema} for table, schema in SCHEMAS.items()}
@@ -272,7 +280,7 @@ class Tables:
             packets = packet_rows_of(exchange)
             findings = judged.findings.get(exchange.exchange_id, ())
             session = judged.sessions.get(exchange.session_id or "")
-            row = exchange_row(exchange, packets, session, self.count_tokens)
+            row = exchange_row(exchange, packets, session, self.count_tokens, prices=self.prices)
             row |= {"trial_id": result.trial_id, "audit": worst(findings)}
             row |= {"counted": counts(exchange) and judged.is_measured}
             self._put("exchanges", row)
@@ -369,12 +377,13 @@ def read_figures(folder: Path, columns: Sequence[str]) -> dict[str, pl.DataFrame
 
     Raises `RunDirectoryError` where one is missing, or of another version.
     """
-    exchanges = _scanned("exchanges", folder).select(columns)
-    calls = _scanned("tool_calls", folder).select("exchange_id", "status")
+    exchanges = scan("exchanges", folder).select(columns)
+    calls = scan("tool_calls", folder).select("exchange_id", "status")
     return {"exchanges": exchanges.collect(), "tool_calls": calls.collect()}
 
 
-def _scanned(name: str, folder: Path) -> pl.LazyFrame:
+def scan(name: str, folder: Path) -> pl.LazyFrame:
+    """The table *name* of the run in *folder*, not read yet. Raises `RunDirectoryError` for another's."""
     path = folder / f"{name}.parquet"
     try:
         frame = pl.scan_parquet(path)
@@ -415,7 +424,7 @@ class Stored(Mapping[str, pl.DataFrame]):
         if name not in SCHEMAS:
             raise KeyError(f"{name}; there are {', '.join(SCHEMAS)}")
         if name not in self._read:
-            self._read[name] = _scanned(name, self._folder).collect()
+            self._read[name] = scan(name, self._folder).collect()
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -83,6 +83,7 @@ class Difference(Struct, frozen=True):
     at_most: float | None
     n_before: int = 0
     n_after: int = 0
+    missing: int = 0
     note: str = ""
 
 
@@ -137,6 +138,7 @@ def difference(
         *bounds,
         n_before=int(kept[0].count.sum()),
         n_after=int(kept[1].count.sum()),
+        missing=int(before.missing.sum() + after.missing.sum()),
         note=note,
     )
 
@@ -171,6 +173,9 @@ def standard_error(
     if count < 2:
         return inf, None, f"one of the {of} says nothing of others"
     error = float(sqrt(count / (count - 1) * (sums**2).sum()) / len(d))
+    if binary and not np.ptp(d):  # that none of so few differs proves little: half a one is added
+        share = 0.5 / (count + 1)
+        error = sqrt(share * (1 - share) / count)
     note = "prompts with one repeat show no noise of their own: an upper bound" if question == "suite" else ""
     if count < LEAST_PROMPTS:
         note = f"{note}; rough: of {count} {of}".lstrip("; ")

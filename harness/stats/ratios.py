@@ -226,5 +226,19 @@ def _swapped(tables: _Tables, random: np.random.Generator, seen: float) -> float
     return float((1 + (far | ~np.isfinite(now) | ~np.isfinite(was)).sum()) / (1 + _DRAWS))
 
 
+def mean_error(values: Array, groups: Groups) -> tuple[float, float | None, int]:
+    """A mean, its standard error by groups, and how many groups there are; no error of fewer than two.
+
+    The error of a ratio of sums (values over their number), the sums taken within groups first.
+    """
+    _, numbers = np.unique(groups, return_inverse=True)
+    totals, counts = np.bincount(numbers, values), np.bincount(numbers)
+    mean, m = float(values.mean()), len(counts)
+    if m < 2:
+        return mean, None, m
+    squares = float(((totals - mean * counts) ** 2).sum())
+    return mean, sqrt(squares * m / (m - 1)) / float(counts.sum()), m
+
+
 def _normal(log_ratio: float, error: float) -> float:
     return 2 * (1 - NORMAL.cdf(abs(log_ratio) / error)) if error else float(log_ratio == 0)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.errors import did_you_mean
-from harness.suite import grading, loads, together
+from harness.suite import gates, grading, loads, together
 from harness.suite.attachments import wrong_with
 from harness.suite.expect import check_type
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
@@ -65,7 +65,10 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     loads.check(suite, tell)
     if "deep_research" not in _written(root, "budget"):
         _deep_research(suite, variants, everything, tell)
-    _names_in_load_and_gates(suite, {*variants, *_written(root, "variants")}, root, tell)
+    names = {*variants, *_written(root, "variants")}
+    _names_in_mix(suite, names, tell)
+    phases = {*suite.load, *_written(root, "load")}
+    gates.check(suite, tell, gates.Names(variants, names, phases, everything))
     return (*_warnings(everything), *together.warnings(suite, variants, cases))
 
 
@@ -364,7 +367,7 @@ def _sets(prompt: Prompt, key: str, at: Where) -> Iterator[Where]:
             yield (*at, "turns", number)
 
 
-# Budget, load and gates
+# Budget and load
 
 
 def _deep_research(suite: Suite, variants: dict[str, Variant], cases: Numbered, tell: Tell) -> None:
@@ -399,28 +402,11 @@ def _all_settings(suite: Suite) -> Iterator[tuple[Where, Settings]]:
             yield from ((("variants", name, "matrix", axis, cell), value) for cell, value in cells.items())
 
 
-def _names_in_load_and_gates(suite: Suite, variants: set[str], root: Place, tell: Tell) -> None:
-    phases = {*suite.load, *_written(root, "load")}
-    tags = {tag for prompt in suite.prompts for tag in prompt.tags}
-    named: list[tuple[Where, str | None, str, set[str]]] = [
-        (("load", name, "mix", variant), variant, "variant", variants)
-        for name, phase in suite.load.items()
-        for variant in phase.mix or ()
-    ]
-    for index, rule in enumerate(suite.gates.rules if suite.gates else ()):
-        at: Where = ("gates", "rules", index)
-        named.append(((*at, "variant"), rule.variant, "variant", variants))
-        named.append(((*at, "load"), rule.load, "phase of load", phases))
-        named.append(((*at, "tag"), rule.tag, "tag of a prompt", tags))
-    for path, name, kind, known in named:
-        if name is not None and name not in known:
-            close = did_you_mean(name, known)
-            tell(
-                Finding(
-                    path,
-                    f'"{name}" is no {kind}{close or ";"} there are {", ".join(sorted(known)) or "none"}',
-                )
-            )
+def _names_in_mix(suite: Suite, variants: set[str], tell: Tell) -> None:
+    for phase, load in suite.load.items():
+        for name in load.mix or ():
+            if name not in variants:
+                tell(gates.unknown(("load", phase, "mix", name), name, "variant", variants))
 
 
 def _warnings(cases: Numbered) -> Iterator[str]:

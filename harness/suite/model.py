@@ -21,6 +21,7 @@ from harness.suite.values import (
     AtLeastOne,
     CellName,
     Count,
+    Day,
     Duration,
     Endpoint,
     FileName,
@@ -508,12 +509,18 @@ class Budget(Written):
 
     minutes: Annotated[Number, Field(gt=0)] | None = None
     deep_research: Annotated[Whole, Field(ge=0)] | None = None
-    tokens: Annotated[Count | None, UNBUILT] = None
-    usd: Annotated[Number | None, Field(ge=0), UNBUILT] = None
+    tokens: Annotated[Count, Field(gt=0)] | None = None
+    usd: Annotated[Number, Field(gt=0)] | None = None
 
 
 class GateRule(Written):
-    """One limit on one metric."""
+    """One limit on one metric (`harness.suite.metric` has their names).
+
+    *min* and *max* hold a variant against a number. *max_drop* (of a share, in ``pp``), *max_rise* (the
+    same, of what is better low) and *max_ratio* (*min_ratio* of what is better high) hold it against the
+    baseline. It is of the prompts with *tag* and of the phase *load*, of the first one if that is not said;
+    and of every variant but the baseline, unless one is named.
+    """
 
     metric: Text
     variant: Text | None = None
@@ -522,17 +529,39 @@ class GateRule(Written):
     min: Limit | None = None
     max: Limit | None = None
     max_drop: Limit | None = None
+    max_rise: Limit | None = None
     max_ratio: Limit | None = None
+    min_ratio: Limit | None = None
 
 
 class Gates(Written):
-    """When a run is good enough."""
+    """When a run is good enough.
+
+    *baseline* is a variant, or a stored baseline's name. *alpha* is the chance of a false alarm, of all rules
+    together. *plan*: ``sequential`` stops as soon as every rule is decided; so does ``betting``, whose bounds
+    hold at any time. *question*: whether the answer is to hold for these prompts (``suite``), or for all
+    that they are drawn from (``population``). *fail_when*: any drop that is certain fails, or only one
+    ``beyond_margin``. With ``on_inconclusive: extend`` up to *extend_to* times the repeats are asked.
+    """
 
     baseline: Text | None = None
-    plan: Literal["sequential", "fixed"] = "fixed"
-    alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    plan: Literal["sequential", "fixed", "betting"] = "fixed"
+    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = 0.05
+    question: Literal["suite", "population"] = "suite"
+    fail_when: Literal["any_drop", "beyond_margin"] = "any_drop"
     on_inconclusive: Literal["warn", "fail", "extend"] = "warn"
+    extend_to: Annotated[Number, Field(gt=1, le=20)] = 2.0
     rules: tuple[GateRule, ...] = ()
+
+
+class Quarantined(Written):
+    """A prompt that is asked and shown, and decides nothing until a date: *until* is its last day."""
+
+    prompt: Text
+    variant: Text | None = None
+    until: Day
+    owner: Text | None = None
+    reason: Text | None = None
 
 
 class SuiteFile(Written):
@@ -549,7 +578,8 @@ class SuiteFile(Written):
     prompts: tuple[Prompt, ...]
     load: dict[Text, Phase] = {"main": Phase()}
     budget: Budget = Budget()
-    gates: Annotated[Gates | None, UNBUILT] = None
+    gates: Gates | None = None
+    quarantine: tuple[Quarantined, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

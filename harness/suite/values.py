@@ -9,7 +9,7 @@ value and its place are put before them by `harness.suite.validate`.
 
 import keyword
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -117,6 +117,13 @@ def _cell_name(value: str) -> str:
     return value
 
 
+def _day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError('a day is wanted, in quotes: "2026-12-31"') from None
+
+
 def _retry_reason(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -194,6 +201,7 @@ Address = Annotated[str, AfterValidator(address)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 ProxyAddress = Annotated[SecretStr | Literal[False], BeforeValidator(_proxy)]
 Moment = Annotated[str, AfterValidator(_zoned)]
+Day = Annotated[str, AfterValidator(_day)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 CellName = Annotated[str, AfterValidator(_cell_name)]
 RetryReason = Annotated[

@@ -1,0 +1,164 @@
+"""Baselines: runs given a name. A name may stand for several runs, whose trials are then pooled.
+
+They are kept beside the runs of their suite, by the ids of those. One that is *pinned* lies beside the suite
+itself, as tables without packets or journals, small enough to be committed: a machine that has never run the
+suite can be gated by it.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copy2, rmtree
+
+import msgspec
+from msgspec import Struct
+
+from harness.errors import RunDirectoryError, UsageError, did_you_mean
+from harness.record.store import MANIFEST, SUMMARY, Manifest, read_manifest, write_json
+
+FILE = "baselines.json"
+PINNED = "baselines"
+_TABLES = ("trials", "cases", "exchanges", "tool_calls", "audits", "grades")
+
+
+class Entry(Struct, frozen=True):
+    """What a name stands for: the ids of its *runs*, and when it was given."""
+
+    runs: tuple[str, ...]
+    set_at: str
+
+
+class Baseline(Struct, frozen=True):
+    """A named baseline: the folders of its runs."""
+
+    name: str
+    folders: tuple[Path, ...]
+    pinned: bool
+    set_at: str = ""
+
+
+def find(name: str, suite: str, *, results: Path, suite_path: Path) -> Baseline:
+    """The baseline of *suite* called *name*: the pinned one, else the one among its *results*.
+
+    Raises `UsageError` where there is none, or where one of its runs is gone.
+    """
+    found = named(name, suite, results=results, suite_path=suite_path)
+    gone = [folder for folder in found.folders if not (folder / MANIFEST).is_file()]
+    if gone:
+        raise UsageError(f"baseline {name}: its run {gone[0].name} is gone ({gone[0]}); set it anew")
+    return found
+
+
+def everywhere(results: Path) -> list[tuple[str, str, Entry]]:
+    """Every baseline among the *results*: its suite, its name, and what it stands for."""
+    return [
+        (path.parent.name, name, entry)
+        for path in sorted(results.glob(f"*/{FILE}"))
+        for name, entry in sorted(_read(path.parent).items())
+    ]
+
+
+def anywhere(name: str, results: Path) -> list[Path]:
+    """The runs of the baseline called *name*, of whichever suite it is; none where there is no such name.
+
+    Raises `UsageError` where several suites have one.
+    """
+    found = [(suite, entry) for suite, called, entry in everywhere(results) if called == name]
+    if len(found) > 1:
+        suites = ", ".join(suite for suite, _ in found)
+        raise UsageError(f"baseline {name} is of several suites: {suites}; name its run, by folder or id")
+    return [results / suite / run for suite, entry in found for run in entry.runs]
+
+
+def listed(suite: str, *, results: Path, suite_path: Path) -> list[Baseline]:
+    """Every baseline of *suite*, the pinned ones first; a name that is pinned hides one that is not."""
+    pinned = [_pinned(folder) for folder in sorted(_pins(suite, suite_path).glob("*")) if folder.is_dir()]
+    names = {each.name for each in pinned}
+    kept = [
+        Baseline(name, tuple(results / suite / run for run in entry.runs), pinned=False, set_at=entry.set_at)
+        for name, entry in sorted(_read(results / suite).items())
+        if name not in names
+    ]
+    return [*pinned, *kept]
+
+
+def keep(name: str, runs: Sequence[Path], suite: str, *, results: Path) -> None:
+    """Give *runs* of *suite* a name. Raises `RunDirectoryError` where that cannot be written."""
+    entries = _read(results / suite) | {name: Entry(tuple(run.name for run in runs), _now())}
+    write_json(entries, results / suite / FILE)
+
+
+def pin(name: str, runs: Sequence[Path], suite: str, *, suite_path: Path) -> Path:
+    """Put the tables of *runs* beside the suite, in place of what was pinned by that name; where they are."""
+    folder = _pins(suite, suite_path) / name
+    try:
+        rmtree(folder, ignore_errors=True)
+        for run in runs:
+            (folder / run.name).mkdir(parents=True)
+            for file in (MANIFEST, SUMMARY, *(f"{table}.parquet" for table in _TABLES)):
+                copy2(run / file, folder / run.name / file)
+    except OSError as error:
+        raise RunDirectoryError(f"{folder}: cannot be written: {error.strerror}") from error
+    return folder
+
+
+def forget(name: str, suite: str, *, results: Path) -> None:
+    """Take the name away; the runs stay. Raises `UsageError` where there is none such."""
+    entries = _read(results / suite)
+    if name not in entries:
+        there = f"there are {', '.join(entries)}" if entries else "there are none"
+        raise UsageError(f"no baseline {name} of {suite} in {results}: {there}{did_you_mean(name, entries)}")
+    write_json({key: entry for key, entry in entries.items() if key != name}, results / suite / FILE)
+
+
+def named(name: str, suite: str, *, results: Path, suite_path: Path) -> Baseline:
+    """The baseline, whether or not its runs are there still. Raises `UsageError` where there is none."""
+    there = listed(suite, results=results, suite_path=suite_path)
+    found = next((each for each in there if each.name == name), None)
+    if found is None:
+        names = [each.name for each in there]
+        told = f"it has {', '.join(names)}{did_you_mean(name, names)}" if names else "it has none"
+        makes = f"harness baseline set RUN {name} makes one of a run"
+        raise UsageError(f"no baseline {name} of {suite}: {told}; {makes}")
+    return found
+
+
+def whole(manifest: Manifest) -> list[str]:
+    """Why a run is no ordinary one, which others may be held against; nothing where it is."""
+    verdict = (manifest.verdict or {}).get("word")
+    told = []
+    if manifest.exit_code is None:
+        told.append("it was killed, or goes on still")
+    if manifest.interrupted:
+        told.append("it was interrupted")
+    if manifest.decided is not None:
+        told.append("it was stopped early, which biases what it found")
+    if manifest.changed:
+        told.append(f"the target changed while it went on ({', '.join(manifest.changed)})")
+    if verdict in {"client-bound", "server-saturated"}:
+        told.append(f"its verdict is {verdict}")
+    return told
+
+
+def _read(folder: Path) -> dict[str, Entry]:
+    path = folder / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
+
+
+def _pins(suite: str, suite_path: Path) -> Path:
+    return suite_path.parent / PINNED / suite
+
+
+def _pinned(folder: Path) -> Baseline:
+    runs = tuple(sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")))
+    set_at = read_manifest(runs[-1]).started_at if runs else ""
+    return Baseline(folder.name, runs, pinned=True, set_at=set_at)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

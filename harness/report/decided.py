@@ -1,0 +1,210 @@
+"""A comparison and a ruling in the terminal: functions from figures to rich renderables."""
+
+from collections.abc import Callable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.compare import FOUND, Comparison, Line, Moved, Side
+from harness.gate import Ruled, Ruling, Word
+from harness.grade.states import State
+from harness.report.terminal import DASH, STYLES, shortened
+from harness.suite.metric import Metric
+from harness.traces import Divergence
+
+_SURE = 0.05
+_WORDS = {Word.PASS: "green", Word.FAIL: "red", Word.INCONCLUSIVE: "yellow"}
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """The arms, the metrics with their differences, what moved, and where the replies part."""
+    return Group(
+        *(Text(f"! {flag}", style="yellow") for flag in found.flags),
+        _sides(found),
+        Text(""),
+        _lines(found),
+        *_moved(found),
+        *_parting(found.divergences),
+        *(Text(note, style="dim") for note in _notes(found)),
+    )
+
+
+def ruling(found: Ruling) -> RenderableType:
+    """The gate's word, and a line for each rule with its reason."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("", "rule", "variant", "why"):
+        table.add_column(title, overflow="fold")
+    for ruled in found.rules:
+        table.add_row(
+            Text(str(ruled.word), style=_WORDS[ruled.word]),
+            Text(ruled.rule),
+            Text(ruled.variant),
+            Text(shortened(ruled.reason, 400)),
+        )
+    heading = Text(f"gate: {found.word}", style=f"bold {_WORDS[found.word]}")
+    told = Text(f"  {_how(found)}", style="dim")
+    notes = (Text(f"! {note}", style="yellow") for note in found.notes)
+    return Group(table, *notes, heading.append(told))
+
+
+def _how(found: Ruling) -> str:
+    alpha = f"false alarms at most {found.alpha:.0%}, {len(found.rules)} rules together"
+    than = f" · against {found.baseline}" if found.baseline else ""
+    if not found.looks:
+        return alpha + than
+    saved = found.planned - found.sent
+    spent = f"{found.sent} of {found.planned} planned trials sent"
+    spent += f", {saved} saved" if saved > 0 else f", {-saved} more" if saved < 0 else ""
+    return f"{alpha}{than} · {found.plan}: {found.looks} looks, {spent}"
+
+
+def _sides(found: Comparison) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("")
+    table.add_column("arm")
+    table.add_column("trials", justify="right")
+    for state in State:
+        table.add_column(str(state).replace("_", " "), justify="right")
+    for name, side in (("before", found.before), ("after", found.after)):
+        table.add_row(name, Text(_label(side)), *_states(side))
+    return table
+
+
+def _label(side: Side) -> str:
+    phase = "" if side.phase == "main" else f" ({side.phase})"
+    return f"{side.label}{phase}"
+
+
+def _states(side: Side) -> Iterator[Text]:
+    yield Text(str(sum(side.states.values())))
+    for state in State:
+        count = side.states.get(state, 0)
+        yield Text(str(count), style=STYLES[state] if count else "dim")
+
+
+def _lines(found: Comparison) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("metric")
+    for title in ("before", "after", "difference", "95 % interval", "p", "n before", "n after", "prompts"):
+        table.add_column(title, justify="right")
+    table.add_column("note")
+    for line in found.lines:
+        cells = _cells(line)
+        if cells is not None:
+            table.add_row(Text(line.metric.name), *cells)
+    return table
+
+
+def _cells(line: Line) -> list[RenderableType] | None:
+    """The cells of one metric; None where neither arm has a value of it."""
+    of = line.metric
+    if (told := line.difference) is not None:
+        if told.value is None:
+            return None
+        missing = ""
+        if told.missing and told.at_least is not None and told.at_most is not None:
+            missing = f"{told.missing} missing: {_points(told.at_least)} to {_points(told.at_most)} pp"
+        note = "; ".join(filter(None, (missing, told.note)))
+        ends = _between(told.low, told.high, _points)
+        count = [str(told.n_before), str(told.n_after), str(told.prompts)]
+        change = Text(f"{_points(told.value)} pp", style=_style(of, told.value, told.p))
+        return [
+            _share(told.before),
+            _share(told.after),
+            change,
+            ends,
+            _p(told.p),
+            *count,
+            Text(note, style="dim"),
+        ]
+    ratio = line.ratio
+    if ratio is None or not (ratio.n_before or ratio.n_after):
+        return None
+    count = [str(ratio.n_before), str(ratio.n_after), str(ratio.groups or DASH)]
+    value = DASH if ratio.value is None else f"×{ratio.value:.3f}"
+    change = Text(value, style=_style(of, (ratio.value or 1.0) - 1, ratio.p))
+    ends = _between(ratio.low, ratio.high, lambda end: f"{end:.3f}")
+    was, now = _amount(ratio.before, of), _amount(ratio.after, of)
+    return [was, now, change, ends, _p(ratio.p), *count, Text(ratio.note, style="dim")]
+
+
+def _style(of: Metric, change: float, p: float | None) -> str:
+    if p is None or p > _SURE or not change:
+        return "none"
+    return "green" if (change > 0) == of.higher_is_better else "red"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _share(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
+
+
+def _amount(value: float | None, of: Metric) -> str:
+    if value is None:
+        return DASH
+    digits = 6 if of.of == "cost_usd" else 1 if value < 1000 else 0
+    return f"{value:,.{digits}f} {of.unit.removesuffix(' a trial')}"
+
+
+def _between(low: float | None, high: float | None, show: Callable[[float], str]) -> str:
+    if low is None or high is None:
+        return DASH
+    return f"{show(low)} to {show(high)}"
+
+
+def _p(p: float | None) -> str:
+    return DASH if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _moved(found: Comparison) -> Iterator[RenderableType]:
+    if not found.moved:
+        return
+    yield Text("")
+    yield Text(f"moved ({FOUND:.0%} of these may be chance, of {found.tested} prompts)", style="bold")
+    for each in found.moved:
+        yield Text(f"  {_of(each)}", style="green" if each.value > 0 else "red")
+
+
+def _of(each: Moved) -> str:
+    name = f"tag {each.name}" if each.tag else each.name
+    was, now = (f"{passes} of {of}" for passes, of in (each.before, each.after))
+    return f"{name}: {was} → {now} ({_points(each.value)} pp, p {_p(each.p)})"
+
+
+def _parting(found: tuple[Divergence, ...]) -> Iterator[RenderableType]:
+    if not found:
+        return
+    yield Text("")
+    yield Text(f"where paired replies first part, of {found[0].of} pairs", style="bold")
+    for each in found[:10]:
+        usual = "" if each.usual is None else f" · {each.usual:.0%} between repeats before"
+        name = {"none": "nowhere", "answer": "the answer"}.get(each.kind, f"{each.kind}, {each.what}")
+        yield Text(f"  {each.count:>6} ({each.share:.0%}{usual})  {name}, as in {each.case_id}")
+
+
+_LEFT_OUT = {
+    "unmatched": "in one arm only",
+    "reworded": "asked in other words",
+    "regraded": "graded by other checks: their pass rates are not compared",
+    "quarantined": "in quarantine",
+}
+
+
+def _notes(found: Comparison) -> Iterator[str]:
+    of = "these prompts" if found.question == "suite" else "all questions that these are drawn from"
+    yield (
+        f"{found.prompts} prompts, paired. Shares: mean over prompts, after minus before, for {of}; "
+        "times and amounts: ratios. p: two-sided, by exchanging the arms."
+    )
+    for why, which in found.left_out.items():
+        more = "" if len(which) <= 3 else f" and {len(which) - 3} more"
+        yield f"{len(which)} prompts {_LEFT_OUT[why]}: {', '.join(which[:3])}{more}"
+
+
+def rule_line(ruled: Ruled) -> str:
+    """One rule in one line of plain text."""
+    return f"{ruled.word}: {ruled.rule} [{ruled.variant}]: {ruled.reason}"
