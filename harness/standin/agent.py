@@ -331,6 +331,11 @@ def compose(found: Sequence[Found], turn: Turn, draft: Draft, temperature: float
     return pieces
 
 
+def misses(seed: str, share: float) -> bool:
+    """Whether this reply is one of the *share* that miss the question."""
+    return share > 0 and Random(f"{seed}/misses").random() < share  # noqa: S311
+
+
 def in_files(turn: Turn) -> str | None:
     """What an attached file says about the question: its best sentence, if it has half of the words asked."""
     wanted = query_words(turn)
@@ -370,4 +375,7 @@ def answer(turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
         draft.answer = ""
         if model.reasons and not calls:
             yield from draft.think("I have what I need. Now I write the answer.")
-    yield from draft.say(compose(found, turn, draft, draft.choice.temperature))
+    if misses(turn.seed, model.wrong):
+        yield from draft.say(["I looked into it, and I cannot say for certain. "])
+    else:
+        yield from draft.say(compose(found, turn, draft, draft.choice.temperature))

@@ -9,7 +9,7 @@ request; a real server (`onyx`) answers with the default model and says nothing 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
@@ -20,7 +20,10 @@ MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: how fast it is, and how it talks. Times are medians in milliseconds."""
+    """One model: how fast it is, and how it talks. Times are medians in milliseconds.
+
+    *wrong* is the share of replies that miss the question, drawn by message id.
+    """
 
     name: str
     first_ms: float = 30
@@ -33,6 +36,7 @@ class Model:
     words: int = 1
     script: Script | None = None
     judges: bool = False
+    wrong: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,19 @@ class Provider:
 
 SWIFT = Model("swift")
 STEADY = Model("steady", first_ms=80, gap_ms=8, tool_ms=40, style="full", narrates=True)
+WORSE = replace(STEADY, name="worse-by-10", wrong=0.10)
 THINKER = Model("thinker", first_ms=120, gap_ms=12, tool_ms=60, style="full", reasons=True)
 JUDGE = Model("judge", first_ms=20, gap_ms=1, spread=0, words=8, judges=True)
 LIGHTHOUSE = Model("lighthouse", first_ms=150, gap_ms=20, tool_ms=50, style="list", words=4)
 
 # Harbor has the vendor of Simulated and a `steady` of its own: two that no session detail can tell apart.
 PROVIDERS = (
-    Provider(1, "Simulated", "openai_compatible", ((1, SWIFT), (2, STEADY), (3, THINKER), (6, JUDGE))),
+    Provider(
+        1,
+        "Simulated",
+        "openai_compatible",
+        ((1, SWIFT), (2, STEADY), (3, THINKER), (6, JUDGE), (7, WORSE)),
+    ),
     Provider(2, "Harbor", "openai_compatible", ((4, LIGHTHOUSE), (5, STEADY))),
 )
 DEFAULT_PROVIDER, DEFAULT_MODEL = PROVIDERS[0], SWIFT

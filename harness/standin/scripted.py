@@ -3,11 +3,11 @@
 Its tools are the real ones. Its words are filler, the same for the same question, or those of a judge.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 
-from harness.standin.agent import Call, Turn, call_of, execute, run_custom
+from harness.standin.agent import Call, Turn, call_of, execute, misses, run_custom
 from harness.standin.catalogue import CALENDAR, CONVERT, SEARCH, WEB
 from harness.standin.draft import Draft
 from harness.standin.judge import judgement
@@ -80,6 +80,14 @@ def _tools(script: Script, turn: Turn, library: Library, draft: Draft) -> list[I
     return streams
 
 
+def _said(script: Script, turn: Turn, words: Callable[[int], str]) -> str:
+    """Filler, of which the first word says whether it is right where the script wants some wrong."""
+    if script.right is None:
+        return words(script.tokens)
+    first = "wrong" if misses(turn.seed, 1 - script.right) else "right"
+    return f"{first} {words(script.tokens - 1)}" if script.tokens > 1 else first
+
+
 def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
     """The beats of one scripted reply, up to but without its stop."""
     words = partial(filler, seed=turn.message, unicode=script.fault("utf8") is not None)
@@ -100,4 +108,4 @@ def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Itera
     if script.judge:
         yield from draft.say([judgement(turn.message, script.judge, flip=script.flip)])
     elif script.tokens:
-        yield from draft.say([words(script.tokens)])
+        yield from draft.say([_said(script, turn, words)])

@@ -9,6 +9,7 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
     ttft=50ms         from the start of each model call to its first word (20ms)
     gap=5ms           from word to word (5ms)
     tokens=40         text packets of the answer, one word each (20); 0: a stop without any text
+    right=90%         the first word is `right` in so many replies, drawn by message id, else `wrong`
     reasoning=12      reasoning packets before everything else (0)
     narration=6       words of text before the tools (0)
     tool=search:80ms  a call before the answer, and how long it takes (20ms): `search`, `web`, `convert` are
@@ -121,6 +122,7 @@ class Script:
     research: str = "plan"
     judge: str = ""
     flip: float = 0.0
+    right: float | None = None
     share: float = 1.0
     envelope: str = "placement"
     faults: tuple[Fault, ...] = ()
@@ -187,7 +189,7 @@ def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PL
             return {f"{key}_ns": duration(value)}
         case "tokens" | "reasoning" | "narration" | "skip":
             return {key: _count(value)}
-        case "jitter" | "flip" | "share":
+        case "jitter" | "flip" | "share" | "right":
             return {key: _share(value)}
         case "tool":
             return {"tools": (*script.tools, _tool(value))}

@@ -159,10 +159,10 @@ def standard_error(
     single = bool((before.count < 2).any() or (after.count < 2).any())
     if question == "suite" and not single:
         mixed = _is_mixed(before) | _is_mixed(after)
-        shrunk = binary and int(mixed.sum()) < LEAST_MIXED
-        noise = _noise(before, shrunk=shrunk) + _noise(after, shrunk=shrunk)
-        note = f"fewer than {LEAST_MIXED} prompts both passed and failed: noise shrunk" if shrunk else ""
-        return float(sqrt(noise.sum()) / len(noise)), None, note
+        if binary and int(mixed.sum()) < LEAST_MIXED:
+            return sqrt(_bound(before) + _bound(after)), None, _FEW_MIXED
+        noise = _noise(before) + _noise(after)
+        return float(sqrt(noise.sum()) / len(noise)), None, ""
     d = after.means - before.means
     if groups is None or not len(groups):
         sums, count = d - d.mean(), len(d)
@@ -240,13 +240,28 @@ def _is_mixed(arm: Arm) -> NDArray[np.bool_]:
     return (arm.total > 0) & (arm.total < arm.count)
 
 
-def _noise(arm: Arm, *, shrunk: bool) -> Array:
-    """The variance of each prompt's mean."""
-    if shrunk:
-        share = (arm.total + 0.5) / (arm.count + 1)
-        return share * (1 - share) / arm.count
+_FEW_MIXED = f"fewer than {LEAST_MIXED} prompts both passed and failed: their noise is bounded"
+
+
+def _noise(arm: Arm) -> Array:
+    """The variance of each prompt's mean, unbiased."""
     spread = arm.squares / arm.count - (arm.total / arm.count) ** 2
     return np.maximum(0.0, spread) / (arm.count - 1)
+
+
+def _bound(arm: Arm) -> float:
+    """The variance of the mean of an arm, from above, where too few prompts show theirs.
+
+    That of as many tries with one and the same chance, which those with several never exceed (Hoeffding
+    1956), a pass and a failure added (Agresti and Caffo 2000); or that of prompts with half a pass and half a
+    failure added to each, where this is less: of prompts that always pass beside some that always fail.
+    """
+    m = len(arm.count)
+    chance = (arm.total.sum() + 1) / (arm.count.sum() + 2)
+    alike = chance * (1 - chance) * (1 / arm.count).sum() / m**2
+    shares = (arm.total + 0.5) / (arm.count + 1)
+    apart = (shares * (1 - shares) / arm.count).sum() / m**2
+    return float(min(alike, apart))
 
 
 def _bounds(before: Arm, after: Arm) -> tuple[float | None, float | None]:
