@@ -213,6 +213,22 @@ def rates(arm: Arm, of: Metric, shared: Prompts) -> Counts:
             raise ValueError(f"{kind} has no value of a trial")
 
 
+def passed_pairs(before: Arm, after: Arm, shared: Prompts) -> list[float]:
+    """Of each prompt and repeat that was graded in both arms, after less before: 1, 0 or -1.
+
+    Repeat by repeat, and within one in an order that has nothing to do with what they came to.
+    """
+    graded = [
+        _of_trials(arm, shared, graded=True)
+        .filter("is_known")
+        .select("number", "repeat", passed=(pl.col("state") == str(State.PASSED)).cast(pl.Int8))
+        for arm in (before, after)
+    ]
+    paired = graded[0].join(graded[1], on=["number", "repeat"], suffix="_after")
+    mixed = paired.with_columns(place=pl.struct("number", "repeat").hash(1)).sort("repeat", "place")
+    return (mixed["passed_after"] - mixed["passed"]).cast(pl.Float64).to_list()
+
+
 def _counted(frame: pl.DataFrame, value: pl.Expr, shared: Prompts) -> Counts:
     """Sums per prompt of *value*, where `is_known` says that there is one."""
     amount = pl.when("is_known").then(value.cast(pl.Float64)).otherwise(0.0)

@@ -7,10 +7,12 @@ finish, the second cuts them off, the third skips what would follow.
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import anyio
@@ -19,13 +21,13 @@ from rich.console import Console
 from harness import journal
 from harness.calibrate.probe import stream_source
 from harness.drive.monitor import Probe, watch
-from harness.drive.pool import drive, plain_errors
+from harness.drive.pool import Sink, drive, plain_errors
 from harness.drive.preflight import looked_up_again
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
 from harness.errors import StandinError, TargetError
-from harness.plan import Choice, Plan
+from harness.plan import Choice, Plan, Trial
 from harness.record import store
 from harness.record.histograms import Histograms
 from harness.report.live import Tally, counted, keep_showing, live
@@ -34,6 +36,7 @@ from harness.schedule import ends_ns
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
+from harness.sigma.session import SessionDetail
 from harness.suite.model import Phase
 
 GRACE_S = 30.0
@@ -46,6 +49,8 @@ class Options:
 
     *target* is a URL or ``standin``. *workers* takes the place of the `workers`
     of every phase. *console* shows the progress; None shows nothing.
+    *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
+    (what the suite names, if None).
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
     30 s), the second cuts them off, the third skips looking at sessions and
     cleaning up; all leave a whole record.
@@ -56,9 +61,32 @@ class Options:
     target: str | None = None
     workers: int | None = None
     fail_fast: bool = False
+    gate: bool = False
+    baseline: str | None = None
     results: Path = Path("results")
     console: Console | None = None
     interruptible: bool = False
+
+
+Wanted = Callable[[Trial], bool]
+"""Whether a trial is still worth sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of a phase came to: each prompt once under each variant.
+
+    *details* are what the server keeps of its conversations. *left* says that there are planned rounds still.
+    """
+
+    phase: str
+    results: tuple[Result, ...]
+    details: Mapping[str, SessionDetail]
+    left: bool
+
+
+AtRoundEnd = Callable[[Round], Awaitable[Wanted]]
+"""Asked after every round of a closed phase, while nothing is under way: what of the rest is to be sent?"""
 
 
 @dataclass(slots=True)
@@ -67,7 +95,8 @@ class Conduct:
 
     *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
     conversations that were there before. *source* is our own, once it is up. *warnings* are what a reader of
-    the results should know.
+    the results should know. *at_round_end* says after each round what is still to be sent; *fresh* and
+    *details* are what came since the last. *decided* counts what was not sent for it, by variant.
     """
 
     plan: Plan
@@ -84,6 +113,10 @@ class Conduct:
     changed: list[str] = field(default_factory=list)
     clock_steps: int = 0
     source: Address | None = None
+    at_round_end: AtRoundEnd | None = None
+    fresh: list[Result] = field(default_factory=list)
+    details: dict[str, SessionDetail] = field(default_factory=dict)
+    decided: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.reins = Reins(
@@ -95,6 +128,8 @@ class Conduct:
 
     def meet(self, result: Result) -> None:
         """Remember the conversations of *result*."""
+        if self.at_round_end is not None:
+            self.fresh.append(result)
         looked = int(result.trial_id[:8], 16) < self.plan.suite.target.audit * (1 << 32)
         for session_id in filter(None, (exchange.session_id for exchange in result.exchanges)):
             if session_id not in self.given:
@@ -159,23 +194,76 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
             own = Probe(
                 lambda: None if run.source is None else Client(run.source, transports(run.source.base_url)())
             )
-            beside.start_soon(partial(watch, name, run.reins, book.append, target=target, own=own))
-            await drive(
-                run.plan.phase(name),
-                load,
-                lambda: Client(run.address, transport()),
-                sink,
-                reins=run.reins,
-            )
+
+            async def send(trials: Iterable[Trial]) -> None:
+                # Watched is what is sent, not what we make of it between two rounds.
+                async with anyio.create_task_group() as watched:
+                    watched.start_soon(partial(watch, name, run.reins, book.append, target=target, own=own))
+                    await drive(trials, load, lambda: Client(run.address, transport()), sink, reins=run.reins)
+                    watched.cancel_scope.cancel()
+
+            if run.at_round_end is None or load.is_open or load.is_timed:
+                await send(run.plan.phase(name))
+            else:
+                await _in_rounds(run, name, book, send, sink=sink)
             beside.cancel_scope.cancel()
             run.clock_steps += kept.clock_steps
+
+
+async def _in_rounds(
+    run: Conduct,
+    phase: str,
+    book: journal.Journal,
+    send: Callable[[Iterable[Trial]], Awaitable[None]],
+    *,
+    sink: Sink,
+) -> None:
+    """The rounds of one phase, each sent as a whole, and what is still wanted asked after each.
+
+    What is no longer wanted is booked as decided; of the rounds by which a phase may be extended nothing is.
+    """
+    wanted: Wanted = lambda _: True  # noqa: E731
+    assert run.at_round_end is not None  # noqa: S101  else there would be no rounds
+    planned, more = (
+        _rounds(run.plan.phase(phase)),
+        _rounds(each for each in run.plan.more if each.phase == phase),
+    )
+    for number, trials in enumerate([*planned, *more], 1):
+        sent = [trial for trial in trials if wanted(trial)]
+        for trial in (each for each in trials if not wanted(each)) if number <= len(planned) else ():
+            run.decided[trial.variant] += 1
+            sink(_not_sent(trial))
+        if not sent or (number > len(planned) and run.reins.stopped is not None):
+            continue
+        await send(sent)
+        await _look(run, book)
+        fresh, run.fresh = tuple(run.fresh), []
+        details, run.details = run.details, {}
+        wanted = await run.at_round_end(Round(phase, fresh, details, left=number < len(planned)))
+
+
+def _rounds(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """*trials*, which are in the order of their rounds, a list for each."""
+    return [list(each) for _, each in groupby(trials, key=lambda trial: trial.repeat)]
+
+
+def _not_sent(trial: Trial) -> Result:
+    case_id = trial.case.case_id
+    skip = Skip.DECIDED
+    return Result(trial.trial_id, case_id, trial.variant, trial.repeat, trial.phase, skip=skip)
 
 
 async def _look(run: Conduct, book: journal.Journal) -> None:
     """Journal what the server keeps of the conversations so far: which model answered, and the rest."""
     wanted, run.to_look = list(run.to_look), {}
+
+    def keep(detail: SessionDetail) -> None:
+        book.append(detail)
+        if run.at_round_end is not None:
+            run.details[detail.chat_session_id] = detail
+
     async with _errand(run, "sessions looked at", len(wanted)) as errand:
-        await look_at(errand, wanted, book.append)
+        await look_at(errand, wanted, keep)
     missing = len(wanted) - errand.done
     if missing:
         run.warn(

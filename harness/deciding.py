@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
-from msgspec import Struct, convert
+from msgspec import Struct, convert, structs
 
 from harness.arms import Arm, Source, prompts
 from harness.compare import Asked, line, what_differs
 from harness.errors import Exit, UsageError, did_you_mean
 from harness.finish import claims_latency
-from harness.gate import Bench, Look, Ruling, Word, ruling
+from harness.gate import Bench, Looks, Ruling, Word, ruling
 from harness.grade.states import State
 from harness.plan import Plan
 from harness.record import baselines, store
@@ -293,10 +293,10 @@ _NOTHING: tuple[frozenset[str], bool] = (frozenset(), False)
 
 
 def ruled(
-    run: Standing, than: Against | None, *, suite: Suite | None = None, look: Look | None = None
+    run: Standing, than: Against | None, *, suite: Suite | None = None, looks: Looks | None = None
 ) -> Ruling:
     """What the gate rules on *run*."""
-    return ruling(bench(run, than, suite=suite), look)
+    return ruling(bench(run, than, suite=suite), looks)
 
 
 class Gated(Struct, frozen=True):
@@ -314,11 +314,18 @@ def gated(folder: Path, results: Path, *, baseline: str | None = None, suite: Pa
     """
     manifest = store.read_manifest(folder)
     plan = planned(manifest)
+    verdict = None if manifest.verdict is None else convert(manifest.verdict, Verdict)
+    if manifest.gate is not None and baseline is None and suite is None:  # as it was ruled then
+        run = Standing(plan, manifest, source(folder), verdict)
+        return finding(convert(manifest.gate, Ruling), run, plan.suite)
     by = plan.suite if suite is None else load_suite(suite)
     than = against(by, plan.variants, results, baseline)
-    verdict = None if manifest.verdict is None else convert(manifest.verdict, Verdict)
     run = Standing(plan, manifest, source(folder), verdict)
-    return finding(ruled(run, than, suite=by), run, by)
+    found = ruled(run, than, suite=by)
+    if manifest.decided is not None:
+        early = "the run was stopped early by a gate: what it found is farther from the limits than it is"
+        found = structs.replace(found, notes=(*found.notes, early))
+    return finding(found, run, by)
 
 
 def finding(found: Ruling, run: Standing, by: Suite) -> Gated:

@@ -21,6 +21,7 @@ from harness.audit import Evidence, audit
 from harness.calibrate.kept import exactness
 from harness.drive.collector import out_of_reach
 from harness.errors import Exit, UsageError
+from harness.gate import Ruling
 from harness.grade.checks import each_check, expected_failures, grade
 from harness.grade.reduce import Reduced, Repeat, reduced
 from harness.grade.states import State, standing
@@ -49,7 +50,7 @@ class Run:
     """A finished run: where it is and what it found.
 
     *tables* are the Parquet tables as polars frames; results/README.md has their
-    columns. *exit_code* is what `harness run` ends with.
+    columns. *exit_code* is what `harness run` ends with. *ruling* is the gate's, where it was asked.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Run:
     tables: Mapping[str, pl.DataFrame]
     verdict: Verdict
     exit_code: Exit
+    ruling: Ruling | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"
@@ -65,10 +67,12 @@ class Run:
     def not_passed(self) -> list[NotPassed]:
         """(state, case, variant, reason) of every trial that did not pass, in the order of the journal.
 
+        Those that were not sent since everything was decided are none.
+
         Of a prompt whose repeats are reduced to one, it is the prompt, and a repeat may have failed.
         """
         columns = ("state", "case_id", "variant", pl.col("reason").fill_null(""))
-        bad = pl.col("state") != State.PASSED
+        bad = (pl.col("state") != State.PASSED) & (pl.col("reason").fill_null("") != str(Skip.DECIDED))
         decided = self.tables["cases"].filter(pl.col("state").is_not_null())
         alone = self.tables["trials"].join(decided, on=["case_id", "variant", "phase"], how="anti")
         return [*alone.filter(bad).select(*columns).rows(), *decided.filter(bad).select(*columns).rows()]
@@ -243,8 +247,11 @@ def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iter
 
 
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
-    """The trials of the run by id: all that were planned, and of each cycle as many as it came to."""
+    """The trials of the run by id: all that were planned, and of the others as many as it came to."""
     trials = {trial.trial_id: trial for trial in plan.trials}
+    if plan.more:
+        came = set(journal.trial_ids(folder / store.JOURNAL))
+        trials |= {trial.trial_id: trial for trial in plan.more if trial.trial_id in came}
     if plan.cycles:
         came_to = Counter(journal.phases(folder / store.JOURNAL))
         for name in plan.cycles:

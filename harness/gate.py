@@ -141,12 +141,20 @@ class Look:
     is_last: bool = True
 
 
-def ruling(bench: Bench, look: Look | None = None) -> Ruling:
-    """What the gate of *bench* decides; at a *look* before the end with the bounds of that look."""
+Looks = Mapping[str, Look]
+"""By phase. A phase that is not looked at before its end has the one look at all of it."""
+
+
+def ruling(bench: Bench, looks: Looks | None = None) -> Ruling:
+    """What the gate of *bench* decides; at *looks* before the end, with the bounds of those."""
     held = bench.held()
-    how = How(bench.gates.question, bench.gates.fail_when)
+    betting = looks is not None and bench.gates.plan == "betting"
+    how = How(bench.gates.question, bench.gates.fail_when, betting=betting)
     weighed = [_weighed(bench, each, how) for each in held]
-    decide = _fixed(bench.gates.alpha) if look is None else _early(bench.gates.alpha, len(held), look)
+    if looks is None:
+        decide = _fixed(bench.gates.alpha)
+    else:
+        decide = _early(bench.gates.alpha, [_limits(each, looks) for each in zip(held, weighed, strict=True)])
     words = _words(weighed, decide)
     adjusted = holm([p_of(each.seen.missed) if each.seen else 1.0 for each in weighed])
     ruled = tuple(
@@ -157,11 +165,17 @@ def ruling(bench: Bench, look: Look | None = None) -> Ruling:
         worst([each.word for each in ruled]),
         ruled,
         bench.gates.alpha,
-        "fixed" if look is None else bench.gates.plan,
+        "fixed" if looks is None else bench.gates.plan,
         baseline=bench.baseline,
         notes=tuple(bench.notes),
-        looks=0 if look is None else len(look.fractions),
+        looks=max((len(look.fractions) for look in looks.values()), default=0) if looks else 0,
     )
+
+
+def _limits(each: tuple[Held, Weighed], looks: Looks) -> Look | None:
+    """The look at which a rule is held; None where its evidence holds at any time."""
+    held, weighed = each
+    return None if weighed.anytime else looks.get(held.phase, Look())
 
 
 def worst(words: Sequence[Word]) -> Word:
@@ -198,24 +212,27 @@ def _fixed(alpha: float) -> Decide:
     return decide
 
 
-def _early(alpha: float, rules: int, look: Look) -> Decide:
+def _early(alpha: float, looks: Sequence[Look | None]) -> Decide:
     """Each rule fails by bounds that spend its share of alpha, and passes by some that spend alpha."""
-    fails, passes = (
-        _bound(look.fractions, alpha / max(1, rules), look.is_last),
-        _bound(look.fractions, alpha, look.is_last),
-    )
+    fails = [_critical(look, alpha / len(looks)) for look in looks]
+    passes = [_critical(look, alpha) for look in looks]
 
     def decide(evidence: Sequence[Evidence | None]) -> list[Word]:
         return [
             _word(
                 each,
-                kept=each is not None and each.kept >= passes,
-                missed=each is not None and each.missed >= fails,
+                kept=each is not None and each.kept >= high,
+                missed=each is not None and each.missed >= low,
             )
-            for each in evidence
+            for each, high, low in zip(evidence, passes, fails, strict=True)
         ]
 
     return decide
+
+
+def _critical(look: Look | None, alpha: float) -> float:
+    """The z that decides at a look; that of a single test where the evidence holds at any time."""
+    return z_of(alpha) if look is None else _bound(look.fractions, alpha, look.is_last)
 
 
 @cache

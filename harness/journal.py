@@ -67,16 +67,26 @@ def read(path: Path) -> Iterator[Result]:
             yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
 
 
-class _Phase(msgspec.Struct, frozen=True):
+class _Head(msgspec.Struct, frozen=True):
+    trial_id: str
     phase: str
 
 
 def phases(path: Path) -> Iterator[str]:
     """The phase of every result, without reading the rest of it."""
-    decode = msgspec.json.Decoder(_Phase).decode
+    return (head.phase for head in _heads(path))
+
+
+def trial_ids(path: Path) -> Iterator[str]:
+    """The trial of every result, without reading the rest of it."""
+    return (head.trial_id for head in _heads(path))
+
+
+def _heads(path: Path) -> Iterator[_Head]:
+    decode = msgspec.json.Decoder(_Head).decode
     for line, at in _lines(path):
         if not line.startswith((_SESSION, _MOMENT)):
-            yield _decoded(decode, line, at).phase
+            yield _decoded(decode, line, at)
 
 
 def sessions(path: Path) -> dict[str, SessionDetail]:

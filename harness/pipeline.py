@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 from rich.console import Console
 
 from harness.conduct import Conduct, Options, conduct, say
 from harness.consult import Desk, asks_others, consult, known_of
+from harness.deciding import Standing, against, finding, ruled, source
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
@@ -35,6 +36,8 @@ from harness.report.live import counted
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
+from harness.sitting import Sitting
+from harness.suite.gates import expired
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 
@@ -51,10 +54,22 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     """
     options = options or Options()
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    if options.gate:
+        options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
 
 
-async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
+def _extended(options: Options, suite: Suite) -> Options:
+    """The same, with more repeats to fall back on where the gates ask for that. Raises `UsageError`."""
+    if suite.gates is None:
+        raise UsageError(f"--gate: {suite.path} has no gates: they say when a run is good enough")
+    if suite.gates.on_inconclusive != "extend" or suite.gates.plan == "fixed":
+        return options
+    return replace(options, choice=replace(options.choice, extend_to=suite.gates.extend_to))
+
+
+def _check(suite: Suite, plan: Plan, options: Options) -> None:
+    """Raise `UsageError` where nothing would be sent, or more than this machine can have under way."""
     if not plan.trials and not plan.cycles:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     if options.workers is not None and all(load.is_open for load in suite.load.values()):
@@ -63,9 +78,14 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     for load in suite.load.values():
         if load.max_in_flight is not None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
+
+
+async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
+    _check(suite, plan, options)
+    than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
     async with address_of(suite, options.target) as given:
         plan, catalogue, address = await resolved(plan, given)
-        for warning in (*suite.warnings, *catalogue.warnings):
+        for warning in (*suite.warnings, *_expired(suite), *catalogue.warnings):
             say(options.console, f"warning: {warning}", style="yellow")
         said: list[str] = []
         with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
@@ -75,6 +95,17 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
                 manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
                 store.write_manifest(manifest, folder)
                 going = Conduct(plan, address, options, folder, catalogue=catalogue)
+                desk = Desk(
+                    suite,
+                    folder,
+                    lambda: nullcontext(address),
+                    target=_called(suite, address.base_url),
+                    console=options.console,
+                    interruptible=options.interruptible,
+                )
+                sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
+                if options.gate and suite.gates and suite.gates.plan != "fixed":
+                    going.at_round_end = sitting.look
                 await conduct(going)
         for words in said:
             going.warn(words)
@@ -87,22 +118,25 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             warnings=(*manifest.warnings, *going.warnings),
             deleted=going.deleted,
             changed=tuple(going.changed),
+            decided=dict(going.decided) or None,
         )
         store.write_manifest(manifest, folder)
         ran = recorded(folder, manifest, plan)
-        desk = Desk(
-            suite,
-            folder,
-            lambda: nullcontext(address),
-            target=_called(suite, address.base_url),
-            console=options.console,
-            interruptible=options.interruptible,
-        )
         ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
     say(options.console, "writing tables and histograms …")
     finished = finish(ran, known, console=options.console)
     store.point_latest(folder)
-    return finished
+    return _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
+
+
+def _ruled_on(done: Run, sitting: Sitting, *, looked: bool) -> Run:
+    """The run with what the gate rules on it, and the exit code that this comes to."""
+    suite = sitting.plan.suite
+    standing = Standing(sitting.plan, done.manifest, source(done.folder), done.verdict)
+    found = finding(sitting.final(standing) if looked else ruled(standing, sitting.than), standing, suite)
+    told = structs.replace(done.manifest, gate=to_builtins(found.ruling), exit_code=int(found.exit_code))
+    store.write_manifest(told, done.folder)
+    return replace(done, manifest=told, ruling=found.ruling, exit_code=found.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +245,10 @@ def _called(suite: Suite, target: str) -> str:
     return "standin" if own else target
 
 
+def _expired(suite: Suite) -> list[str]:
+    return expired(suite, f"{datetime.now(UTC):%Y-%m-%d}")
+
+
 def _manifest(
     plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started: tuple[datetime, int]
 ) -> store.Manifest:
@@ -231,6 +269,6 @@ def _manifest(
         started_at=started[0].isoformat(),
         started_ns=started[1],
         fingerprint=fingerprint(catalogue),
-        warnings=(*suite.warnings, *catalogue.warnings),
+        warnings=(*suite.warnings, *_expired(suite), *catalogue.warnings),
         versions=store.versions(),
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import count, islice
+from math import ceil
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -155,7 +156,8 @@ class Choice:
     """What of a suite to run; empty means all of it.
 
     *limit* keeps the first so many trials of the order. *repeat* takes the
-    place of every `repeat` in the suite.
+    place of every `repeat` in the suite. *pairs* are (prompt, variant). *extend_to* is how many times the
+    repeats there may be, if those that are planned do not decide a gate.
     """
 
     variants: tuple[str, ...] = ()
@@ -163,6 +165,8 @@ class Choice:
     tags: tuple[str, ...] = ()
     repeat: int | None = None
     limit: int | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    extend_to: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -170,7 +174,8 @@ class Plan:
     """The trials of a run, in order, and what they were made from.
 
     *trials* are all whose number is known. A closed phase that lasts for a time has none there: how many it
-    comes to depends on Sigma. *cycles* has the trials of such a phase.
+    comes to depends on Sigma. *cycles* has the trials of such a phase. *more* are those that are asked only
+    if a gate is not decided by then.
     """
 
     suite: Suite
@@ -179,6 +184,7 @@ class Plan:
     variants: dict[str, Variant]
     trials: tuple[Trial, ...]
     cycles: Mapping[str, Cycle] = field(default_factory=dict)
+    more: tuple[Trial, ...] = ()
 
     def __repr__(self) -> str:
         # Short: asyncio makes the repr of what a task returned, and that of 10,000 trials takes it 4 s.
@@ -208,7 +214,8 @@ class Plan:
             for name, cycle in self.cycles.items()
         }
         trials = tuple(_changed(trial, changed) for trial in self.trials)
-        return replace(self, trials=trials, cycles=cycles)
+        more = tuple(_changed(trial, changed) for trial in self.more)
+        return replace(self, trials=trials, cycles=cycles, more=more)
 
     def lines(self) -> Iterator[str]:
         """A head and a line for each trial: plain text in columns, since 10,000 of them go through `grep`."""
@@ -251,7 +258,18 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
         if _is_endless(load) and any(blocks)
     }
     listed = tuple(islice(trials, choice.limit))
-    return Plan(suite, choice, seed, variants=variants, trials=listed, cycles=cycles)
+    more = tuple(_more(blocks, suite, choice, seed)) if choice.extend_to else ()
+    return Plan(suite, choice, seed, variants=variants, trials=listed, cycles=cycles, more=more)
+
+
+def _more(blocks: Blocks, suite: Suite, choice: Choice, seed: int) -> Iterator[Trial]:
+    """The trials by which the phases that are made of rounds may be extended."""
+    planned = {(arm.case.case_id, arm.variant): times for block in blocks for arm, times in block}
+    longer = [[(arm, ceil(times * (choice.extend_to or 1))) for arm, times in block] for block in blocks]
+    for name, load in suite.load.items():
+        if not (load.is_open or load.is_timed):
+            rounds = _rounds(longer, name, seed)
+            yield from (each for each in rounds if each.repeat > planned[each.case.case_id, each.variant])
 
 
 def _is_endless(load: Phase) -> bool:
@@ -346,7 +364,7 @@ def _block(
     return [
         (_arm(case, name, variant, known), choice.repeat or repeats(case, variant, suite))
         for name, variant in variants.items()
-        if runs_on(variant, case)
+        if runs_on(variant, case) and (not choice.pairs or (case.case_id, name) in choice.pairs)
     ]
 
 

@@ -6,15 +6,16 @@ on that is not decided (statistics.md 3.1, 4.2).
 """
 
 from dataclasses import dataclass
-from math import comb, inf, log, sqrt
+from math import comb, exp, inf, log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from harness.arms import Arm, Prompts, Values, prompts, rates, values
+from harness.arms import Arm, Prompts, Values, passed_pairs, prompts, rates, values
 from harness.compare import Asked, line
+from harness.stats.betting import stakes, wealth
 from harness.stats.intervals import Interval, dependent_interval, interval, n_eff
-from harness.stats.limits import Evidence, as_normal, of_mean, of_share
+from harness.stats.limits import Evidence, as_normal, of_mean, of_share, z_of_p
 from harness.stats.paired import Arm as Counts
 from harness.stats.paired import Difference, Question, quantile_of, standard_error
 from harness.stats.ratios import Ratio, mean_error
@@ -30,6 +31,7 @@ class Weighed(NamedTuple):
 
     *seen* is None where nothing can be said, and *why_not* says why. *worst* and *best* are the evidence had
     all that is missing failed, or passed; None where that would be the same. *told* has the figures.
+    *anytime*: the evidence holds whenever it is looked at.
     """
 
     seen: Evidence | None
@@ -45,6 +47,7 @@ class Weighed(NamedTuple):
     n: int = 0
     prompts: int = 0
     missing: int = 0
+    anytime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class How:
 
     question: Question = "suite"
     fail_when: FailWhen = "any_drop"
+    betting: bool = False
     seed: int = 0
 
 
@@ -101,9 +105,33 @@ def _against(rule: Rule, arm: Arm, baseline: Arm, shared: Prompts, *, how: How) 
         counts = rates(baseline, _PASSES, shared), rates(arm, _PASSES, shared)
         return _reduced_drop(rule, *counts, how)
     found = line(baseline, arm, shared, rule.metric, asked=Asked(how.question, seed=how.seed))
+    if how.betting and rule.metric.kind == "passes" and found.difference is not None:
+        return _bet(
+            rule, _of_difference(rule, found.difference, how), passed_pairs(baseline, arm, shared), how
+        )
     if found.ratio is not None:
         return _of_ratio(rule, found.ratio, how)
     return _of_difference(rule, found.difference, how) if found.difference else Weighed(None, "")
+
+
+def _bet(rule: Rule, weighed: Weighed, pairs: list[float], how: How) -> Weighed:
+    """The same figures, with what one could have won by betting on the pairs as evidence.
+
+    Pairs are -1, 0 or 1. A drop is shown by winning against a mean of 0 and above, a drop of the margin
+    ruled out by winning against one of minus the margin and below. What is missing wins nothing.
+    """
+    if not pairs:
+        return weighed
+    outcomes = [(pair + 1) / 2 for pair in pairs]
+    staked = stakes(outcomes, _STAKED)
+    margin = (1 - rule.limit) / 2
+    kept = wealth(outcomes, margin, _STAKED, staked).higher
+    missed = wealth(outcomes, margin if how.fail_when == "beyond_margin" else 0.5, _STAKED, staked).lower
+    evidence = Evidence(z_of_p(exp(-max(0.0, kept))), z_of_p(exp(-max(0.0, missed))))
+    return weighed._replace(seen=evidence, worst=None, best=None, anytime=True)
+
+
+_STAKED = 0.05
 
 
 class _Better(NamedTuple):

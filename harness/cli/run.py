@@ -23,6 +23,16 @@ def run(
     repeat: Repeat = None,
     seed: Seed = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Conversations at once, in every phase.")] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate", help="Decide by the suite's gates, and stop asking what is decided (gates.plan)."
+        ),
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="With --gate: hold it against this, a variant, a stored baseline or a run."),
+    ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
     ] = False,
@@ -36,15 +46,17 @@ def run(
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
     3 some trials ended in an error, were invalid or were not run, or you interrupted · 4 no Sigma
-    answers, or the results cannot be written.
+    answers, or the results cannot be written. With --gate the rules decide: 0 pass · 1 fail · 3 inconclusive.
     """
     from rich.console import Console
 
-    from harness.errors import Exit
+    from harness.errors import Exit, UsageError
     from harness.pipeline import Options
     from harness.pipeline import run as run_suite
     from harness.plan import Choice
 
+    if baseline is not None and not gate:
+        raise UsageError("--baseline: what for? add --gate")
     talk = Console(stderr=True)
     options = Options(
         choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
@@ -52,6 +64,8 @@ def run(
         target=target,
         workers=workers,
         fail_fast=fail_fast,
+        gate=gate,
+        baseline=baseline,
         results=results,
         console=None if quiet else talk,
         interruptible=True,
@@ -73,6 +87,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     import msgspec
     from rich.console import Console
 
+    from harness.report.decided import ruling
     from harness.report.terminal import exactness, reasons, summary_table, verdict_lines
 
     for warning in done.manifest.warnings if warn else ():
@@ -80,6 +95,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     if as_json:
         told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
         told |= msgspec.to_builtins(done.summary)
+        told |= {} if done.ruling is None else {"gate": msgspec.to_builtins(done.ruling)}
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     else:
         figures = Console()
@@ -87,6 +103,8 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
         figures.print(summary_table(done.summary))
         for line in (*verdict_lines(done.verdict), *exactness(done.manifest.calibration)):
             figures.print(line)
+        if done.ruling is not None:
+            figures.print(ruling(done.ruling))
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)

@@ -34,7 +34,7 @@ def of_mean(value: float, error: float, limit: float, *, freedom: int | None, is
 def of_share(hits: float, n: float, limit: float, *, is_least: bool) -> Evidence:
     """Evidence of *hits* of *n* independent tries, by the exact binomial; *n* may be what they are worth."""
     at_most, at_least = binomial_at_most(hits, n, limit), 1 - binomial_at_most(hits - 1, n, limit)
-    high, low = _z(at_least), _z(at_most)  # so many hits are improbably many, improbably few
+    high, low = z_of_p(at_least), z_of_p(at_most)  # so many hits are improbably many, improbably few
     return Evidence(high, low) if is_least else Evidence(low, high)
 
 
@@ -43,7 +43,7 @@ def as_normal(t: float, freedom: int | None) -> float:
     if freedom is None:
         return t
     tail = beta_cdf(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
-    z = _z(tail)
+    z = z_of_p(tail)
     return z if t > 0 else -z
 
 
@@ -57,7 +57,8 @@ def z_of(alpha: float) -> float:
     return _NORMAL.inv_cdf(1 - alpha)
 
 
-def _z(p: float) -> float:
+def z_of_p(p: float) -> float:
+    """The z that is as improbable as *p*, one-sided; at most 8 on either side."""
     if p <= 0:
         return _FARTHEST
     return -_FARTHEST if p >= 1 else max(-_FARTHEST, min(_FARTHEST, -_NORMAL.inv_cdf(p)))
