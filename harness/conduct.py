@@ -7,12 +7,12 @@ finish, the second cuts them off, the third skips what would follow.
 
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from pathlib import Path
 
 import anyio
@@ -23,13 +23,16 @@ from harness.calibrate.probe import stream_source
 from harness.drive.monitor import Probe, watch
 from harness.drive.pool import Sink, drive, plain_errors
 from harness.drive.preflight import looked_up_again
+from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
 from harness.errors import StandinError, TargetError
+from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
 from harness.record import store
 from harness.record.histograms import Histograms
+from harness.record.tokens import count_tokens
 from harness.report.live import Tally, counted, keep_showing, live
 from harness.result import Result, Skip
 from harness.schedule import ends_ns
@@ -37,6 +40,7 @@ from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
+from harness.sigma.usage import Usage, usage
 from harness.suite.model import Phase
 
 GRACE_S = 30.0
@@ -96,7 +100,8 @@ class Conduct:
     *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
     conversations that were there before. *source* is our own, once it is up. *warnings* are what a reader of
     the results should know. *at_round_end* says after each round what is still to be sent; *fresh* and
-    *details* are what came since the last. *decided* counts what was not sent for it, by variant.
+    *details* are what came since the last. *decided* counts what was not sent for it, by variant. *to_count*
+    are the results whose cost is not known yet, *used* is what the server says that it has counted.
     """
 
     plan: Plan
@@ -117,10 +122,15 @@ class Conduct:
     fresh: list[Result] = field(default_factory=list)
     details: dict[str, SessionDetail] = field(default_factory=dict)
     decided: Counter[str] = field(default_factory=Counter)
+    to_count: deque[Result] = field(default_factory=deque)
+    used: Usage | None = None
+    count: CountTokens = count_tokens
 
     def __post_init__(self) -> None:
+        budget = self.plan.suite.budget
         self.reins = Reins(
-            deep_research=self.plan.suite.budget.deep_research,
+            deep_research=budget.deep_research,
+            purse=Purse(budget.tokens, budget.usd),
             fail_fast=self.options.fail_fast,
         )
         settings = (each for asked in self.plan.asked() for each in asked.settings)
@@ -130,12 +140,21 @@ class Conduct:
         """Remember the conversations of *result*."""
         if self.at_round_end is not None:
             self.fresh.append(result)
+        if self.reins.purse.is_limited and result.began_ns is not None:
+            self.to_count.append(result)
         looked = int(result.trial_id[:8], 16) < self.plan.suite.target.audit * (1 << 32)
         for session_id in filter(None, (exchange.session_id for exchange in result.exchanges)):
             if session_id not in self.given:
                 self.made[session_id] = None
             if looked:
                 self.to_look[session_id] = None
+
+    def cost(self, result: Result) -> tuple[int, float]:
+        """The tokens of a trial and what they cost in USD, as far as the suite says what its model costs."""
+        tokens = [spent(exchange, self.count) for exchange in result.exchanges]
+        pairs = zip(result.exchanges, tokens, strict=True)
+        usd = [cost_usd(exchange, each, self.plan.suite.prices) or 0.0 for exchange, each in pairs]
+        return sum(map(sum, tokens)), sum(usd)
 
     def warn(self, words: str) -> None:
         """Say it now, and keep it with the results."""
@@ -155,14 +174,64 @@ async def conduct(run: Conduct) -> None:
             around.start_soon(_source_of_ours, run)
             total = None if plan.cycles else len(plan.trials)
             tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
-            for name, load in plan.suite.load.items():
-                await _drive(run, name, load, book=book, tally=tally)
-                await _look(run, book)
+            async with _accounts(run):
+                for name, load in plan.suite.load.items():
+                    await _drive(run, name, load, book=book, tally=tally)
+                    await _look(run, book)
             await _delete_sessions(run)
             await compare_target(run)
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
+
+
+async def _keep_books(run: Conduct) -> None:
+    """Count what each trial cost, off the loop, as long as the run goes on."""
+    while True:
+        while run.to_count:
+            run.reins.purse.book(*await anyio.to_thread.run_sync(run.cost, run.to_count.popleft()))
+            run.reins.booked()
+        await anyio.sleep(_BOOKS_EVERY_S)
+
+
+async def _listen(run: Conduct, client: Client, before: Usage) -> None:
+    """Ask the server now and then what it has counted itself."""
+    for wait_s in chain(_LISTEN_FIRST_S, repeat(_LISTEN_EVERY_S)):
+        await anyio.sleep(wait_s)
+        await _hear(run, client, before)
+
+
+async def _hear(run: Conduct, client: Client, before: Usage) -> None:
+    after = await usage(client)
+    if after is not None:
+        run.used = after.since(before)
+        run.reins.purse.heard(run.used.tokens, run.used.usd)
+        run.reins.booked()
+
+
+@asynccontextmanager
+async def _accounts(run: Conduct) -> AsyncIterator[None]:
+    """Look after what the run costs, where its suite says what that may be, or what a model costs."""
+    suite = run.plan.suite
+    if not (run.reins.purse.is_limited or suite.prices):
+        yield
+        return
+    transport = transport_of(suite, run.address.base_url)
+    async with Client(run.address, transport()) as client, anyio.create_task_group() as beside:
+        before = await usage(client)
+        if run.reins.purse.is_limited:
+            await anyio.to_thread.run_sync(run.count, " ")  # to get ready for it is no part of a load
+            beside.start_soon(_keep_books, run)
+            if before is not None:
+                beside.start_soon(_listen, run, client, before)
+        yield
+        if before is not None:
+            await _hear(run, client, before)
+        beside.cancel_scope.cancel()
+
+
+_BOOKS_EVERY_S = 0.05
+_LISTEN_FIRST_S, _LISTEN_EVERY_S = (0.5, 0.5, 1.0, 2.0), 5.0
 
 
 async def _source_of_ours(run: Conduct) -> None:

@@ -119,6 +119,7 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
             deleted=going.deleted,
             changed=tuple(going.changed),
             decided=dict(going.decided) or None,
+            spent=_spent(going),
         )
         store.write_manifest(manifest, folder)
         ran = recorded(folder, manifest, plan)
@@ -243,6 +244,16 @@ def _called(suite: Suite, target: str) -> str:
     """What *target* is called in the fingerprint of a judge."""
     own = suite.target.standin is not None and target.startswith("http://127.0.0.1:")
     return "standin" if own else target
+
+
+def _spent(going: Conduct) -> dict[str, float]:
+    """What the run cost: our estimate where a budget was kept, and what the server itself counted."""
+    purse, told = going.reins.purse, {}
+    if purse.is_limited:
+        told = {"estimated_tokens": purse.spent_tokens, "estimated_usd": purse.spent_usd}
+    if going.used is not None:
+        told |= {"server_tokens": going.used.tokens, "server_usd": going.used.usd}
+    return told
 
 
 def _expired(suite: Suite) -> list[str]:

@@ -88,7 +88,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     from rich.console import Console
 
     from harness.report.decided import ruling
-    from harness.report.terminal import exactness, reasons, summary_table, verdict_lines
+    from harness.report.terminal import exactness, reasons, spending, summary_table, verdict_lines
 
     for warning in done.manifest.warnings if warn else ():
         talk.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
@@ -105,6 +105,8 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
             figures.print(line)
         if done.ruling is not None:
             figures.print(ruling(done.ruling))
+    for line in spending(done.manifest.spent):
+        talk.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)

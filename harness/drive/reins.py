@@ -10,6 +10,7 @@ import anyio
 
 from harness.drive.attempt import Clock, Running
 from harness.drive.faults import refused_until, refuses_the_key
+from harness.drive.purse import Purse
 from harness.errors import UsageError
 from harness.plan import Trial
 from harness.result import Result, Skip
@@ -24,7 +25,7 @@ SPARE_FILES = 64
 class Reins:
     """What can end a run early, and what it may spend.
 
-    *deep_research* is how many such runs are left, None for any number.
+    *deep_research* is how many such runs are left, None for any number; *purse* has the rest of the budget.
     *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
     early, and *said* what for, in a sentence; *interrupted* that the user asked for it, be it after it was
     ending anyway, and *abandoned* that what follows the trials is not to be waited for either.
@@ -33,6 +34,7 @@ class Reins:
 
     now: Clock = time.perf_counter_ns
     deep_research: int | None = None
+    purse: Purse = field(default_factory=Purse)
     fail_fast: bool = False
     stopped: Skip | None = None
     said: str = ""
@@ -82,7 +84,21 @@ class Reins:
             if trial.deep_research > self.deep_research:
                 return Skip.BUDGET
             self.deep_research -= trial.deep_research
+        if self.stopped is None and self.purse.is_limited and not self.purse.has_room(self.uncounted):
+            self.said = f"the budget would be overdrawn: {self.purse.told} spent"
+            self.stop(Skip.BUDGET)
         return self.stopped
+
+    @property
+    def uncounted(self) -> int:
+        """Trials that were sent and whose cost is not known yet."""
+        return self.began - self.purse.counted
+
+    def booked(self) -> None:
+        """Cut the run where more is spent than there was."""
+        if self.purse.is_overdrawn:
+            self.said = self.said or f"the budget is used up: {self.purse.told} spent"
+            self.cut(Skip.BUDGET)
 
     @contextmanager
     def hold(self, running: Running) -> Iterator[None]:

@@ -45,9 +45,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
     *calibration* how exact its times are, *clock_steps* how often the wall clock was set meanwhile,
     *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
-    made. *gate* is what the gate ruled, where the run was gated as it went on, and *decided* how many trials
-    of each variant were not sent because their rules were decided; None where all were. *exit_code* is None
-    while the run goes on, and stays so when it was killed.
+    made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it
+    went on, and *decided* how many trials of each variant were not sent because their rules were decided;
+    None where all were. *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 
     run_id: str
@@ -78,6 +78,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint | None = None
     changed: tuple[str, ...] = ()
     deleted: dict[str, int] = {}
+    spent: dict[str, float] = {}
     warnings: tuple[str, ...] = ()
     clock: str = "CLOCK_MONOTONIC (time.perf_counter_ns)"
     schema_version: int = SCHEMA_VERSION

@@ -213,6 +213,18 @@ def exactness(calibration: Mapping[str, Any] | None) -> Iterator[Text]:
         )
 
 
+def spending(spent: Mapping[str, float]) -> Iterator[str]:
+    """What a run cost, where that was looked after."""
+    if "estimated_tokens" in spent:
+        usd = spent["estimated_usd"]
+        money = f", {usd:.4f} USD" if usd else ""
+        yield (
+            f"spent: {spent['estimated_tokens']:,.0f} tokens{money} by what is on the wire (o200k estimate)"
+        )
+    if "server_tokens" in spent:
+        yield f"Sigma itself counted {spent['server_tokens']:,.0f} tokens, {spent['server_usd']:.4f} USD"
+
+
 VERDICTS = {
     Word.VALID: "green",
     Word.DEGRADED: "yellow",

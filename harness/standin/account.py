@@ -3,6 +3,7 @@
 Their values are the stand-in's own: it has one user, who logs in nowhere, and no administration.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.standin.files import LARGEST_MB, USER_ID
@@ -111,6 +112,41 @@ def settings() -> dict[str, Any]:
         "is_containerized": False,
         "posthog_key": None,
         "posthog_host": None,
+    }
+
+
+SYSTEM_TOKENS = 300
+"""What stands before every question, and is paid for with it."""
+_CHARS_A_TOKEN = 4
+_CENTS_A_MTOK = (25.0, 200.0)
+
+
+def usage(said: Sequence[tuple[str, int, int, int]], day: str) -> dict[str, Any]:
+    """The answer of `GET /user/usage`: everything on one *day*, a token four characters."""
+    models = [_model_usage(*each, day=day) for each in said]
+    cost = sum(each["cost_cents"] for each in models)
+    return {
+        "per_day_by_model": models,
+        "window_cost_cents": cost,
+        "budget_cents": None,
+        "budget_remaining_cents": None,
+        "budget_period_hours": None,
+        "budget_reset_at": None,
+        "selected_model_price": None,
+        "available_model_prices": [],
+    }
+
+
+def _model_usage(model: str, answers: int, asked: int, answered: int, *, day: str) -> dict[str, Any]:
+    tokens = answers * SYSTEM_TOKENS + asked // _CHARS_A_TOKEN, answered // _CHARS_A_TOKEN
+    return {
+        "day": day,
+        "model": model,
+        "input_tokens": tokens[0],
+        "output_tokens": tokens[1],
+        "cache_read_tokens": 0,
+        "cache_creation_tokens": 0,
+        "cost_cents": sum(count * cents / 1e6 for count, cents in zip(tokens, _CENTS_A_MTOK, strict=True)),
     }
 
 

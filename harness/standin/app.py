@@ -8,6 +8,7 @@ as any unknown route does.
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -172,6 +173,12 @@ async def list_agents(request: Request) -> Response:
     return JSONResponse({"items": items, "total_items": len(catalogue.PERSONAS)})
 
 
+async def usage(request: Request) -> Response:
+    """`GET /user/usage`: what was asked and answered so far, in tokens and cents."""
+    today = datetime.now(UTC).date().isoformat()
+    return JSONResponse(account.usage(_standin(request).sessions.said(), today))
+
+
 async def ledger_entry(request: Request) -> Response:
     """`GET /_standin/ledger/{assistant_message_id}`: when each line of that reply was written."""
     entry = _standin(request).ledger.reply(request.path_params["message_id"])
@@ -239,6 +246,7 @@ def _routes(*, deprecated: bool) -> list[Route]:
         _constant("/auth/type", account.auth_type()),
         _constant("/me", account.me()),
         _constant("/settings", account.settings()),
+        Route("/user/usage", usage),
         Route("/_standin/ledger/{message_id:int}", ledger_entry),
         Route("/_standin/stats", stats),
         Route("/_standin/requests", requests),

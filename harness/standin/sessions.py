@@ -135,6 +135,15 @@ class Sessions:
         )
         return changed.rowcount > 0
 
+    def said(self) -> list[tuple[str, int, int, int]]:
+        """For each model its answers: how many, and the characters of their questions and of themselves."""
+        rows = self._sql.execute(
+            "SELECT coalesce(answer.label, ''), count(*), sum(length(question.message)),"
+            " sum(length(answer.message)) FROM message AS answer JOIN message AS question"
+            " ON question.id = answer.parent WHERE answer.type = 'assistant' GROUP BY answer.label"
+        )
+        return [tuple(row) for row in rows]
+
     def rename(self, session_id: str, name: str) -> bool:
         """Give a session a name; False where there is none."""
         changed = self._sql.execute("UPDATE session SET description = ? WHERE id = ?", (name, session_id))

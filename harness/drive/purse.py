@@ -1,0 +1,77 @@
+"""What a run has spent of its budget of tokens and money, and whether there is room for one trial more.
+
+What a trial cost is counted after it has ended, off the loop. So what is under way, and what is not counted
+yet, is taken to cost what a trial has cost so far: the run stops sending before the budget is used up, not
+after. Our estimate knows nothing of what a server puts before a question; where the server says what it has
+counted itself, everything is taken to cost as many times more.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Purse:
+    """*tokens* and *usd* are what may be spent, None for any amount.
+
+    *spent_tokens* and *spent_usd* are our estimate of *counted* trials; *times_tokens* and *times_usd* how many
+    times that the server counted, where it says so, and 1 at least.
+    """
+
+    tokens: int | None = None
+    usd: float | None = None
+    spent_tokens: int = 0
+    spent_usd: float = 0.0
+    times_tokens: float = 1.0
+    times_usd: float = 1.0
+    counted: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is anything to look after."""
+        return self.tokens is not None or self.usd is not None
+
+    def book(self, tokens: int, usd: float) -> None:
+        """One trial more has been counted."""
+        self.spent_tokens += tokens
+        self.spent_usd += usd
+        self.counted += 1
+
+    def heard(self, tokens: int, usd: float) -> None:
+        """The server has counted so much since the run began."""
+        self.times_tokens = max(1.0, tokens / self.spent_tokens) if self.spent_tokens else 1.0
+        self.times_usd = max(1.0, usd / self.spent_usd) if self.spent_usd else 1.0
+
+    def has_room(self, uncounted: int) -> bool:
+        """Whether one trial more fits in, beside *uncounted* ones that are under way or not counted yet."""
+        return all(spent + (uncounted + 1) * self._each(spent) <= limit for spent, limit in self._sides())
+
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether more has been spent than there was."""
+        return any(spent > limit for spent, limit in self._sides())
+
+    @property
+    def told(self) -> str:
+        """What has been spent of what, for people."""
+        parts = []
+        if self.tokens is not None:
+            parts.append(f"{self._tokens:,.0f} of {self.tokens:,} tokens")
+        if self.usd is not None:
+            parts.append(f"{self._usd:.4f} of {self.usd:g} USD")
+        return " and ".join(parts)
+
+    @property
+    def _tokens(self) -> float:
+        return self.spent_tokens * self.times_tokens
+
+    @property
+    def _usd(self) -> float:
+        return self.spent_usd * self.times_usd
+
+    def _sides(self) -> list[tuple[float, float]]:
+        sides = [(self._tokens, self.tokens), (self._usd, self.usd)]
+        return [(float(spent), float(limit)) for spent, limit in sides if limit is not None]
+
+    def _each(self, spent: float) -> float:
+        """What a trial costs, by those that have been counted; before the first nothing is known."""
+        return spent / self.counted if self.counted else 0.0
