@@ -10,6 +10,7 @@ from math import comb, exp, inf, log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from harness.arms import Arm, Prompts, Values, passed_pairs, prompts, rates, values
 from harness.compare import Asked, line
@@ -73,6 +74,29 @@ def weigh(rule: Rule, arm: Arm, baseline: Arm | None, how: How) -> Weighed:
     return _alone(rule, arm, shared, how)
 
 
+def best_case(rule: Rule, prompts: int, repeats: int, how: How) -> Evidence | None:
+    """The evidence for a limit that is no comparison, had so many *repeats* of so many *prompts* all met it.
+
+    What that does not prove, no run of this size can. None where the rule has no best case.
+    """
+    every, none = np.full(prompts, float(repeats)), np.zeros(prompts)
+    alone = Prompts(_NO_FRAME, None)
+    match rule.metric.kind, rule.key:
+        case "passes" | "check", "min":
+            return _rate(rule, Counts(every, every, every, none), alone, how).seen
+        case "within", "min":
+            return _share(rule, Counts(every, every, every, none)).seen
+        case "state", "max":
+            return _share(rule, Counts(every, none, none, none)).seen
+        case "pass@" | "pass^", "min":
+            return _reduced(rule, Counts(every, every, every, none)).seen
+        case "time", "max" if rule.metric.per_mille is not None:
+            n = float(prompts * repeats)
+            return of_share(n, n, rule.metric.per_mille / 1000, is_least=True)
+        case _:
+            return None
+
+
 def _alone(rule: Rule, arm: Arm, shared: Prompts, how: How) -> Weighed:
     match rule.metric.kind:
         case "passes" | "score" | "check":
@@ -88,6 +112,7 @@ def _alone(rule: Rule, arm: Arm, shared: Prompts, how: How) -> Weighed:
 
 
 _PASSES = metric("pass_rate")
+_NO_FRAME = pl.DataFrame()
 
 
 def _none_shared(shared: Prompts) -> str:

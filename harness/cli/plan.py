@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
 
 if TYPE_CHECKING:
+    from harness.forecast import Forecast
     from harness.plan import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
@@ -25,16 +27,27 @@ def plan(
     repeat: Repeat = None,
     seed: Seed = 0,
     offline: Annotated[bool, typer.Option("--offline", help="Look nothing up: names stay names.")] = False,
+    forecast: Annotated[
+        bool,
+        typer.Option("--forecast", help="Print only what it takes and what its gate can see."),
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="What the gate would be held against, if not what the suite names.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where runs are: the last says what to expect.")] = Path(
+        "results"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the trials as JSON, one a line.")] = False,
     requests: Annotated[
         bool, typer.Option("--requests", help="Print each distinct request as a curl command.")
     ] = False,
 ) -> None:
-    """Print the trials that a run would send, with their ids, in their order.
+    """Print the trials that a run would send, with their ids, in their order; and what that would take.
 
     The names in the suite (models, tools, personas, files ...) are looked up at the
     target unless --offline; a name that does not exist is an error, as it is in a run.
     """
+    from harness.forecast import lines as forecast_lines
     from harness.plan import Choice, make_plan
     from harness.suite.read import load_suite
 
@@ -50,6 +63,11 @@ def plan(
         found = f"all names found at {_seen(catalogue, address)}"
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
+    expected = _expected(planned, results, baseline)
+    told = list(forecast_lines(expected))
+    if forecast:
+        typer.echo(_json(expected) if as_json else "\n".join(told))
+        return
     if requests:
         lines = _requests(planned, target, address)
     else:
@@ -60,7 +78,30 @@ def plan(
     budget = planned.suite.budget
     research = planned.deep_research
     spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
+    for line in told:
+        typer.echo(line, err=True)
     typer.echo(f"{len(planned.trials)} trials{spent}; {found}", err=True)
+
+
+def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
+    from harness.deciding import against
+    from harness.errors import UsageError
+    from harness.forecast import forecast
+
+    try:
+        than = against(plan.suite, plan.variants, results, baseline)
+    except UsageError as error:
+        if baseline is not None:
+            raise
+        typer.echo(f"warning: {error}", err=True)
+        than = None
+    return forecast(plan, results, than)
+
+
+def _json(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def _loads(plan: "Plan") -> Iterator[str]:

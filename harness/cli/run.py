@@ -105,8 +105,8 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
             figures.print(line)
         if done.ruling is not None:
             figures.print(ruling(done.ruling))
-    for line in spending(done.manifest.spent):
-        talk.print(line, highlight=False, markup=False, soft_wrap=True)
+    for sentence in spending(done.manifest.spent):
+        talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)

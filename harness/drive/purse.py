@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class Purse:
     """*tokens* and *usd* are what may be spent, None for any amount.
 
-    *spent_tokens* and *spent_usd* are our estimate of *counted* trials; *times_tokens* and *times_usd* how many
-    times that the server counted, where it says so, and 1 at least.
+    *spent_tokens* and *spent_usd* are our estimate of *counted* trials; *times_tokens* and *times_usd* how
+    many times that the server counted, where it says so, and 1 at least.
     """
 
     tokens: int | None = None

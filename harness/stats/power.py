@@ -44,7 +44,7 @@ def smallest_drop(
     rates: Sequence[float], repeats_before: int, repeats_after: int, *, alpha: float, power: float = POWER
 ) -> float:
     """The smallest drop of pass rates that is found, with the variance that it has itself; at most 1."""
-    drop = 0.0
+    drop = 0.5  # from above: prompts that always pass vary only once they drop
     for _ in range(_ROUNDS):
         drop = min(1.0, smallest(pass_error(rates, repeats_before, repeats_after, drop), alpha, power))
     return drop
