@@ -54,7 +54,7 @@ class Options:
     *target* is a URL or ``standin``. *workers* takes the place of the `workers`
     of every phase. *console* shows the progress; None shows nothing.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
-    (what the suite names, if None).
+    (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
     30 s), the second cuts them off, the third skips looking at sessions and
     cleaning up; all leave a whole record.
@@ -67,6 +67,7 @@ class Options:
     fail_fast: bool = False
     gate: bool = False
     baseline: str | None = None
+    confirm: bool = False
     results: Path = Path("results")
     console: Console | None = None
     interruptible: bool = False
@@ -175,7 +176,7 @@ async def conduct(run: Conduct) -> None:
             total = None if plan.cycles else len(plan.trials)
             tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
             async with _accounts(run):
-                for name, load in plan.suite.load.items():
+                for name, load in plan.loads.items():
                     await _drive(run, name, load, book=book, tally=tally)
                     await _look(run, book)
             await _delete_sessions(run)

@@ -50,7 +50,8 @@ class Run:
     """A finished run: where it is and what it found.
 
     *tables* are the Parquet tables as polars frames; results/README.md has their
-    columns. *exit_code* is what `harness run` ends with. *ruling* is the gate's, where it was asked.
+    columns. *exit_code* is what `harness run` ends with. *ruling* is the gate's, where it was asked,
+    and *confirmed* has a sentence for each prompt that was to be confirmed.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Run:
     verdict: Verdict
     exit_code: Exit
     ruling: Ruling | None = None
+    confirmed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"

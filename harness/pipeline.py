@@ -17,6 +17,8 @@ from msgspec import structs, to_builtins
 from rich.console import Console
 
 from harness.conduct import Conduct, Options, conduct, say
+from harness.confirm import Confirmed, Confirming, red
+from harness.confirm import exit_of as exit_of_confirmed
 from harness.consult import Desk, asks_others, consult, known_of
 from harness.deciding import Standing, against, finding, ruled, source
 from harness.drive.attach import attached, files_of
@@ -24,10 +26,11 @@ from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.errors import UsageError
+from harness.errors import Exit, UsageError
 from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.grade.states import State
 from harness.grade.subject import Known
-from harness.plan import Plan, make_plan
+from harness.plan import Choice, Plan, make_plan
 from harness.record import store
 from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
@@ -37,11 +40,22 @@ from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.sigma.fingerprint import fingerprint
 from harness.sitting import Sitting
+from harness.stats.sprt import Sprt
 from harness.suite.gates import expired
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 
-__all__ = ["Grading", "Options", "Run", "exit_of", "graded_again", "judge", "judged_items", "run"]
+__all__ = [
+    "Grading",
+    "Options",
+    "Run",
+    "confirm",
+    "exit_of",
+    "graded_again",
+    "judge",
+    "judged_items",
+    "run",
+]
 
 
 def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
@@ -104,7 +118,10 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
                     interruptible=options.interruptible,
                 )
                 sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
-                if options.gate and suite.gates and suite.gates.plan != "fixed":
+                confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
+                if options.confirm:
+                    going.at_round_end = confirming.look
+                elif options.gate and suite.gates and suite.gates.plan != "fixed":
                     going.at_round_end = sitting.look
                 await conduct(going)
         for words in said:
@@ -127,7 +144,38 @@ async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
     say(options.console, "writing tables and histograms …")
     finished = finish(ran, known, console=options.console)
     store.point_latest(folder)
+    if options.confirm:
+        return _confirmed(finished, confirming.found())
     return _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
+
+
+def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
+    """Ask the prompts that failed in the run in *folder* again, until each is confirmed, or found flaky.
+
+    The suite is the run's own, as long as it is where it was; or another *suite*. Raises `UsageError` where
+    no prompt failed, or where the suite is not to be had.
+    """
+    manifest = store.read_manifest(folder)
+    if suite is None and not store.is_where_it_was(manifest, folder):
+        raise UsageError(f"{manifest.suite_path}: not there any more, word for word; --suite FILE says which")
+    loaded = load_suite(suite or Path(manifest.suite_path))
+    phases = tuple(name for name, load in loaded.load.items() if not (load.is_open or load.is_timed))
+    if not phases:
+        raise UsageError(
+            "a load that is open or timed repeats nothing until it is decided: add a closed phase"
+        )
+    asked = Choice(pairs=tuple(red(folder)), repeat=Sprt().most, phases=phases[:1])
+    return run(loaded, replace(options, choice=asked, confirm=True))
+
+
+def _confirmed(done: Run, found: list[Confirmed]) -> Run:
+    """The run with what became of each prompt, and the exit code that this comes to."""
+    code = exit_of_confirmed(found)
+    if done.summary.count(State.INVALID) or done.manifest.interrupted:
+        code = Exit.INCOMPLETE
+    told = structs.replace(done.manifest, confirmed=to_builtins(found), exit_code=int(code))
+    store.write_manifest(told, done.folder)
+    return replace(done, manifest=told, confirmed=tuple(each.says for each in found), exit_code=code)
 
 
 def _ruled_on(done: Run, sitting: Sitting, *, looked: bool) -> Run:

@@ -157,7 +157,7 @@ class Choice:
 
     *limit* keeps the first so many trials of the order. *repeat* takes the
     place of every `repeat` in the suite. *pairs* are (prompt, variant). *extend_to* is how many times the
-    repeats there may be, if those that are planned do not decide a gate.
+    repeats there may be, if those that are planned do not decide a gate. *phases* are entries of `load:`.
     """
 
     variants: tuple[str, ...] = ()
@@ -166,6 +166,7 @@ class Choice:
     repeat: int | None = None
     limit: int | None = None
     pairs: tuple[tuple[str, str], ...] = ()
+    phases: tuple[str, ...] = ()
     extend_to: float | None = None
 
 
@@ -194,6 +195,11 @@ class Plan:
     def deep_research(self) -> int:
         """How many deep-research runs the plan would spend."""
         return sum(trial.deep_research for trial in self.trials)
+
+    @property
+    def loads(self) -> dict[str, Phase]:
+        """The phases that are run, in order."""
+        return _loads(self.suite, self.choice)
 
     def phase(self, name: str) -> Iterator[Trial]:
         """The trials of one phase, in order; without end where the phase lasts for a time."""
@@ -251,10 +257,11 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     known = Known(suite.path)
     blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
     _refuse_unsupported(blocks)
-    trials = (trial for name, load in suite.load.items() for trial in _listed(blocks, name, load, seed=seed))
+    loads = _chosen(suite.load, choice.phases, "phase")
+    trials = (trial for name, load in loads.items() for trial in _listed(blocks, name, load, seed=seed))
     cycles = {
         name: _cycle(blocks, name, load, seed=seed)
-        for name, load in suite.load.items()
+        for name, load in loads.items()
         if _is_endless(load) and any(blocks)
     }
     listed = tuple(islice(trials, choice.limit))
@@ -266,10 +273,14 @@ def _more(blocks: Blocks, suite: Suite, choice: Choice, seed: int) -> Iterator[T
     """The trials by which the phases that are made of rounds may be extended."""
     planned = {(arm.case.case_id, arm.variant): times for block in blocks for arm, times in block}
     longer = [[(arm, ceil(times * (choice.extend_to or 1))) for arm, times in block] for block in blocks]
-    for name, load in suite.load.items():
+    for name, load in _loads(suite, choice).items():
         if not (load.is_open or load.is_timed):
             rounds = _rounds(longer, name, seed)
             yield from (each for each in rounds if each.repeat > planned[each.case.case_id, each.variant])
+
+
+def _loads(suite: Suite, choice: Choice) -> dict[str, Phase]:
+    return {name: load for name, load in suite.load.items() if not choice.phases or name in choice.phases}
 
 
 def _is_endless(load: Phase) -> bool:

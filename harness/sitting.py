@@ -22,15 +22,35 @@ from harness.consult import Desk, asks_others, consult, known_of
 from harness.deciding import Against, Standing, bench, live_source
 from harness.finish import case_rows, judge
 from harness.gate import Bench, Held, Look, Ruled, Ruling, Word, ruling, worst
-from harness.grade.subject import Known
 from harness.plan import Plan, Trial
 from harness.record.store import Manifest
-from harness.record.tables import Tables
+from harness.record.tables import Judged, Tables
 from harness.record.tokens import count_tokens
 from harness.suite.gates import held_on
 
 _LOOKED_AT = ("trials", "exchanges", "tool_calls", "audits", "grades", "cases")
 _NOT_KEPT = ("packets", "steps", "models", "moments")
+
+
+async def graded(
+    over: Round, all_trials: Mapping[str, Trial], manifest: Manifest, desk: Desk
+) -> list[Judged]:
+    """The results of a round, graded: everybody is asked who has to be, and the rest is done in a thread."""
+    trials = {result.trial_id: all_trials[result.trial_id] for result in over.results}
+    known = known_of(desk, lambda: over.results, trials, count_tokens)
+    if asks_others(trials.values()):
+        for words in await consult(desk, lambda: over.results, trials, known):
+            say(desk.console, f"warning: {words}", style="yellow")
+        known = known_of(desk, lambda: over.results, trials, count_tokens)
+    evidence = Evidence(manifest.called, manifest.providers)
+
+    def of_all() -> list[Judged]:
+        return [
+            judge(result, trials[result.trial_id], evidence, over.details, known=known)
+            for result in over.results
+        ]
+
+    return await anyio.to_thread.run_sync(of_all)
 
 
 @dataclass(slots=True)
@@ -62,18 +82,8 @@ class Sitting:
 
     async def _grade(self, over: Round) -> None:
         """Add what came of the round to the tables, once everybody was asked who has to be."""
-        trials = {result.trial_id: self.trials[result.trial_id] for result in over.results}
-        known = known_of(self.desk, lambda: over.results, trials, count_tokens)
-        if asks_others(trials.values()):
-            for words in await consult(self.desk, lambda: over.results, trials, known):
-                say(self.desk.console, f"warning: {words}", style="yellow")
-            known = known_of(self.desk, lambda: over.results, trials, count_tokens)
-        await anyio.to_thread.run_sync(partial(self._add, over, trials, known))
-
-    def _add(self, over: Round, trials: Mapping[str, Trial], known: Known) -> None:
-        evidence = Evidence(self.manifest.called, self.manifest.providers)
-        for result in over.results:
-            self.tables.add(judge(result, trials[result.trial_id], evidence, over.details, known=known))
+        for judged in await graded(over, self.trials, self.manifest, self.desk):
+            self.tables.add(judged)
         for name in _NOT_KEPT:
             for column in self.tables.columns[name].values():
                 column.clear()

@@ -18,7 +18,7 @@ from msgspec.json import decode
 from harness.audit import Word
 from harness.grade.opinion import Grade
 from harness.grade.states import State
-from harness.result import Result
+from harness.result import Result, Skip
 from harness.stats.judges import Agreement, Corrected, Labelled, agreement, corrected
 from harness.stats.quantiles import quantile
 
@@ -134,12 +134,23 @@ class JudgeRow(Struct, frozen=True):
     corrected: Corrected
 
 
+class Quarantine(Struct, frozen=True):
+    """A prompt under a variant that decides nothing up to a day, and what its repeats came to."""
+
+    case_id: str
+    variant: str
+    until: str
+    passed: int
+    failed: int
+
+
 class Summary(Struct, frozen=True):
     """The rows of a run, in the order of the suite, and what a reader should know beside them.
 
     *audits* counts, for each variant and setting, the trials by what was found of it. *unknown_kinds* are the
     packets that have no name here, by kind. *unstopped* replies were cut off and may still be worked on.
-    *settled* is there where repeats of a prompt decide together: the exit code goes by it.
+    *settled* is there where repeats of a prompt decide together, or some decide nothing: the exit code goes
+    by it. *quarantined* are the prompts that decide nothing until a day.
     """
 
     rows: tuple[Row, ...]
@@ -155,6 +166,7 @@ class Summary(Struct, frozen=True):
     reduced: tuple[ReducedRow, ...] = ()
     settled: dict[str, int] | None = None
     judges: tuple[JudgeRow, ...] = ()
+    quarantined: tuple[Quarantine, ...] = ()
 
     def count(self, state: State) -> int:
         """How many are in *state*: trials, and prompts where the repeats of a prompt decide together."""
@@ -269,6 +281,7 @@ def summarise(
         checks=tuple((checked or Checked()).rows(variants)),
         reduced=tuple(_reduced(frames["cases"], variants)),
         settled=_settled(trials, frames["cases"]),
+        quarantined=tuple(_quarantined(frames["cases"])),
     )
 
 
@@ -291,12 +304,24 @@ def _reduced(cases: pl.DataFrame, variants: list[str]) -> Iterator[ReducedRow]:
 
 
 def _settled(trials: pl.DataFrame, cases: pl.DataFrame) -> dict[str, int] | None:
-    """How many trials and prompts are in each state, where some prompts have one of their own."""
-    decided = cases.filter(pl.col("state").is_not_null())
-    if decided.is_empty():
+    """How many trials and prompts are in each state, where some prompts have one of their own, or none.
+
+    A prompt in quarantine decides nothing, and nor does a trial that was not sent because all was decided.
+    """
+    free = pl.col("quarantined").is_null()
+    reduced = cases.filter(pl.col("state").is_not_null())
+    aside = cases.filter(pl.col("state").is_not_null() | ~free)
+    early = pl.col("skip").fill_null("") == str(Skip.DECIDED)
+    if aside.is_empty() and not trials.select(early.any()).item():
         return None
-    alone = trials.join(decided, on=["case_id", "variant", "phase"], how="anti")
-    return dict(Counter(_counts(alone["state"])) + Counter(_counts(decided["state"])))
+    alone = trials.filter(~early).join(aside, on=["case_id", "variant", "phase"], how="anti")
+    return dict(Counter(_counts(alone["state"])) + Counter(_counts(reduced.filter(free)["state"])))
+
+
+def _quarantined(cases: pl.DataFrame) -> Iterator[Quarantine]:
+    held = cases.filter(pl.col("quarantined").is_not_null())
+    columns = ("case_id", "variant", "quarantined", "passed", "failed")
+    yield from (Quarantine(*row) for row in held.select(columns).iter_rows())
 
 
 def _open_phases(trials: pl.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ from harness import __version__
 from harness.cli.baseline import baseline
 from harness.cli.calibrate import calibrate
 from harness.cli.compare import compare
+from harness.cli.confirm import confirm
 from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
@@ -44,7 +45,7 @@ def _root(
     pass
 
 
-for command in (run, plan, calibrate, serve, read, grade, compare, gate):
+for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm):
     app.command()(command)
 app.add_typer(import_)
 app.add_typer(judge)

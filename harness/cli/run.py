@@ -105,6 +105,8 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
             figures.print(line)
         if done.ruling is not None:
             figures.print(ruling(done.ruling))
+        for sentence in done.confirmed:
+            figures.print(sentence, highlight=False, markup=False)
     for sentence in spending(done.manifest.spent):
         talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for line in reasons(done.not_passed()):

@@ -175,6 +175,11 @@ def notes(summary: Summary) -> Iterator[str]:
     if summary.unknown_kinds:
         kinds = ", ".join(f"{kind} {count}" for kind, count in summary.unknown_kinds.items())
         yield f"packets of unknown kinds, kept and passed over: {kinds}"
+    for held in summary.quarantined:
+        yield (
+            f"in quarantine until {held.until}, decides nothing: {held.case_id} [{held.variant}], "
+            f"{held.passed} passed, {held.failed} failed"
+        )
     yield from _left_open(summary)
 
 
