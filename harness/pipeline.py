@@ -236,6 +236,8 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
     if how.ask and not is_ours and asks_others(ran.trials.values()):
         say(how.console, _NOT_OURS, style="yellow")
     ran, known = await _told(ran, desk, ask=how.ask and is_ours)
+    # What a gate ruled was of grades that may be others now.
+    ran = replace(ran, manifest=structs.replace(ran.manifest, gate=None))
     retime = how.retime or killed or manifest.verdict is None
     return finish(ran, known, retime=retime, console=how.console)
 

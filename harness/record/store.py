@@ -47,7 +47,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
     made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it
     went on, and *decided* how many trials of each variant were not sent because their rules were decided;
-    None where all were. *confirmed* is what became of prompts that were asked until that was sure. *exit_code* is None while the run goes on, and stays so when it was killed.
+    None where all were. *confirmed* is what became of prompts that were asked until that was sure.
+    *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 
     run_id: str
