@@ -57,10 +57,13 @@ class Arm:
 
     @cached_property
     def cases(self) -> pl.DataFrame:
-        """Its prompts: one row for each and each run, with digests of what was asked and by what graded."""
+        """Its prompts: one row for each and each run, with digests of what was asked and by what graded.
+
+        Everything else names a prompt by the `code` of its row here: a million names are dear to compare.
+        """
         columns = ("case_id", "cluster", "tags", "asked", "checks", "quarantined")
         mine = (pl.col("variant") == self.variant) & (pl.col("phase") == self.phase)
-        return self._all("cases", lambda frame: frame.filter(mine).select(columns))
+        return self._all("cases", lambda frame: frame.filter(mine).select(columns)).with_row_index("code")
 
     @cached_property
     def trials(self) -> pl.DataFrame:
@@ -73,35 +76,37 @@ class Arm:
             & (pl.col("skip").fill_null("") != str(Skip.DECIDED))
         )
         found = self._all("trials", lambda frame: frame.filter(mine).select(columns))
-        digests = self.cases.select("run", "case_id", "asked", "checks")
-        return found.join(digests, on=["run", "case_id"], how="left", maintain_order="left")
+        codes = self.cases.select("run", "case_id", "code")
+        return found.join(codes, on=self._within("case_id"), how="inner", maintain_order="left")
 
     @cached_property
     def exchanges(self) -> pl.DataFrame:
         """Its turns, each attempt, with the case and the state of their trials; none of invalid ones."""
         columns = ("trial_id", "exchange_id", "attempt", "counted", "fault", "sent_ns", "ended_ns")
         tokens = ("asked_tokens", "said_tokens", "answer_tokens", "cost_usd")
-        mine = self.trials.select(
-            "run", "trial_id", "case_id", "repeat", "state", "asked", "checks", "due_ns"
-        )
+        sent = self.trials.with_row_index("trial").filter(pl.col("state") != str(State.INVALID))
+        mine = sent.select("run", "trial_id", "trial", "code", "state", "due_ns")
         found = self._all("exchanges", lambda frame: frame.select(*columns, *tokens, *_OF_EXCHANGES))
-        joined = mine.join(found, on=["run", "trial_id"], how="inner", maintain_order="left")
-        return joined.filter(pl.col("state") != str(State.INVALID))
+        return mine.join(found, on=self._within("trial_id"), how="inner", maintain_order="left")
 
     @cached_property
     def calls(self) -> pl.DataFrame:
         """Its tool calls, by name, with the case that each belongs to."""
         found = self._all("tool_calls", lambda frame: frame.select("exchange_id", "name", "duration_ms"))
-        mine = self.exchanges.select("run", "exchange_id", "trial_id", "case_id", "asked", "checks", "due_ns")
-        return mine.join(found, on=["run", "exchange_id"], how="inner")
+        mine = self.exchanges.select("run", "exchange_id", "trial", "code", "due_ns")
+        return mine.join(found, on=self._within("exchange_id"), how="inner").drop("exchange_id")
 
     @cached_property
     def grades(self) -> pl.DataFrame:
         """What its checks found."""
         columns = ("trial_id", "type", "metric", "passed")
-        mine = self.trials.select("run", "trial_id", "case_id", "state", "asked", "checks")
+        mine = self.trials.select("run", "trial_id", "code", "state")
         found = self._all("grades", lambda frame: frame.select(columns))
-        return mine.join(found, on=["run", "trial_id"], how="inner")
+        return mine.join(found, on=self._within("trial_id"), how="inner")
+
+    def _within(self, key: str) -> list[str]:
+        """What tells the rows of all its runs apart: ids are the same in two runs of the same trials."""
+        return [key] if len(self.sources) == 1 else ["run", key]
 
     @cached_property
     def effects(self) -> dict[str, tuple[frozenset[str], bool]]:
@@ -194,21 +199,21 @@ def _clusters(frame: pl.DataFrame) -> NDArray[np.int64] | None:
 
 def rates(arm: Arm, of: Metric, shared: Prompts) -> Counts:
     """What each of the *shared* prompts came to by a metric whose values are those of trials."""
+    passed = (pl.col("state") == str(State.PASSED)).cast(pl.Float64)
+    graded = pl.col("state").is_in(_GRADED)
+    trials = arm.trials.lazy()
     match of.kind:
         case "passes":
-            return _counted(
-                _of_trials(arm, shared, graded=True), pl.col("state") == str(State.PASSED), shared
-            )
+            return _counted(arm, trials.select("code", known=graded, value=passed), shared, graded=True)
         case "score":
-            frame = _of_trials(arm, shared, graded=True)
-            known = frame.with_columns(is_known=pl.col("is_known") & pl.col("score").is_not_null())
-            return _counted(known, pl.col("score"), shared)
+            known = graded & pl.col("score").is_not_null()
+            return _counted(arm, trials.select("code", known=known, value="score"), shared, graded=True)
         case "state":
-            return _counted(_of_states(arm, shared, of.of), pl.col("state") == of.of, shared)
+            return _counted(arm, _of_states(trials, of.of), shared, graded=False)
         case "check":
-            return _counted(_of_checks(arm, shared, of.of), pl.col("passed"), shared)
+            return _counted(arm, _of_checks(arm, of.of), shared, graded=True)
         case "within":
-            return _counted(_of_replies(arm, shared), _met(of), shared)
+            return _counted(arm, _of_replies(arm, of), shared, graded=False)
         case kind:
             raise ValueError(f"{kind} has no value of a trial")
 
@@ -219,9 +224,14 @@ def passed_pairs(before: Arm, after: Arm, shared: Prompts) -> list[float]:
     Repeat by repeat, and within one in an order that has nothing to do with what they came to.
     """
     graded = [
-        _of_trials(arm, shared, graded=True)
-        .filter("is_known")
-        .select("number", "repeat", passed=(pl.col("state") == str(State.PASSED)).cast(pl.Int8))
+        _numbered(
+            arm,
+            arm.trials.filter(pl.col("state").is_in(_GRADED)).select(
+                "code", "repeat", passed=(pl.col("state") == str(State.PASSED)).cast(pl.Int8)
+            ),
+            shared,
+            graded=True,
+        )
         for arm in (before, after)
     ]
     paired = graded[0].join(graded[1], on=["number", "repeat"], suffix="_after")
@@ -229,66 +239,50 @@ def passed_pairs(before: Arm, after: Arm, shared: Prompts) -> list[float]:
     return (mixed["passed_after"] - mixed["passed"]).cast(pl.Float64).to_list()
 
 
-def _counted(frame: pl.DataFrame, value: pl.Expr, shared: Prompts) -> Counts:
-    """Sums per prompt of *value*, where `is_known` says that there is one."""
-    amount = pl.when("is_known").then(value.cast(pl.Float64)).otherwise(0.0)
-    sums = (
-        frame.with_columns(amount=amount)
-        .group_by("number")
-        .agg(
-            count=pl.col("is_known").sum(),
-            total=pl.col("amount").sum(),
-            squares=(pl.col("amount") ** 2).sum(),
-            missing=(~pl.col("is_known")).sum(),
-        )
-    )
-    at = sums["number"].to_numpy()
-    columns = [np.zeros(len(shared)) for _ in range(4)]
-    for column, name in zip(columns, ("count", "total", "squares", "missing"), strict=True):
-        column[at] = sums[name].to_numpy()
-    return Counts(*columns)
+def _counted(arm: Arm, rows: pl.LazyFrame, shared: Prompts, *, graded: bool) -> Counts:
+    """Sums per prompt of `value`, where it is `known`."""
+    frame = _numbered(arm, rows.collect(), shared, graded=graded)
+    at, m = frame["number"].to_numpy(), len(shared)
+    known: NDArray[np.float64] = frame["known"].to_numpy().astype(float)
+    value = np.where(known > 0, frame["value"].cast(pl.Float64).fill_null(0.0).to_numpy(), 0.0)
+    columns = (known, value, value * value, 1 - known)
+    return Counts(*(np.bincount(at, each, m).astype(float) for each in columns))
 
 
-def _mine(frame: pl.DataFrame, shared: Prompts, *, graded: bool) -> pl.DataFrame:
+def _numbered(arm: Arm, frame: pl.DataFrame, shared: Prompts, *, graded: bool) -> pl.DataFrame:
     """The rows of *shared* prompts, with their number; of those asked, or graded, otherwise then, none."""
     on = ["case_id", "asked", "checks"] if graded else ["case_id", "asked"]
-    return frame.join(shared.frame.select("number", *on), on=on, how="inner", maintain_order="left")
+    codes = arm.cases.select("code", *on).join(shared.frame.select("number", *on), on=on)
+    numbers = np.full(len(arm.cases), -1)
+    numbers[codes["code"].to_numpy()] = codes["number"].to_numpy()
+    found = frame.with_columns(number=pl.Series(numbers[frame["code"].to_numpy()]))
+    return found if len(codes) == len(arm.cases) else found.filter(pl.col("number") >= 0)
 
 
-def _of_trials(arm: Arm, shared: Prompts, *, graded: bool) -> pl.DataFrame:
-    frame = _mine(arm.trials, shared, graded=graded)
-    return frame.with_columns(is_known=pl.col("state").is_in(_GRADED))
-
-
-def _of_states(arm: Arm, shared: Prompts, state: str) -> pl.DataFrame:
+def _of_states(trials: pl.LazyFrame, state: str) -> pl.LazyFrame:
     known = pl.lit(value=True) if state == State.NOT_RUN else pl.col("state") != str(State.NOT_RUN)
-    return _mine(arm.trials, shared, graded=False).with_columns(is_known=known)
+    return trials.select("code", known=known, value=(pl.col("state") == state).cast(pl.Float64))
 
 
-def _of_checks(arm: Arm, shared: Prompts, name: str) -> pl.DataFrame:
+def _of_checks(arm: Arm, name: str) -> pl.LazyFrame:
     """A row for each trial: whether every check of that name, or type, passed."""
     named = (pl.col("metric") == name) | (pl.col("type") == name)
-    found = (
-        _mine(arm.grades.filter(named), shared, graded=True)
-        .group_by("run", "trial_id", "number", "state")
-        .agg(passed=pl.col("passed").all(ignore_nulls=False))
-    )
-    known = pl.col("passed").is_not_null() & (pl.col("state") != str(State.INVALID))
-    return found.with_columns(is_known=known)
+    found = arm.grades.lazy().filter(named).group_by("run", "trial_id", "code", "state", maintain_order=True)
+    value = found.agg(value=pl.col("passed").all(ignore_nulls=False).cast(pl.Float64))
+    known = pl.col("value").is_not_null() & (pl.col("state") != str(State.INVALID))
+    return value.select("code", "value", known=known)
 
 
-def _of_replies(arm: Arm, shared: Prompts) -> pl.DataFrame:
-    """A row for each turn that was sent; what was never sent is missing."""
-    first = arm.exchanges.filter(pl.col("attempt") == 1)
-    sent = _mine(first, shared, graded=False).with_columns(is_known=pl.lit(value=True))
-    never = _mine(arm.trials.filter(pl.col("state") == str(State.NOT_RUN)), shared, graded=False)
-    missing = never.select("number").with_columns(is_known=pl.lit(value=False))
-    return pl.concat([sent.filter(pl.col("state") != str(State.NOT_RUN)), missing], how="diagonal")
+def _of_replies(arm: Arm, of: Metric) -> pl.LazyFrame:
+    """A row for each turn that was sent, and whether it came within the limit; one that failed did not.
 
-
-def _met(of: Metric) -> pl.Expr:
-    """Whether a reply came within the limit; one that failed did not."""
-    return (pl.col("counted") & (pl.col(of.of) <= of.limit_ms)).fill_null(value=False)
+    What was never sent is missing.
+    """
+    met = (pl.col("counted") & (pl.col(of.of) <= of.limit_ms)).fill_null(value=False)
+    asked = arm.exchanges.lazy().filter(pl.col("attempt") == 1, pl.col("state") != str(State.NOT_RUN))
+    sent = asked.select("code", known=pl.lit(value=True), value=met.cast(pl.Float64))
+    never = arm.trials.lazy().filter(pl.col("state") == str(State.NOT_RUN))
+    return pl.concat([sent, never.select("code", known=pl.lit(value=False), value=pl.lit(0.0))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,25 +318,19 @@ def _times(arm: Arm, of: Metric, shared: Prompts) -> pl.DataFrame:
     no = pl.lit(value=False)
     if of.of == "duration_ms":
         calls = arm.calls if of.tool is None else arm.calls.filter(pl.col("name") == of.tool)
-        frame = _mine(calls, shared, graded=False).select(
-            "number", "due_ns", value="duration_ms", censored=no
+        rows = calls.lazy().select("code", "due_ns", value="duration_ms", censored=no)
+    else:
+        was_cut = (pl.col("fault") == str(Fault.TIMED_OUT)).fill_null(value=False)
+        timed_out = was_cut & pl.col("sent_ns").is_not_null() & (pl.col("attempt") == 1)
+        watched = (pl.col("ended_ns") - pl.col("sent_ns")) / 1e6
+        can_be_lost = of.of.removesuffix("_ms") in _CENSORED
+        lost = timed_out & pl.col(of.of).is_null() if can_be_lost else no
+        rows = (
+            arm.exchanges.lazy()
+            .filter(pl.col("counted") | (timed_out if can_be_lost else no))
+            .select("code", "due_ns", value=pl.when(lost).then(watched).otherwise(of.of), censored=lost)
         )
-        return frame.filter(pl.col("value").is_not_null())
-    was_cut = (pl.col("fault") == str(Fault.TIMED_OUT)).fill_null(value=False)
-    timed_out = was_cut & pl.col("sent_ns").is_not_null() & (pl.col("attempt") == 1)
-    watched = (pl.col("ended_ns") - pl.col("sent_ns")) / 1e6
-    can_be_lost = of.of.removesuffix("_ms") in _CENSORED
-    lost = timed_out & pl.col(of.of).is_null() if can_be_lost else no
-    frame = _mine(arm.exchanges, shared, graded=False).select(
-        "number",
-        "due_ns",
-        "counted",
-        value=pl.when(lost).then(watched).otherwise(pl.col(of.of)),
-        censored=lost,
-        timed_out=timed_out,
-    )
-    kept = (pl.col("counted") | (pl.col("timed_out") & can_be_lost)) & pl.col("value").is_not_null()
-    return frame.filter(kept)
+    return _numbered(arm, rows.filter(pl.col("value").is_not_null()).collect(), shared, graded=False)
 
 
 _CENSORED = {"ttft", "first_packet", "answer", "total"}
@@ -353,23 +341,20 @@ def _amounts(arm: Arm, of: Metric, shared: Prompts) -> pl.DataFrame:
     """The sum of each trial that came to an end. None of one of which a part is not known."""
     whole = arm.exchanges.filter(pl.col("state").is_in(_GRADED))
     if of.of == AMOUNTS["tool_calls"]:
-        counted = arm.calls.group_by("run", "trial_id").agg(value=pl.len().cast(pl.Float64))
-        trials = whole.unique(["run", "trial_id"], maintain_order=True)
-        sums = trials.join(counted, on=["run", "trial_id"], how="left").with_columns(
-            pl.col("value").fill_null(0.0)
-        )
+        numbers, part = arm.calls["trial"].to_numpy(), np.ones(len(arm.calls))
     else:
-        part = pl.col("asked_tokens") + pl.col("said_tokens") if of.of == "tokens" else pl.col(of.of)
-        sums = (
-            whole.group_by("run", "trial_id", "case_id", "asked", "checks", maintain_order=True)
-            .agg(
-                value=pl.when(part.is_not_null().all()).then(part.sum().cast(pl.Float64)),
-                due_ns=pl.col("due_ns").first(),
-            )
-            .filter(pl.col("value").is_not_null())
+        tokens = pl.col("asked_tokens") + pl.col("said_tokens")
+        chosen = whole.select("trial", value=tokens if of.of == "tokens" else pl.col(of.of))
+        numbers, part = (
+            chosen["trial"].to_numpy(),
+            chosen["value"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
         )
-    frame = _mine(sums, shared, graded=False)
-    return frame.select("number", "due_ns", "value", censored=pl.lit(value=False))
+    sums = np.bincount(numbers, part, len(arm.trials))
+    trials = whole.select("trial", "code", "due_ns").unique("trial", keep="first", maintain_order=True)
+    known = trials.with_columns(
+        value=pl.Series(sums[trials["trial"].to_numpy()]), censored=pl.lit(value=False)
+    )
+    return _numbered(arm, known.filter(pl.col("value").is_not_nan()), shared, graded=False)
 
 
 def blocks(arms: Sequence[Values], per_mille: int) -> list[NDArray[np.intp]] | None:

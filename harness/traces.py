@@ -42,18 +42,23 @@ def divergences(before: Arm, after: Arm, shared: Prompts) -> list[Divergence]:
     pairs = was.join(now, on=["case_id", "repeat", "turn_id"], suffix="_after")
     if pairs.is_empty():
         return []
-    calls = _calls(before.sources[-1]), _calls(after.sources[-1])
+    calls = _calls(before.sources[-1], was), _calls(after.sources[-1], now)
     found = _first(pairs, *calls)
-    shifted = was.with_columns(repeat=pl.col("repeat") - 1)
-    own = was.join(shifted, on=["case_id", "repeat", "turn_id"], suffix="_after")
+    some = was.filter(pl.col("case_id").is_in(was["case_id"].unique().head(_USUAL).implode()))
+    shifted = some.with_columns(repeat=pl.col("repeat") - 1)
+    own = some.join(shifted, on=["case_id", "repeat", "turn_id"], suffix="_after")
     usual = None if own.is_empty() else _shares(_first(own, calls[0], calls[0]))
     return list(_told(found, usual))
+
+
+_USUAL = 5_000
+"""Prompts by whose repeats it is told what is usual: of more the shares would hardly be others."""
 
 
 def _told(found: pl.DataFrame, usual: dict[tuple[str, str], float] | None) -> Iterator[Divergence]:
     groups = (
         found.group_by("kind", "what", maintain_order=True)
-        .agg(count=pl.len(), case_id=pl.col("case_id").first())
+        .agg(count=pl.len(), case_id=pl.col("case_id").min())
         .sort("count", descending=True, maintain_order=True)
     )
     for kind, what, count, case_id in groups.head(_LISTED).iter_rows():
@@ -82,26 +87,24 @@ def _replies(arm: Arm, shared: Prompts) -> pl.DataFrame:
         .join(trials.lazy(), on="trial_id")
         .filter(pl.col("attempt") == pl.col("attempt").max().over("trial_id", "turn_id"))
     )
-    return replies.select("exchange_id", "case_id", "repeat", "turn_id", "fault", "answer").collect()
+    columns = ("exchange_id", "case_id", "repeat", "turn_id", "fault", "answer")
+    return replies.select(columns).collect().with_row_index("reply")
 
 
-def _calls(source: Source) -> pl.DataFrame:
-    """Tool calls numbered within their exchange, with digests of what went in and came out."""
+def _calls(source: Source, replies: pl.DataFrame) -> pl.DataFrame:
+    """The tool calls of *replies*, numbered within each, with digests of what went in and came out."""
     calls = source.scan("tool_calls").select(
         "exchange_id", "name", arguments=pl.col("arguments").hash(), documents=pl.col("result").hash()
     )
-    return calls.with_columns(step=pl.int_range(pl.len()).over("exchange_id")).collect()
+    own = calls.join(replies.lazy().select("exchange_id", "reply"), on="exchange_id", maintain_order="left")
+    return own.drop("exchange_id").with_columns(step=pl.int_range(pl.len()).over("reply")).collect()
 
 
 def _first(pairs: pl.DataFrame, before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """For each pair the kind of its first difference and where it is."""
     pairs = pairs.with_row_index("pair")
-    was = pairs.select("pair", "exchange_id").join(before, on="exchange_id").drop("exchange_id")
-    now = (
-        pairs.select("pair", exchange_id="exchange_id_after")
-        .join(after, on="exchange_id")
-        .drop("exchange_id")
-    )
+    was = pairs.select("pair", "reply").join(before, on="reply").drop("reply")
+    now = pairs.select("pair", reply="reply_after").join(after, on="reply").drop("reply")
     steps = was.join(now, on=["pair", "step"], how="full", suffix="_after", coalesce=True)
     parting = (
         steps.with_columns(kind=_kind_of_step())

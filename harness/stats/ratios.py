@@ -96,7 +96,7 @@ def ratio(
     was, now = (float(tables.read(table.sum(axis=0)[None, :])[0]) for table in tables.arms)
     value = now / was if isfinite(was) and isfinite(now) and was > 0 and now > 0 else None
     known = was if isfinite(was) else None, now if isfinite(now) else None
-    groups = tables.groups
+    groups = max(_count(arm.groups) for arm in (before, after))
     if value is None:
         note = "lies beyond the time limit" if inf in (was, now) else "nothing to divide by"
         return Ratio(*known, None, None, None, None, None, None, *n, groups, note=note)
@@ -172,17 +172,24 @@ def _mean(sums: Array) -> Array:
 
 def _around(arm: Sample, per_mille: int) -> Array:
     """Values of an arm around its quantile: all that a draw's quantile may well be, thinned out evenly."""
-    order = np.argsort(arm.values, kind="stable")
-    reached = np.cumsum(np.ones(len(order)) if arm.shares is None else arm.shares[order]) / len(order)
-    q = per_mille / 1000
-    far = 8 * sqrt(
-        q * (1 - q) / len(np.unique(arm.groups))
-    )  # as if a group were one value: no draw is further
-    low, high = np.searchsorted(reached, (max(0.0, q - far), min(1.0, q + far)))
-    exact = int(np.searchsorted(reached, q - 1e-9))
+    n, q = len(arm.values), per_mille / 1000
+    far = 8 * sqrt(q * (1 - q) / _count(arm.groups))  # as if a group were one value: no draw is further
+    shares = np.array((max(0.0, q - far), min(1.0, q + far), q - 1e-9))
+    if arm.shares is None:
+        ordered = np.sort(arm.values)
+        low, high, exact = np.ceil(shares * n).astype(int) - 1
+    else:
+        order = np.argsort(arm.values, kind="stable")
+        ordered = arm.values[order]
+        low, high, exact = np.searchsorted(np.cumsum(arm.shares[order]) / n, shares)
     wanted = np.append(np.linspace(low, high, _THRESHOLDS), exact).astype(int)
-    values: Array = arm.values[order[np.minimum(wanted, len(order) - 1)]]
+    values: Array = ordered[np.clip(wanted, 0, n - 1)]
     return values[np.isfinite(values)]
+
+
+def _count(groups: Groups) -> int:
+    """How many different groups there are."""
+    return int((np.bincount(groups) > 0).sum())
 
 
 def _below(arm: Sample, thresholds: Array, count: int) -> Array:
@@ -194,15 +201,21 @@ def _below(arm: Sample, thresholds: Array, count: int) -> Array:
 
 
 def _in_both(before: Sample, after: Sample) -> tuple[Sample, Sample]:
-    shared = np.intersect1d(before.groups, after.groups)
-    return _only(before, shared), _only(after, shared)
+    """The values of groups that have some in both arms; these are numbered anew, without gaps."""
+    size = 1 + int(max(arm.groups.max(initial=-1) for arm in (before, after)))
+    shared = np.ones(size, bool)
+    for arm in (before, after):
+        shared &= np.bincount(arm.groups, minlength=size) > 0
+    anew = np.cumsum(shared) - 1
+    return _only(before, shared, anew), _only(after, shared, anew)
 
 
-def _only(arm: Sample, groups: Groups) -> Sample:
-    """The values of *groups*, which are numbered anew."""
-    kept = np.isin(arm.groups, groups)
+def _only(arm: Sample, shared: NDArray[np.bool_], anew: Groups) -> Sample:
+    if shared.all():
+        return arm
+    kept = shared[arm.groups]
     shares = None if arm.shares is None else arm.shares[kept]
-    return Sample(arm.values[kept], np.searchsorted(groups, arm.groups[kept]), shares)
+    return Sample(arm.values[kept], anew[arm.groups[kept]], shares)
 
 
 def _resampled(tables: _Tables, random: np.random.Generator, *, paired: bool) -> Array | None:
