@@ -27,7 +27,7 @@ from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
-from harness.errors import StandinError, TargetError
+from harness.errors import StandinError, TargetError, UsageError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
 from harness.record import store
@@ -41,6 +41,7 @@ from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
 from harness.sigma.usage import Usage, usage
+from harness.suite.gates import model_of, priced
 from harness.suite.model import Phase
 
 GRACE_S = 30.0
@@ -195,6 +196,17 @@ async def _keep_books(run: Conduct) -> None:
         await anyio.sleep(_BOOKS_EVERY_S)
 
 
+def _refuse_unpriced(plan: Plan) -> None:
+    """Raise `UsageError` where money is limited, and neither suite nor Sigma says what a model costs."""
+    unpriced = [model for model in map(model_of, plan.variants.values()) if not priced(plan.suite, model)]
+    if plan.suite.budget.usd is not None and unpriced:
+        lines = ", ".join(f"{model}: {{input: ..., output: ...}}" for model in dict.fromkeys(unpriced))
+        raise UsageError(
+            f"budget.usd: this Sigma does not say what it costs (/user/usage), and nor does the suite; "
+            f"add prices: {{{lines}}}, in USD for 1M tokens"
+        )
+
+
 async def _listen(run: Conduct, client: Client, before: Usage) -> None:
     """Ask the server now and then what it has counted itself."""
     for wait_s in chain(_LISTEN_FIRST_S, repeat(_LISTEN_EVERY_S)):
@@ -220,6 +232,8 @@ async def _accounts(run: Conduct) -> AsyncIterator[None]:
     transport = transport_of(suite, run.address.base_url)
     async with Client(run.address, transport()) as client, anyio.create_task_group() as beside:
         before = await usage(client)
+        if before is None:
+            _refuse_unpriced(run.plan)
         if run.reins.purse.is_limited:
             await anyio.to_thread.run_sync(run.count, " ")  # to get ready for it is no part of a load
             beside.start_soon(_keep_books, run)

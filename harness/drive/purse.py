@@ -13,14 +13,17 @@ from dataclasses import dataclass
 class Purse:
     """*tokens* and *usd* are what may be spent, None for any amount.
 
-    *spent_tokens* and *spent_usd* are our estimate of *counted* trials; *times_tokens* and *times_usd* how
-    many times that the server counted, where it says so, and 1 at least.
+    *spent_tokens* and *spent_usd* are our estimate of *counted* trials, *server_tokens* and *server_usd* what
+    the server counted since the run began, where it says so, and *times_tokens* and *times_usd* how many
+    times our estimate that was, 1 at least.
     """
 
     tokens: int | None = None
     usd: float | None = None
     spent_tokens: int = 0
     spent_usd: float = 0.0
+    server_tokens: int = 0
+    server_usd: float = 0.0
     times_tokens: float = 1.0
     times_usd: float = 1.0
     counted: int = 0
@@ -38,6 +41,7 @@ class Purse:
 
     def heard(self, tokens: int, usd: float) -> None:
         """The server has counted so much since the run began."""
+        self.server_tokens, self.server_usd = tokens, usd
         self.times_tokens = max(1.0, tokens / self.spent_tokens) if self.spent_tokens else 1.0
         self.times_usd = max(1.0, usd / self.spent_usd) if self.spent_usd else 1.0
 
@@ -62,11 +66,11 @@ class Purse:
 
     @property
     def _tokens(self) -> float:
-        return self.spent_tokens * self.times_tokens
+        return max(self.spent_tokens * self.times_tokens, self.server_tokens)
 
     @property
     def _usd(self) -> float:
-        return self.spent_usd * self.times_usd
+        return max(self.spent_usd * self.times_usd, self.server_usd)
 
     def _sides(self) -> list[tuple[float, float]]:
         sides = [(self._tokens, self.tokens), (self._usd, self.usd)]

@@ -239,10 +239,9 @@ def _read(rule: GateRule) -> list[Rule]:
 
 
 def _money(suite: Suite, variants: Mapping[str, Variant], tell: Tell) -> None:
-    """Tell of a limit in USD where it is not known what a model costs."""
-    wants: list[Where] = [("budget", "usd")] if suite.budget.usd is not None else []
+    """Tell of a rule in USD where it is not known what a model costs."""
     rules = suite.gates.rules if suite.gates else ()
-    wants += [
+    wants: list[Where] = [
         ("gates", "rules", index, "metric") for index, rule in enumerate(rules) if rule.metric == "cost"
     ]
     unpriced = [

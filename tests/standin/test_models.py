@@ -87,7 +87,7 @@ def test_the_provider_list_names_what_can_be_chosen(onyx: Standin) -> None:
     providers = onyx.get("/llm/provider")["providers"]
     names = {one["name"]: [model["name"] for model in one["model_configurations"]] for one in providers}
     assert names == {
-        "Simulated": ["swift", "steady", "thinker", "judge", "sim:*"],
+        "Simulated": ["swift", "steady", "thinker", "judge", "worse-by-10", "sim:*"],
         "Harbor": ["lighthouse", "steady"],
     }
 

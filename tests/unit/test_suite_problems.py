@@ -216,7 +216,7 @@ prompts:
             "gates: {rules: [{metric: x, variant: foo, load: bar, tag: q, max: 3xx}, {max: 1}]}\n" + ONE,
             [
                 '2:31 load.m.mix.zz: "zz" is no variant',
-                "3:1 gates: not yet supported",
+                '3:26 gates.rules[0].metric: "x" is no metric; there are pass_rate',
                 '3:38 gates.rules[0].variant: "foo" is no variant',
                 '3:49 gates.rules[0].load: "bar" is no phase of load',
                 '3:59 gates.rules[0].tag: "q" is no tag of a prompt',

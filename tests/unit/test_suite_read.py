@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError, UsageError
+from harness.suite.gates import rules_of
 from harness.suite.model import (
     UNBUILT,
     FileDescriptor,
@@ -46,25 +47,21 @@ def test_the_smallest_suite_is_read() -> None:
     assert suite.load["main"].slots == 8
 
 
-def test_of_the_suite_with_everything_only_what_is_not_built_is_refused() -> None:
-    with pytest.raises(SuiteError) as caught:
-        load_suite(DATA / "everything.yaml", environ=ENVIRON)
-    found = [(each.line, each.column, each.message) for each in caught.value.problems]
-    assert all(message.endswith(": not yet supported") for _, _, message in found)
-    assert found == sorted(found)
-    assert [message.removesuffix(": not yet supported") for _, _, message in found] == [
-        "budget.tokens",
-        "budget.usd",
-        "gates",
-    ]
-
-
-def test_without_what_is_not_built_it_is_read() -> None:
-    suite = load_suite(DATA / "built.yaml", environ=ENVIRON)
+def test_the_suite_with_everything_is_read() -> None:
+    suite = load_suite(DATA / "everything.yaml", environ=ENVIRON)
     assert suite.name == "support-agent"
     assert suite.defaults.time_limit == 90_000_000_000
     assert suite.prompts[0].search_filters is not None
     assert suite.prompts[0].search_filters.time_cutoff == "2024-01-01T00:00:00Z"
+    assert suite.budget.tokens == 3_000_000
+    assert suite.gates is not None
+    assert [rule.told for rule in rules_of(suite)] == [
+        "pass_rate max_drop 3pp",
+        "pass^3 min 0.95 (tag critical)",
+        "ttft.p95 max_ratio 1.15 (load peak)",
+        "tokens max_ratio 1.2",
+        "error_rate max 1%",
+    ]
     assert suite.warnings == ()
 
 

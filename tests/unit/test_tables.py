@@ -195,7 +195,7 @@ def test_the_tables_are_parquet_files_that_carry_their_schema_version(tmp_path: 
     for name, frame in frames.items():
         assert pl.read_parquet(tmp_path / f"{name}.parquet").equals(frame)
         meta = pl.read_parquet_metadata(tmp_path / f"{name}.parquet")
-        assert meta["sigma_harness_schema_version"] == "1"
+        assert meta["sigma_harness_schema_version"] == "2"
     assert list(tmp_path.glob("*.partial")) == []
 
 
