@@ -16,6 +16,7 @@ from harness.cli.import_ import import_
 from harness.cli.judge import judge
 from harness.cli.plan import plan
 from harness.cli.read import read
+from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.serve import serve
 from harness.errors import HarnessError
@@ -45,7 +46,7 @@ def _root(
     pass
 
 
-for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm):
+for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, report):
     app.command()(command)
 app.add_typer(import_)
 app.add_typer(judge)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.choice import RunName
+from harness.cli.report import Junit, Markdown, publish
 
 
 def gate(
@@ -20,6 +21,8 @@ def gate(
         Path | None, typer.Option(help="Take the gates of this suite instead of the run's own.")
     ] = None,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    markdown: Markdown = None,
+    junit: Junit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the ruling as JSON, on standard output.")
     ] = False,
@@ -36,7 +39,8 @@ def gate(
     from harness.record.runs import run_folder
     from harness.report.decided import ruling
 
-    done = gated(run_folder(run, results), results, baseline=baseline, suite=suite)
+    folder = run_folder(run, results)
+    done = gated(folder, results, baseline=baseline, suite=suite)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(done.ruling), indent=2).decode())
     else:
@@ -46,4 +50,5 @@ def gate(
     talk = Console(stderr=True)
     for line in done.why_not_believed:
         talk.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    publish(folder, markdown=markdown, junit=junit, ruling=done.ruling)
     raise typer.Exit(done.exit_code)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
+from harness.cli.report import Junit, Markdown, publish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,8 @@ def run(
         bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    markdown: Markdown = None,
+    junit: Junit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, on standard output.")
     ] = False,
@@ -76,6 +79,7 @@ def run(
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
     show(done, as_json=as_json, talk=talk, warn=quiet)
+    publish(done.folder, markdown=markdown, junit=junit)
     raise typer.Exit(done.exit_code)
 
 
