@@ -74,9 +74,8 @@ def test_junit_has_a_test_case_for_each_prompt_and_each_rule() -> None:
 
 
 def test_junit_counts_what_it_holds() -> None:
-    root = Xml.fromstring(
-        junit(told(prompt(State.FAILED, "a"), prompt(State.PASSED, "b"), prompt(State.NOT_RUN, "c")))
-    )
+    three = prompt(State.FAILED, "a"), prompt(State.PASSED, "b"), prompt(State.NOT_RUN, "c")
+    root = Xml.fromstring(junit(told(*three)))  # noqa: S314
     (suite,) = root
     for element in (root, suite):
         assert [element.get(name) for name in ("tests", "failures", "errors", "skipped", "time")] == [
@@ -147,7 +146,8 @@ def test_no_more_annotations_are_printed_than_are_shown() -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_summary_page_is_appended_to_only_where_there_is_one(tmp_path: Path, *, there: bool) -> None:
-    page, said = tmp_path / "summary.md", []
+    page = tmp_path / "summary.md"
+    said: list[str] = []
     page.write_text("before\n")
     environ = {"GITHUB_STEP_SUMMARY": str(page), "GITHUB_ACTIONS": "true"} if there else {}
     show(told(prompt(State.FAILED, "q", "no")), said.append, environ)
