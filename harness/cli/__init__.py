@@ -10,6 +10,7 @@ from harness.cli.baseline import baseline
 from harness.cli.calibrate import calibrate
 from harness.cli.compare import compare
 from harness.cli.confirm import confirm
+from harness.cli.flaky import flaky
 from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
@@ -46,7 +47,7 @@ def _root(
     pass
 
 
-for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, report):
+for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report):
     app.command()(command)
 app.add_typer(import_)
 app.add_typer(judge)
