@@ -94,6 +94,7 @@ class Asked:
     question: Question = "suite"
     metrics: Sequence[Metric] | None = None
     traces: bool = True
+    with_p: bool = True
     seed: int = 0
 
 
@@ -132,7 +133,7 @@ def line(before: Arm, after: Arm, shared: Prompts, of: Metric, *, asked: Asked) 
         question=asked.question,
         clusters=shared.clusters,
         binary=of.kind != "score",
-        seed=asked.seed,
+        seed=asked.seed if asked.with_p else None,
     )
     return Line(of, difference=told)
 

@@ -152,9 +152,9 @@ def ruling(bench: Bench, looks: Looks | None = None) -> Ruling:
     how = How(bench.gates.question, bench.gates.fail_when, betting=betting)
     weighed = [_weighed(bench, each, how) for each in held]
     if looks is None:
-        decide = _fixed(bench.gates.alpha)
+        decide = fixed(bench.gates.alpha)
     else:
-        decide = _early(bench.gates.alpha, [_limits(each, looks) for each in zip(held, weighed, strict=True)])
+        decide = early(bench.gates.alpha, [_limits(each, looks) for each in zip(held, weighed, strict=True)])
     words = _words(weighed, decide)
     adjusted = holm([p_of(each.seen.missed) if each.seen else 1.0 for each in weighed])
     ruled = tuple(
@@ -199,7 +199,7 @@ Decide = Callable[[Sequence[Evidence | None]], list[Word]]
 """What the evidence of all rules comes to; None is none."""
 
 
-def _fixed(alpha: float) -> Decide:
+def fixed(alpha: float) -> Decide:
     """Pass at alpha each, fail at alpha all together (Holm). Pass is tested first (statistics.md 4.2)."""
 
     def decide(evidence: Sequence[Evidence | None]) -> list[Word]:
@@ -212,7 +212,7 @@ def _fixed(alpha: float) -> Decide:
     return decide
 
 
-def _early(alpha: float, looks: Sequence[Look | None]) -> Decide:
+def early(alpha: float, looks: Sequence[Look | None]) -> Decide:
     """Each rule fails by bounds that spend its share of alpha, and passes by some that spend alpha."""
     fails = [_critical(look, alpha / len(looks)) for look in looks]
     passes = [_critical(look, alpha) for look in looks]

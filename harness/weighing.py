@@ -129,14 +129,14 @@ def _against(rule: Rule, arm: Arm, baseline: Arm, shared: Prompts, *, how: How) 
     if rule.metric.kind in {"pass@", "pass^"}:
         counts = rates(baseline, _PASSES, shared), rates(arm, _PASSES, shared)
         return _reduced_drop(rule, *counts, how)
-    found = line(baseline, arm, shared, rule.metric, asked=Asked(how.question, seed=how.seed))
+    found = line(baseline, arm, shared, rule.metric, asked=Asked(how.question, with_p=False, seed=how.seed))
     if how.betting and rule.metric.kind == "passes" and found.difference is not None:
         return _bet(
-            rule, _of_difference(rule, found.difference, how), passed_pairs(baseline, arm, shared), how
+            rule, of_difference(rule, found.difference, how), passed_pairs(baseline, arm, shared), how
         )
     if found.ratio is not None:
         return _of_ratio(rule, found.ratio, how)
-    return _of_difference(rule, found.difference, how) if found.difference else Weighed(None, "")
+    return of_difference(rule, found.difference, how) if found.difference else Weighed(None, "")
 
 
 def _bet(rule: Rule, weighed: Weighed, pairs: list[float], how: How) -> Weighed:
@@ -167,7 +167,8 @@ class _Better(NamedTuple):
     freedom: int | None = None
 
 
-def _of_difference(rule: Rule, told: Difference, how: How) -> Weighed:
+def of_difference(rule: Rule, told: Difference, how: How) -> Weighed:
+    """The evidence of a difference of shares or scores."""
     if told.value is None or told.error is None:
         return Weighed(None, "", told.note or "no prompt has a value in both arms", missing=told.missing)
     better = 1 if rule.metric.higher_is_better else -1

@@ -101,11 +101,12 @@ def difference(
     question: Question = "suite",
     clusters: NDArray[np.int64] | None = None,
     binary: bool = True,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> Difference:
     """After minus before, paired by prompt. *clusters* has a number for each prompt; None: each is its own.
 
-    *binary*: the values are passes and failures, so a bound for what is missing exists.
+    *binary*: the values are passes and failures, so a bound for what is missing exists. The p-value takes
+    ten thousand draws by *seed*; a gate has no use for it, and gives None.
     """
     both = (before.count > 0) & (after.count > 0)
     kept = before.where(both), after.where(both)
@@ -134,7 +135,7 @@ def difference(
         freedom,
         value - reach if known else None,
         value + reach if known else None,
-        sign_flip(d, groups, seed),
+        None if seed is None else sign_flip(d, groups, seed),
         *bounds,
         n_before=int(kept[0].count.sum()),
         n_after=int(kept[1].count.sum()),
@@ -162,7 +163,9 @@ def standard_error(
         if binary and int(mixed.sum()) < LEAST_MIXED:
             return sqrt(_bound(before) + _bound(after)), None, _FEW_MIXED
         noise = _noise(before) + _noise(after)
-        return float(sqrt(noise.sum()) / len(noise)), None, ""
+        # Of few failures the noise is told too low just when they are too few: as if one more had been seen.
+        more = sum(1 / float(arm.count.sum()) ** 2 for arm in (before, after)) if binary else 0.0
+        return sqrt(float(noise.sum()) / len(noise) ** 2 + more), None, ""
     d = after.means - before.means
     if groups is None or not len(groups):
         sums, count = d - d.mean(), len(d)
