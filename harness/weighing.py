@@ -159,7 +159,7 @@ def _bet(rule: Rule, weighed: Weighed, pairs: list[float], how: How) -> Weighed:
 _STAKED = 0.05
 
 
-class _Better(NamedTuple):
+class Better(NamedTuple):
     """By how much an arm is better, negative where it is worse, its standard error and degrees of freedom."""
 
     by: float
@@ -176,12 +176,12 @@ def of_difference(rule: Rule, told: Difference, how: How) -> Weighed:
     worst, best = (
         None
         if end is None or not told.missing
-        else _drop(_Better(better * end, told.error, told.freedom), rule.limit, how)
+        else of_drop(Better(better * end, told.error, told.freedom), rule.limit, how)
         for end in ends
     )
     note = f"; {told.note}" if told.note else ""
     return Weighed(
-        _drop(_Better(better * told.value, told.error, told.freedom), rule.limit, how),
+        of_drop(Better(better * told.value, told.error, told.freedom), rule.limit, how),
         f"{_signed(told.value, told.low, told.high)} from {told.before:.1%} to {told.after:.1%}, "
         f"n = {told.prompts} prompts, {told.n_before} and {told.n_after} values"
         + _missing(told.missing)
@@ -199,7 +199,7 @@ def of_difference(rule: Rule, told: Difference, how: How) -> Weighed:
     )
 
 
-def _drop(better: _Better, margin: float, how: How) -> Evidence:
+def of_drop(better: Better, margin: float, how: How) -> Evidence:
     """The evidence of a difference: kept above the margin, missed below it or, strictly, below nothing."""
     kept_by, missed_by = better.by + margin, -better.by
     if how.fail_when == "beyond_margin":
@@ -218,7 +218,7 @@ def _of_ratio(rule: Rule, told: Ratio, how: How) -> Weighed:
         )
         return Weighed(None, "", f"{figures}{told.note or 'no ratio'}")
     better = -1 if rule.key == "max_ratio" else 1
-    seen = _drop(_Better(better * told.log_ratio, told.error), abs(log(rule.limit)), how)
+    seen = of_drop(Better(better * told.log_ratio, told.error), abs(log(rule.limit)), how)
     ends = f" ({told.low:.3f} to {told.high:.3f})" if told.low is not None and told.high is not None else ""
     return Weighed(
         seen,
@@ -244,7 +244,7 @@ def _reduced_drop(rule: Rule, was: Counts, now: Counts, how: How) -> Weighed:
     error = sqrt(noise**2 + more**2)
     difference = after - before
     return Weighed(
-        _drop(_Better(difference, error), rule.limit, how),
+        of_drop(Better(difference, error), rule.limit, how),
         f"{_signed(difference, difference - 1.96 * error, difference + 1.96 * error)} "
         f"from {before:.1%} to {after:.1%}, n = {int(both.sum())} prompts",
         value=difference,
