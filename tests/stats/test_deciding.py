@@ -2,7 +2,7 @@
 
 import json
 from itertools import product
-from math import comb, inf, isclose
+from math import comb, inf, isclose, log
 from pathlib import Path
 from typing import Any
 

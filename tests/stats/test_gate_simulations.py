@@ -1,4 +1,4 @@
-"""A gate is seldom wrong and sees what its plan says, by simulation with the code that decides (short form)."""
+"""A gate is seldom wrong and sees what its plan says, by simulation with the code that decides, in short."""
 
 import pytest
 
