@@ -6,7 +6,7 @@ quarantine nothing does. A trial that was not sent because everything was decide
 every other one without a verdict is (DESIGN section 4).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from harness.audit import Word as Effect
 from harness.grade.states import State
 from harness.result import Fault, Skip
 from harness.stats.intervals import n_eff
+from harness.stats.judges import Corrected
 from harness.stats.paired import Arm as Counts
 from harness.stats.ratios import Sample, timed
 from harness.suite.metric import AMOUNTS, TIMES, Metric
@@ -35,10 +36,15 @@ _LEAST_BLOCKS, _MOST_BLOCKS = 20, 400
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A run that an arm is taken from, or a part of it."""
+    """A run that an arm is taken from, or a part of it.
+
+    *judged* has, of a check and a variant, the pass rate with the judge's mistakes taken out, where people
+    labelled some of what it judged.
+    """
 
     run: str
     scan: Scan = field(repr=False)
+    judged: Callable[[], Mapping[tuple[str, str], Corrected]] = field(default=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,10 @@ class Arm:
     def is_open(self) -> bool:
         """Whether its trials fell due by a schedule."""
         return bool(self.trials["due_ns"].is_not_null().any())
+
+    def corrected(self, check: str) -> Corrected | None:
+        """The pass rate of a judged check without the judge's mistakes; None where nobody labelled any."""
+        return self.sources[0].judged().get((check, self.variant)) if len(self.sources) == 1 else None
 
     def counts(self) -> dict[str, int]:
         """How many of its trials are in each state."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import polars as pl
 from msgspec import Struct, convert, structs
 
@@ -21,12 +22,14 @@ from harness.plan import Plan
 from harness.record import baselines, store
 from harness.record.runs import planned, run_folder
 from harness.record.tables import scan
+from harness.stats.judges import Corrected
 from harness.stats.many import holm
 from harness.stats.paired import Difference
 from harness.suite.gates import Rule, rules_of
 from harness.suite.metric import metric
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
+from harness.summarise import JudgeRow
 from harness.verdict import Verdict
 
 _OF_CHECKS = ("passes", "score", "check", "pass@", "pass^")
@@ -171,7 +174,20 @@ def _matched(was: _Side, now: _Side) -> list[tuple[str, str]]:
 
 def source(folder: Path) -> Source:
     """The tables of the run in *folder*, not read yet."""
-    return Source(folder.name, partial(_scan, folder))
+    return Source(folder.name, partial(_scan, folder), partial(_judged, folder))
+
+
+def _judged(folder: Path) -> dict[tuple[str, str], Corrected]:
+    """What the labels of a run make of its judge's pass rates, by check and variant."""
+    try:
+        told = msgspec.json.decode((folder / store.SUMMARY).read_bytes(), type=_Judges)
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return {(row.check, row.variant): row.corrected for row in told.judges}
+
+
+class _Judges(Struct):
+    judges: tuple[JudgeRow, ...] = ()
 
 
 def _scan(folder: Path, name: str) -> pl.LazyFrame:

@@ -96,10 +96,15 @@ class Sitting:
         )
         found = ruling(on, self._looks(is_last=False))
         for held, ruled in zip(on.held(), found.rules, strict=True):
-            if held.phase == over.phase and ruled.word is not Word.INCONCLUSIVE:
+            if held.phase == over.phase and ruled.word is not Word.INCONCLUSIVE and not self._waits(held):
                 self.settled.setdefault(held, ruled)
         self._tell(on, over)
         return self._wanted(on)
+
+    def _waits(self, held: Held) -> bool:
+        """Whether a rule is about what a judge found, which labels correct at the end."""
+        judge = self.plan.suite.judge
+        return held.rule.metric.kind == "check" and judge is not None and judge.labels is not None
 
     def _advance(self, over: Round) -> None:
         """How much of all that could come in this phase has, by rounds: what is saved changes nothing."""

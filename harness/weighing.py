@@ -6,7 +6,7 @@ on that is not decided (statistics.md 3.1, 4.2).
 """
 
 from dataclasses import dataclass
-from math import comb, exp, inf, log, sqrt
+from math import comb, exp, hypot, inf, log, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from harness.arms import Arm, Prompts, Values, passed_pairs, prompts, rates, val
 from harness.compare import Asked, line
 from harness.stats.betting import stakes, wealth
 from harness.stats.intervals import Interval, dependent_interval, interval, n_eff
+from harness.stats.judges import Corrected
 from harness.stats.limits import Evidence, as_normal, of_mean, of_share, z_of_p
 from harness.stats.paired import Arm as Counts
 from harness.stats.paired import Difference, Question, quantile_of, standard_error
@@ -98,6 +99,8 @@ def best_case(rule: Rule, prompts: int, repeats: int, how: How) -> Evidence | No
 
 
 def _alone(rule: Rule, arm: Arm, shared: Prompts, how: How) -> Weighed:
+    if (fixed := _corrected(rule, arm)) is not None:
+        return _of_corrected(rule, fixed)
     match rule.metric.kind:
         case "passes" | "score" | "check":
             return _rate(rule, rates(arm, rule.metric, shared), shared, how)
@@ -126,6 +129,9 @@ def _none_shared(shared: Prompts) -> str:
 
 
 def _against(rule: Rule, arm: Arm, baseline: Arm, shared: Prompts, *, how: How) -> Weighed:
+    fixed = _corrected(rule, baseline), _corrected(rule, arm)
+    if fixed[0] is not None and fixed[1] is not None:
+        return _of_corrected_drop(rule, fixed[0], fixed[1], how)
     if rule.metric.kind in {"pass@", "pass^"}:
         counts = rates(baseline, _PASSES, shared), rates(arm, _PASSES, shared)
         return _reduced_drop(rule, *counts, how)
@@ -255,6 +261,52 @@ def _reduced_drop(rule: Rule, was: Counts, now: Counts, how: How) -> Weighed:
         n=int(now.count.sum()),
         prompts=int(both.sum()),
     )
+
+
+def _corrected(rule: Rule, arm: Arm) -> Corrected | None:
+    """What labels make of the judge's pass rate, where a rule is about one, over all prompts."""
+    return arm.corrected(rule.metric.of) if rule.metric.kind == "check" and rule.tag is None else None
+
+
+def _of_corrected(rule: Rule, fixed: Corrected) -> Weighed:
+    """A pass rate with the judge's mistakes taken out, held against a number."""
+    if fixed.value is None or fixed.low is None or fixed.high is None:
+        return Weighed(None, "", f"the judge's mistakes cannot be taken out: {fixed.why_none}")
+    error = _error_of(fixed)
+    return Weighed(
+        of_mean(fixed.value, error, rule.limit, freedom=None, is_least=rule.key == "min"),
+        f"{fixed.value:.1%} ({fixed.low:.1%} to {fixed.high:.1%}), the judge's mistakes taken out by labels",
+        value=fixed.value,
+        low=fixed.low,
+        high=fixed.high,
+        error=error,
+    )
+
+
+def _of_corrected_drop(rule: Rule, was: Corrected, now: Corrected, how: How) -> Weighed:
+    """The difference of two such rates, each by its own labels: a judge may be lenient to one model."""
+    if was.value is None or now.value is None:
+        return Weighed(None, "", f"the judge's mistakes cannot be taken out: {was.why_none or now.why_none}")
+    error = hypot(_error_of(was), _error_of(now))
+    by = now.value - was.value
+    low, high = by - 1.96 * error, by + 1.96 * error
+    return Weighed(
+        of_drop(Better(by, error), rule.limit, how),
+        f"{_signed(by, low, high)} from {was.value:.1%} to {now.value:.1%}, "
+        "the judge's mistakes taken out by labels",
+        value=by,
+        low=low,
+        high=high,
+        before=was.value,
+        error=error,
+    )
+
+
+def _error_of(fixed: Corrected) -> float:
+    """The standard error, from the 95 % interval; the wider side, since the other may have been clipped."""
+    assert fixed.value is not None  # noqa: S101  as the callers know
+    low, high = fixed.low or 0.0, 1.0 if fixed.high is None else fixed.high
+    return max(fixed.value - low, high - fixed.value) / 1.959964
 
 
 def _signed(value: float, low: float | None, high: float | None) -> str:

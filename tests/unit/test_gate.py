@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.arms import Source
 from harness.gate import Bench, Look, Ruling, Word, ruling
+from harness.stats.judges import Corrected
 from harness.suite.gates import rules_of
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite
@@ -251,3 +252,22 @@ def test_bets_are_won_on_a_drop_and_on_its_absence() -> None:
     assert ruling(bench(source({"base": STEADY, "new": STEADY}), wide, how), looks).word is Word.PASS
     few = source({"base": passes(5, 5), "new": passes(5, 4)})
     assert ruling(bench(few, wide, how), looks).word is Word.INCONCLUSIVE
+
+
+def judged(value: float, spread: float) -> Corrected:
+    return Corrected(value, value - 1.96 * spread, value + 1.96 * spread)
+
+
+def test_a_judged_rate_is_read_without_the_judge_s_mistakes_where_people_labelled() -> None:
+    plain = source({"base": STEADY, "new": STEADY})
+    told = {("llm-rubric", "base"): judged(0.9, 0.01), ("llm-rubric", "new"): judged(0.7, 0.01)}
+    of = Source("run", plain.scan, lambda: told)
+    drop = ruling(bench(of, "{metric: 'check:llm-rubric', max_drop: 5pp}")).rules[0]
+    assert (drop.word, drop.value) == (Word.FAIL, pytest.approx(-0.2))
+    assert "the judge's mistakes taken out by labels" in drop.reason
+    least = ruling(bench(of, "{metric: 'check:llm-rubric', min: 65%}")).rules[0]
+    assert (least.word, least.value) == (Word.PASS, 0.7)
+    hopeless = Source(
+        "run", plain.scan, lambda: told | {("llm-rubric", "new"): Corrected(None, why_none="no use")}
+    )
+    assert ruling(bench(hopeless, "{metric: 'check:llm-rubric', min: 65%}")).word is Word.INCONCLUSIVE
