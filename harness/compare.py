@@ -132,7 +132,6 @@ def line(before: Arm, after: Arm, shared: Prompts, of: Metric, *, asked: Asked) 
         rates(after, of, shared),
         question=asked.question,
         clusters=shared.clusters,
-        binary=of.kind != "score",
         seed=asked.seed if asked.with_p else None,
     )
     return Line(of, difference=told)

@@ -325,7 +325,7 @@ def _rate(rule: Rule, arm: Counts, shared: Prompts, how: How) -> Weighed:
         return Weighed(None, "", f"nothing could be graded: {missing} trials are missing", missing=missing)
     seen, told, figures = _mean_evidence(rule, arm.where(known), shared, known=known, how=how)
     worst = best = None
-    if missing and rule.metric.kind != "score":
+    if missing:
         planned = arm.count + arm.missing > 0
         worst, best = (
             _mean_evidence(rule, arm.where(planned).filled(fill), shared, known=planned, how=how)[0]
@@ -360,9 +360,7 @@ def _mean_evidence(
     nothing = np.zeros(m)
     exact = Counts(np.full(m, 1e12), nothing, nothing, nothing)  # an arm without noise, to leave one arm's
     clusters = None if shared.clusters is None else np.unique(shared.clusters[known], return_inverse=True)[1]
-    error, freedom, _ = standard_error(
-        exact, arm, question=how.question, groups=clusters, binary=rule.metric.kind != "score"
-    )
+    error, freedom, _ = standard_error(exact, arm, question=how.question, groups=clusters)
     if error == inf:
         return Evidence(-inf, -inf), f"{value:.1%}", (value, value, value, error)
     reach = quantile_of(0.975, freedom) * error

@@ -3,7 +3,6 @@
 Between two marks of the page everything is replaced. Takes some minutes; the seeds are fixed.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,8 +107,9 @@ def main(draws: int = 2_000) -> None:
     text = PAGE.read_text()
     for name, table in (("false alarms", false_alarms), ("power", power), ("coverage", coverage)):
         made = "\n".join(table(draws))
-        marks = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text = re.sub(marks, lambda match, made=made: f"{match[1]}{made}{match[2]}", text, flags=re.DOTALL)  # type: ignore[misc]
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        text = f"{before}{mark}{made}\n{end}{after}"
         print(made)
     PAGE.write_text(text)
 

@@ -25,6 +25,7 @@ Question = Literal["suite", "population"]
 NORMAL = NormalDist()
 _ALL_SIGNS, _DRAWS, _MOST_FLIPPED = 20, 10_000, 5_000
 _AT_ONCE = 4_000_000
+_ALIKE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +101,16 @@ def difference(
     *,
     question: Question = "suite",
     clusters: NDArray[np.int64] | None = None,
-    binary: bool = True,
     seed: int | None = 0,
 ) -> Difference:
     """After minus before, paired by prompt. *clusters* has a number for each prompt; None: each is its own.
 
-    *binary*: the values are passes and failures, so a bound for what is missing exists. The p-value takes
-    ten thousand draws by *seed*; a gate has no use for it, and gives None.
+    All values lie between 0 and 1. The p-value takes ten thousand draws by *seed*; a gate has no use for it,
+    and gives None.
     """
     both = (before.count > 0) & (after.count > 0)
     kept = before.where(both), after.where(both)
-    bounds = _bounds(before, after) if binary else (None, None)
+    bounds = _bounds(before, after)
     m = int(both.sum())
     left_out = int(((before.count + before.missing + after.count + after.missing) > 0).sum()) - m
     if not m:
@@ -121,7 +121,7 @@ def difference(
     groups = None if clusters is None else np.unique(clusters[both], return_inverse=True)[1]
     d = kept[1].means - kept[0].means
     value = float(d.mean())
-    error, freedom, note = standard_error(*kept, question=question, groups=groups, binary=binary)
+    error, freedom, note = standard_error(*kept, question=question, groups=groups)
     reach = 0.0 if error == 0 else quantile_of(0.975, freedom) * error
     known = error < inf
     return Difference(
@@ -150,7 +150,7 @@ def quantile_of(probability: float, freedom: int | None) -> float:
 
 
 def standard_error(
-    before: Arm, after: Arm, *, question: Question, groups: NDArray[np.intp] | None, binary: bool = True
+    before: Arm, after: Arm, *, question: Question, groups: NDArray[np.intp] | None
 ) -> tuple[float, int | None, str]:
     """The standard error of the mean difference, its degrees of freedom, and what to know about it.
 
@@ -160,11 +160,11 @@ def standard_error(
     single = bool((before.count < 2).any() or (after.count < 2).any())
     if question == "suite" and not single:
         mixed = _is_mixed(before) | _is_mixed(after)
-        if binary and int(mixed.sum()) < LEAST_MIXED:
+        if int(mixed.sum()) < LEAST_MIXED:
             return sqrt(_bound(before) + _bound(after)), None, _FEW_MIXED
         noise = _noise(before) + _noise(after)
         # Of few failures the noise is told too low just when they are too few: as if one more had been seen.
-        more = sum(1 / float(arm.count.sum()) ** 2 for arm in (before, after)) if binary else 0.0
+        more = sum(1 / float(arm.count.sum()) ** 2 for arm in (before, after))
         return sqrt(float(noise.sum()) / len(noise) ** 2 + more), None, ""
     d = after.means - before.means
     if groups is None or not len(groups):
@@ -176,7 +176,7 @@ def standard_error(
     if count < 2:
         return inf, None, f"one of the {of} says nothing of others"
     error = float(sqrt(count / (count - 1) * (sums**2).sum()) / len(d))
-    if binary and not np.ptp(d):  # that none of so few differs proves little: half a one is added
+    if not np.ptp(d):  # that none of so few differs proves little: half a one is added
         share = 0.5 / (count + 1)
         error = sqrt(share * (1 - share) / count)
     note = "prompts with one repeat show no noise of their own: an upper bound" if question == "suite" else ""
@@ -240,7 +240,8 @@ def binomial_at_most(k: float, n: float, share: float) -> float:
 
 
 def _is_mixed(arm: Arm) -> NDArray[np.bool_]:
-    return (arm.total > 0) & (arm.total < arm.count)
+    """Which prompts did not come to the same each time."""
+    return arm.squares * arm.count - arm.total**2 > _ALIKE
 
 
 _FEW_MIXED = f"fewer than {LEAST_MIXED} prompts both passed and failed: their noise is bounded"
@@ -256,8 +257,9 @@ def _bound(arm: Arm) -> float:
     """The variance of the mean of an arm, from above, where too few prompts show theirs.
 
     That of as many tries with one and the same chance, which those with several never exceed (Hoeffding
-    1956), a pass and a failure added (Agresti and Caffo 2000); or that of prompts with half a pass and half a
-    failure added to each, where this is less: of prompts that always pass beside some that always fail.
+    1956), nor anything else between 0 and 1; a pass and a failure added (Agresti and Caffo 2000). Or that of
+    prompts with half a pass and half a failure added to each, where this is less: of prompts that always pass
+    beside some that always fail.
     """
     m = len(arm.count)
     chance = (arm.total.sum() + 1) / (arm.count.sum() + 2)

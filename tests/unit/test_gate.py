@@ -263,10 +263,12 @@ def test_a_judged_rate_is_read_without_the_judge_s_mistakes_where_people_labelle
     told = {("llm-rubric", "base"): judged(0.9, 0.01), ("llm-rubric", "new"): judged(0.7, 0.01)}
     of = Source("run", plain.scan, lambda: told)
     drop = ruling(bench(of, "{metric: 'check:llm-rubric', max_drop: 5pp}")).rules[0]
-    assert (drop.word, drop.value) == (Word.FAIL, pytest.approx(-0.2))
+    assert drop.word is Word.FAIL
+    assert drop.value == pytest.approx(-0.2)
     assert "the judge's mistakes taken out by labels" in drop.reason
     least = ruling(bench(of, "{metric: 'check:llm-rubric', min: 65%}")).rules[0]
-    assert (least.word, least.value) == (Word.PASS, 0.7)
+    assert least.word is Word.PASS
+    assert least.value == 0.7
     hopeless = Source(
         "run", plain.scan, lambda: told | {("llm-rubric", "new"): Corrected(None, why_none="no use")}
     )
