@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
 @pytest.mark.parametrize("sequential", [False, True])
 def test_a_candidate_that_is_as_good_seldom_fails(name: str, *, sequential: bool) -> None:
-    found = simulated(Plan(60, 5), SUITES[name], 0.0, sequential=sequential, draws=DRAWS)
+    found = simulated(Plan(60, 5), SUITES[name], 0.0, sequential=sequential, draws=DRAWS, seed=9)
     assert found.failed <= 0.05 + SLACK
 
 
@@ -24,7 +24,7 @@ def test_the_drop_that_a_plan_sees_is_found_as_often_as_it_says(
     name: str, wanted: float, *, sequential: bool
 ) -> None:
     plan = Plan(60, 5).seeing(SUITES[name])
-    found = simulated(plan, SUITES[name], plan.margin, sequential=sequential, draws=DRAWS)
+    found = simulated(plan, SUITES[name], plan.margin, sequential=sequential, draws=DRAWS, seed=9)
     assert found.failed >= wanted - 3 * (0.8 * 0.2 / DRAWS) ** 0.5
     assert found.passed <= 0.05 + SLACK
 
