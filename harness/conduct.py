@@ -320,6 +320,8 @@ async def _in_rounds(
         if not sent or (number > len(planned) and run.reins.stopped is not None):
             continue
         await send(sent)
+        if run.reins.stopped is not None:
+            continue  # what is left is booked for that; there is nothing to decide
         await _look(run, book)
         fresh, run.fresh = tuple(run.fresh), []
         details, run.details = run.details, {}

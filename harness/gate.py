@@ -72,7 +72,8 @@ class Ruling(Struct, frozen=True):
     """What a gate decided: *word*, by its rules, with the chance *alpha* of a false alarm.
 
     *baseline* is what was compared with, and *notes* are what a reader must know beside. *looks* is how often
-    it was looked at before the end, 0 of a fixed plan, and *spent* the share of the planned trials by then.
+    it was looked at before the end, 0 of a fixed plan. Of the *planned* trials so many were *sent*, and so
+    many not since their rules were *decided*.
     """
 
     word: Word
@@ -82,9 +83,9 @@ class Ruling(Struct, frozen=True):
     baseline: str | None = None
     notes: tuple[str, ...] = ()
     looks: int = 0
-    spent: float | None = None
     planned: int = 0
     sent: int = 0
+    decided: int = 0
 
     def count(self, word: Word) -> int:
         """How many rules came to *word*."""

@@ -166,6 +166,7 @@ class Sitting:
             word=worst([ruled.word for ruled in rules]),
             planned=len(self.plan.trials),
             sent=self._sent(run),
+            decided=sum((run.manifest.decided or {}).values()),
         )
 
     def _sent(self, run: Standing) -> int:

@@ -10,6 +10,7 @@ from msgspec import convert, structs
 
 from harness.errors import UsageError, did_you_mean
 from harness.plan import Choice, Plan, make_plan
+from harness.record.baselines import anywhere
 from harness.record.store import MANIFEST, Checks, Manifest
 from harness.suite.model import Expect, Suite
 from harness.suite.read import parse_suite
@@ -19,7 +20,7 @@ _LATEST = "latest"
 
 
 def run_folder(run: str, results: Path) -> Path:
-    """The folder of *run*: a path, an id under *results*, a suite (its latest run), or ``latest`` of all.
+    """The folder of *run*: a path, an id under *results*, a suite (its latest), a baseline, or ``latest``.
 
     Raises `UsageError` where there is none such, or where several have that id.
     """
@@ -37,6 +38,11 @@ def run_folder(run: str, results: Path) -> Path:
         raise UsageError(f"{run} is several runs: {', '.join(map(str, named))}")
     if named or of_suite:
         return (named or of_suite)[-1]
+    pooled = anywhere(run, results)
+    if len(pooled) > 1:
+        raise UsageError(f"baseline {run} is {len(pooled)} runs: {', '.join(each.name for each in pooled)}")
+    if pooled and (pooled[0] / MANIFEST).is_file():
+        return pooled[0].resolve()
     raise UsageError(_none_such(run, results, known))
 
 

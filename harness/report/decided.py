@@ -53,9 +53,8 @@ def _how(found: Ruling) -> str:
     than = f" · against {found.baseline}" if found.baseline else ""
     if not found.looks:
         return alpha + than
-    saved = found.planned - found.sent
     spent = f"{found.sent} of {found.planned} planned trials sent"
-    spent += f", {saved} saved" if saved > 0 else f", {-saved} more" if saved < 0 else ""
+    spent += f", {found.decided} saved" if found.decided else ""
     return f"{alpha}{than} · {found.plan}: {found.looks} looks, {spent}"
 
 

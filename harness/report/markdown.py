@@ -53,9 +53,8 @@ def _gate(found: Ruling) -> Iterator[str]:
         yield f"⚠️ {escaped(note)}"
         yield ""
     if found.looks:
-        saved = found.planned - found.sent
         sent = f"{found.sent} of {found.planned} planned trials were sent"
-        yield f"{sent}, {saved} saved ({found.looks} looks)."
+        yield f"{sent}, {found.decided} saved ({found.looks} looks)."
         yield ""
 
 
