@@ -178,12 +178,12 @@ def of_difference(rule: Rule, told: Difference, how: How) -> Weighed:
     if told.value is None or told.error is None:
         return Weighed(None, "", told.note or "no prompt has a value in both arms", missing=told.missing)
     better = 1 if rule.metric.higher_is_better else -1
-    ends = (told.at_least, told.at_most)[::better]
+    ends = ((told.at_least, told.at_least_error), (told.at_most, told.at_most_error))[::better]
     worst, best = (
         None
-        if end is None or not told.missing
-        else of_drop(Better(better * end, told.error, told.freedom), rule.limit, how)
-        for end in ends
+        if end is None or error is None or not told.missing
+        else of_drop(Better(better * end, error, told.freedom), rule.limit, how)
+        for end, error in ends
     )
     note = f"; {told.note}" if told.note else ""
     return Weighed(

@@ -65,8 +65,8 @@ class Difference(Struct, frozen=True):
     *before* and *after* are the rates over these prompts. *error* is the standard error and *freedom* the
     degrees of Student's t that it goes with, None for a normal one. *p* is two-sided: how often arms that are
     exchangeable differ as much, by flipping signs. *at_least* and *at_most* are the difference had all that
-    is missing come out for one side or the other. *left_out* prompts have values in one arm at most. *note*
-    says how the error was had, where that is not as usual, or why there is none.
+    is missing come out for one side or the other, each with its own error. *left_out* prompts have values in
+    one arm at most. *note* says how the error was had, where that is not as usual, or why there is none.
     """
 
     question: Question
@@ -82,6 +82,8 @@ class Difference(Struct, frozen=True):
     p: float | None
     at_least: float | None
     at_most: float | None
+    at_least_error: float | None = None
+    at_most_error: float | None = None
     n_before: int = 0
     n_after: int = 0
     missing: int = 0
@@ -110,7 +112,7 @@ def difference(
     """
     both = (before.count > 0) & (after.count > 0)
     kept = before.where(both), after.where(both)
-    bounds = _bounds(before, after)
+    bounds = _bounds(before, after, question=question, clusters=clusters)
     m = int(both.sum())
     left_out = int(((before.count + before.missing + after.count + after.missing) > 0).sum()) - m
     if not m:
@@ -118,7 +120,7 @@ def difference(
         return Difference(
             question, 0, left_out, None, None, None, None, None, None, None, None, *bounds, note=note
         )
-    groups = None if clusters is None else np.unique(clusters[both], return_inverse=True)[1]
+    groups = _groups(clusters, both)
     d = kept[1].means - kept[0].means
     value = float(d.mean())
     error, freedom, note = standard_error(*kept, question=question, groups=groups)
@@ -269,12 +271,36 @@ def _bound(arm: Arm) -> float:
     return float(min(alike, apart))
 
 
-def _bounds(before: Arm, after: Arm) -> tuple[float | None, float | None]:
+def _groups(clusters: NDArray[np.int64] | None, kept: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """The clusters of the prompts that are kept, numbered from 0."""
+    return None if clusters is None else np.unique(clusters[kept], return_inverse=True)[1]
+
+
+class _Bounds(NamedTuple):
+    """What a difference would be at least and at most, and the standard errors of both."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    at_least_error: float | None = None
+    at_most_error: float | None = None
+
+
+def _bounds(before: Arm, after: Arm, *, question: Question, clusters: NDArray[np.int64] | None) -> _Bounds:
     """The difference had all that is missing spoken against the arm after, and for it."""
     planned = (before.count + before.missing > 0) & (after.count + after.missing > 0)
     if not planned.any():
-        return None, None
+        return _Bounds()
     was, now = before.where(planned), after.where(planned)
-    worst = now.filled(0.0).means - was.filled(1.0).means
-    best = now.filled(1.0).means - was.filled(0.0).means
-    return float(worst.mean()), float(best.mean())
+    groups = _groups(clusters, planned)
+    found = [
+        (
+            float((after_.means - before_.means).mean()),
+            standard_error(before_, after_, question=question, groups=groups)[0],
+        )
+        for before_, after_ in (
+            (was.filled(1.0), now.filled(0.0)),
+            (was.filled(0.0), now.filled(1.0)),
+        )
+    ]
+    (least, least_error), (most, most_error) = found
+    return _Bounds(least, most, least_error, most_error)

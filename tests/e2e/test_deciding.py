@@ -138,7 +138,7 @@ def test_a_stored_baseline_is_held_against_and_may_pool_several_runs(at: Path) -
     for _ in range(2):
         assert harness("run", path, "-q").exit_code == 0
         runs.append((at / "results" / "s" / "latest").resolve().name)
-    assert harness("baseline", "set", *runs, "green").exit_code == 0
+    assert harness("baseline", "set", *runs, "green", "--anyway").exit_code == 0
     assert "green" in harness("baseline", "list").stdout
     gated = harness("gate", "latest", "--json")
     found = json.loads(gated.stdout)
@@ -155,7 +155,7 @@ def test_a_pinned_baseline_needs_no_results(at: Path) -> None:
     path = suite(at, rules="{metric: pass_rate, max_drop: 6pp}")
     path.write_text(path.read_text().replace("baseline: base", "baseline: green"))
     harness("run", path, "-q")
-    assert harness("baseline", "set", "latest", "green", "--pin").exit_code == 0
+    assert harness("baseline", "set", "latest", "green", "--pin", "--anyway").exit_code == 0
     assert list((at / "baselines" / "s" / "green").glob("*/trials.parquet"))
     ran = harness("run", path, "--gate", "--results", at / "elsewhere")
     assert ran.exit_code == 0, ran.output
