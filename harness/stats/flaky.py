@@ -6,10 +6,14 @@ as likely as not (statistics.md 7).
 """
 
 import itertools
-from collections.abc import Sequence
-from math import ceil, log
-from random import Random
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from math import ceil, log, log2, sqrt
+from statistics import NormalDist, fmean, stdev
 from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.stats.repeats import beta_cdf
 
@@ -18,7 +22,14 @@ Class = Literal["stable pass", "stable fail", "flaky", "unknown"]
 STABLE, FAILING = 0.95, 0.05
 """A stable prompt passes more often than this; a failing one less often than that."""
 SURE = 0.9
-_SHUFFLES = 500
+ALARM = 4.0
+"""Where small drops have added up: of nights without a change one in 335 is called one."""
+
+_NORMAL = NormalDist()
+_SHUFFLES = (200, 4_800)
+"""A few first: they tell of most prompts that nothing changed."""
+_ENOUGH = 20
+_FURTHEST = 1e-9
 
 
 class Night(NamedTuple):
@@ -47,12 +58,22 @@ class Belief(NamedTuple):
 
 
 class Since(NamedTuple):
-    """A change: up to the *night* of this number it passed at *before*, from then on at *after*."""
+    """A change: up to the *night* of this number it passed at *before*, from then on at *after*.
+
+    *p* is how often shuffled nights show one as great.
+    """
 
     night: int
     before: float
     after: float
     p: float
+
+
+class Alarm(NamedTuple):
+    """The *night* on which small drops had added up, and the first *since* which they did."""
+
+    night: int
+    since: int
 
 
 def belief(nights: Sequence[Night], half_life_days: float | None = None) -> Belief:
@@ -75,66 +96,121 @@ def flip_rate(nights: Sequence[Night]) -> float | None:
 
 
 def since(nights: Sequence[Night], seed: int = 0) -> Since | None:
-    """Where the pass rate changed most, if shuffled nights hardly ever show such a change (p <= .05).
+    """Where the pass rate changed most; None where there is nothing that can have changed.
 
-    The greatest likelihood ratio over all places at which the nights, oldest first, can be parted in two; its
-    p-value by 500 shuffles of the nights.
+    The nights, oldest first, are parted in two where the likelihood of two pass rates exceeds that of one by
+    most. Its p-value is by up to 5,000 shuffles of the nights, so that repeats of one night may be alike;
+    they end where 20 of them showed a change as great (Besag and Clifford 1991). Whether it is a change at
+    all, the caller says: of many prompts some have a low p-value by chance.
     """
-    seen = [night for night in nights if night.passes + night.failures]
-    at, best = _best_parting(seen)
-    if at is None:
+    seen = [at for at, night in enumerate(nights) if night.passes + night.failures]
+    counts = np.array([(nights[at].passes, nights[at].failures) for at in seen], dtype=float).reshape(-1, 2)
+    if len(seen) < 2 or not counts.sum(0).all():
         return None
-    random = Random(seed)  # noqa: S311  a test, no secret
-    shuffled = list(seen)
-    hits = 0
-    for _ in range(_SHUFFLES):
-        random.shuffle(shuffled)
-        hits += _best_parting(shuffled)[1] >= best - 1e-12
-    p = (1 + hits) / (1 + _SHUFFLES)
-    if p > 0.05:
-        return None
-    index = next(i for i, night in enumerate(nights) if night is seen[at])
-    return Since(index, _rate(seen[:at]), _rate(seen[at:]), p)
+    gains = _gains(counts[None])[0]
+    at = int(gains.argmax())
+    before, after = counts[: at + 1].sum(0), counts[at + 1 :].sum(0)
+    was, now = float(before[0] / before.sum()), float(after[0] / after.sum())
+    return Since(seen[at + 1], was, now, _chance(counts, float(gains[at]), seed))
 
 
 def clean_runs_to_exclude(rate: float, confidence: float = 0.95) -> int:
-    """How many runs without a failure it takes to exclude that one in 1 / *rate* fails."""
+    """How many runs without a failure it takes to exclude that one in 1 / *rate* fails.
+
+    *rate* and *confidence* are shares between 0 and 1, raises `ValueError` otherwise.
+    """
+    if not (0 < rate < 1 and 0 < confidence < 1):
+        raise ValueError(f"a rate of {rate} at a confidence of {confidence}: both are shares between 0 and 1")
     return ceil(log(1 - confidence) / log(1 - rate))
 
 
-def cusum(values: Sequence[float], mean: float, spread: float, limit: float = 4.0) -> int | None:
+def entropy(paths: Iterable[Hashable]) -> float | None:
+    """How unlike each other *paths* are, in bits: 0 of the same each time, 1 of two halves; None of none.
+
+    That of the shares seen: of a few paths it is less than of many of the same prompt.
+    """
+    counts = Counter(paths)
+    if not counts:
+        return None
+    return sum(count / counts.total() * log2(counts.total() / count) for count in counts.values())
+
+
+def cusum(values: Sequence[float], mean: float, spread: float, limit: float = ALARM) -> int | None:
     """The first night on which small drops have added up to an alarm, None where there is none.
 
     ``S = max(0, S + (mean - x) / spread - 1/2)``: with *limit* 4 one false alarm in 335 nights, 5 in 931.
     """
-    total = 0.0
-    for at, value in enumerate(values):
-        total = max(0.0, total + (mean - value) / spread - 0.5)
+    alarm = _first_alarm([(value - mean) / spread for value in values], limit)
+    return None if alarm is None else alarm.night
+
+
+def drift(values: Sequence[float], noise: Sequence[float], limit: float = ALARM) -> Alarm | None:
+    """The last night on which small drops added up, where nobody knows the mean and the spread beforehand.
+
+    Each night is held against all before it (Hawkins 1987), which makes of nights without a change normal
+    ones, whatever their mean: the chance of a false alarm is that of `cusum`. After an alarm it begins anew.
+    *noise* is the standard error that each night has at least, above 0: a few may be alike by chance.
+    """
+    begin, last = 0, None
+    while (alarm := _first_alarm(_against_those_before(values[begin:], noise[begin:]), limit)) is not None:
+        last = Alarm(begin + alarm.night, begin + alarm.since)
+        begin = last.since  # beyond where it began: the first two nights add nothing
+    return last
+
+
+def _first_alarm(scores: Sequence[float], limit: float) -> Alarm | None:
+    total, began = 0.0, 0
+    for at, score in enumerate(scores):
+        if total == 0.0:
+            began = at
+        total = max(0.0, total - score - 0.5)
         if total >= limit:
-            return at
+            return Alarm(at, began)
     return None
 
 
-def _best_parting(nights: Sequence[Night]) -> tuple[int | None, float]:
-    """Where two pass rates explain the nights best, and how much better than one does."""
-    passes, failures = sum(n.passes for n in nights), sum(n.failures for n in nights)
-    whole = _likelihood(passes, failures)
-    best: tuple[int | None, float] = None, 0.0
-    so_far, missed = 0, 0
-    for at, night in enumerate(nights[:-1], 1):
-        so_far, missed = so_far + night.passes, missed + night.failures
-        gain = _likelihood(so_far, missed) + _likelihood(passes - so_far, failures - missed) - whole
-        if gain > best[1] + 1e-12:
-            best = at, gain
-    return best
+def _against_those_before(values: Sequence[float], noise: Sequence[float]) -> list[float]:
+    """Standard normal scores of each value, 0 of the first two: there is nothing to hold them against."""
+    scores = [0.0] * min(2, len(values))
+    for n, value in enumerate(values[2:], 3):
+        before = values[: n - 1]
+        spread = max(stdev(before), fmean(noise[:n]))
+        t = sqrt((n - 1) / n) * (value - fmean(before)) / spread
+        scores.append(_NORMAL.inv_cdf(min(max(_t_cdf(t, n - 2), _FURTHEST), 1 - _FURTHEST)))
+    return scores
 
 
-def _likelihood(passes: int, failures: int) -> float:
+def _t_cdf(t: float, freedom: int) -> float:
+    tail = beta_cdf(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
+    return 1 - tail if t > 0 else tail
+
+
+def _chance(counts: NDArray[np.float64], best: float, seed: int) -> float:
+    """How often shuffled nights can be parted so well."""
+    random = np.random.default_rng(seed)
+    hits = done = 0
+    for count in _SHUFFLES:
+        order = random.permuted(np.tile(np.arange(len(counts)), (count, 1)), axis=1)
+        hit = _gains(counts[order]).max(axis=1) >= best - 1e-9
+        if hits + hit.sum() >= _ENOUGH:
+            last = int(np.flatnonzero(hit)[_ENOUGH - hits - 1])
+            return _ENOUGH / (done + last + 1)
+        hits, done = hits + int(hit.sum()), done + count
+    return (1 + hits) / (1 + done)
+
+
+def _gains(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each series of nights, and each place, by how much two pass rates explain them better than one."""
+    left = counts.cumsum(axis=1)
+    whole = left[:, -1:]
+    left = left[:, :-1]
+    gains: NDArray[np.float64] = _likelihood(left) + _likelihood(whole - left) - _likelihood(whole)
+    return gains
+
+
+def _likelihood(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logarithm of the likelihood of so many passes and failures at their own rate."""
-    n = passes + failures
-    return sum(k * log(k / n) for k in (passes, failures) if k)
-
-
-def _rate(nights: Sequence[Night]) -> float:
-    passes = sum(night.passes for night in nights)
-    return passes / (passes + sum(night.failures for night in nights))
+    n = counts.sum(axis=-1, keepdims=True)
+    logs = np.log(np.where(counts > 0, counts / n, 1.0))
+    told: NDArray[np.float64] = (counts * logs).sum(axis=-1)
+    return told
