@@ -88,7 +88,7 @@ class Arm:
     @cached_property
     def exchanges(self) -> pl.DataFrame:
         """Its turns, each attempt, with the case and the state of their trials; none of invalid ones."""
-        columns = ("trial_id", "exchange_id", "attempt", "counted", "fault", "sent_ns", "ended_ns")
+        columns = ("trial_id", "exchange_id", "turn_id", "attempt", "counted", "fault", "sent_ns", "ended_ns")
         tokens = ("asked_tokens", "said_tokens", "answer_tokens", "cost_usd")
         sent = self.trials.with_row_index("trial").filter(pl.col("state") != str(State.INVALID))
         mine = sent.select("run", "trial_id", "trial", "code", "state", "due_ns")
@@ -131,6 +131,11 @@ class Arm:
             before, shown = told.get(setting, (frozenset(), False))
             told[setting] = before | {asked}, shown or finding == str(Effect.TOOK_EFFECT)
         return told
+
+    @cached_property
+    def has_turns(self) -> bool:
+        """Whether some prompt has several turns."""
+        return self.exchanges["turn_id"].n_unique() > 1
 
     @property
     def is_open(self) -> bool:
@@ -297,20 +302,30 @@ def _of_replies(arm: Arm, of: Metric) -> pl.LazyFrame:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of an arm by prompt number, in order of when they were due; *censored* ones are longer."""
+    """The values of an arm by prompt number, in order of when they were due; *censored* ones are longer.
+
+    *turns* has, where some prompt has several turns, a number for each prompt and turn, the same in each arm.
+    """
 
     values: NDArray[np.float64]
     numbers: NDArray[np.int64]
     censored: NDArray[np.bool_]
     due_ns: NDArray[np.int64] | None
+    turns: NDArray[np.uint64] | None = None
 
     def sample(self, groups: NDArray[Any] | None = None) -> Sample:
         """As a sample whose groups are the prompts, or *groups*."""
         return timed(self.values, self.censored, (self.numbers if groups is None else groups).astype(np.intp))
 
+    def only(self, kept: NDArray[np.bool_]) -> "Values":
+        """Those that are *kept*."""
+        due = None if self.due_ns is None else self.due_ns[kept]
+        turns = None if self.turns is None else self.turns[kept]
+        return Values(self.values[kept], self.numbers[kept], self.censored[kept], due, turns)
 
-def values(arm: Arm, of: Metric, shared: Prompts) -> Values:
-    """The times, or the amounts, of the *shared* prompts in an arm."""
+
+def values(arm: Arm, of: Metric, shared: Prompts, *, by_turn: bool = False) -> Values:
+    """The times, or the amounts, of the *shared* prompts in an arm; *by_turn* tells turns apart."""
     frame = _amounts(arm, of, shared) if of.kind == "amount" else _times(arm, of, shared)
     due = frame["due_ns"]
     if due.null_count() == 0 and len(due):
@@ -320,7 +335,25 @@ def values(arm: Arm, of: Metric, shared: Prompts) -> Values:
         frame["number"].to_numpy(),
         frame["censored"].to_numpy(),
         None if due.null_count() or not len(due) else frame["due_ns"].to_numpy(),
+        _turns(frame) if by_turn and "turn_id" in frame.columns else None,
     )
+
+
+def of_both(before: Arm, after: Arm, of: Metric, shared: Prompts) -> tuple[Values, Values]:
+    """The values of both arms, of turns that came to something in each.
+
+    Where a conversation broke its later turns are missing, and were they the slow ones the arm would look
+    quicker for it.
+    """
+    by_turn = before.has_turns or after.has_turns
+    one, other = (values(arm, of, shared, by_turn=by_turn) for arm in (before, after))
+    if one.turns is None or other.turns is None:
+        return one, other
+    return one.only(np.isin(one.turns, other.turns)), other.only(np.isin(other.turns, one.turns))
+
+
+def _turns(frame: pl.DataFrame) -> NDArray[np.uint64]:
+    return frame.select(turn=pl.struct("number", "turn_id").hash(0))["turn"].to_numpy()
 
 
 def _times(arm: Arm, of: Metric, shared: Prompts) -> pl.DataFrame:
@@ -338,7 +371,9 @@ def _times(arm: Arm, of: Metric, shared: Prompts) -> pl.DataFrame:
         rows = (
             arm.exchanges.lazy()
             .filter(pl.col("counted") | (timed_out if can_be_lost else no))
-            .select("code", "due_ns", value=pl.when(lost).then(watched).otherwise(of.of), censored=lost)
+            .select(
+                "code", "due_ns", "turn_id", value=pl.when(lost).then(watched).otherwise(of.of), censored=lost
+            )
         )
     return _numbered(arm, rows.filter(pl.col("value").is_not_null()).collect(), shared, graded=False)
 

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from msgspec import Struct, structs
 
-from harness.arms import Arm, Prompts, Values, blocks, prompts, rates, values
+from harness.arms import Arm, Prompts, Values, blocks, of_both, prompts, rates
 from harness.record.store import Manifest
 from harness.sigma.fingerprint import changed
 from harness.stats.many import benjamini_hochberg
@@ -125,7 +125,7 @@ def compare(before: Arm, after: Arm, asked: Asked | None = None, *, flags: Seque
 def line(before: Arm, after: Arm, shared: Prompts, of: Metric, *, asked: Asked) -> Line:
     """One metric of both arms."""
     if of.kind in {"time", "amount"}:
-        arms = values(before, of, shared), values(after, of, shared)
+        arms = of_both(before, after, of, shared)
         return Line(of, ratio=_ratio(arms, of, together=_together(before, after), seed=asked.seed))
     told = difference(
         rates(before, of, shared),

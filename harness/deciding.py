@@ -29,6 +29,7 @@ from harness.suite.gates import Rule, rules_of
 from harness.suite.metric import metric
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
+from harness.suite.resolve import resolve_variants
 from harness.summarise import JudgeRow
 from harness.verdict import Verdict
 
@@ -67,6 +68,10 @@ def against(
         return None
     if name in set(variants):
         return Against(name)
+    if name in resolve_variants(suite):
+        raise UsageError(
+            f"the baseline {name} is a variant that is not among those chosen: --variant {name}, too"
+        )
     try:
         found = baselines.find(name, suite.name, results=results, suite_path=suite.path)
         return Against(name, found.folders)

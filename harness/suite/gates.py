@@ -66,6 +66,7 @@ def check(suite: Suite, tell: Tell, names: Names) -> None:
         at: Where = ("gates", "rules", index)
         for finding in (*_names(rule, at, suite, names), *_rule(rule, at), *_too_few(rule, at, suite, names)):
             tell(finding)
+    _plan(suite, tell)
     if suite.gates is not None and not suite.gates.rules:
         tell(Finding(("gates", "rules"), "this is empty: nothing would be decided"))
     _quarantine(suite, tell, names)
@@ -81,6 +82,16 @@ def _names(rule: GateRule, at: Where, suite: Suite, names: Names) -> Iterator[Fi
     ):
         if name is not None and name not in known:
             yield unknown((*at, key), name, kind, known)
+
+
+def _plan(suite: Suite, tell: Tell) -> None:
+    """Tell of settings that would do nothing: more rounds are asked only where rounds are looked at."""
+    gates = suite.gates
+    if gates is not None and gates.on_inconclusive == "extend" and gates.plan == "fixed":
+        tell(Finding(("gates", "on_inconclusive"), "a fixed plan looks once: say plan: sequential, too"))
+    if gates is not None and "extend_to" in gates.model_fields_set and gates.on_inconclusive != "extend":
+        message = "nothing is extended: say on_inconclusive: extend, too"
+        tell(Finding(("gates", "extend_to"), message, at_key=True))
 
 
 def _quarantine(suite: Suite, tell: Tell, names: Names) -> None:

@@ -205,3 +205,12 @@ def test_the_order_of_trials_changes_no_figure() -> None:
     assert other is not None
     assert one.value == pytest.approx(other.value)
     assert one.error == pytest.approx(other.error)
+
+
+def test_only_turns_that_came_to_something_in_both_arms_are_compared() -> None:
+    came = passes(5, 5)
+    # After, every reply to p0 is one to its slow second turn, of which before there is none.
+    slow = {f"new/p0/{repeat}": {"turn_id": "2", "ttft_ms": 900.0} for repeat in range(1, 6)}
+    found = line(compared(came, came, exchanges=slow), "ttft.p50").ratio
+    assert found is not None
+    assert (found.n_before, found.n_after, found.value) == (5, 5, 1.0)

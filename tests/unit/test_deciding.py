@@ -144,3 +144,9 @@ def test_a_rule_that_compares_needs_something_to_compare_with(tmp_path: Path) ->
 def test_rules_of_numbers_alone_need_no_baseline(tmp_path: Path) -> None:
     text = SUITE.replace("  baseline: base\n", "").replace("{metric: pass_rate, max_drop: 5pp}, ", "")
     assert against(parse_suite(text, tmp_path / "s.yaml", {}), ["base", "new"], tmp_path) is None
+
+
+def test_a_baseline_that_was_not_chosen_is_said_to_be_one(tmp_path: Path) -> None:
+    suite = parse_suite(SUITE, tmp_path / "s.yaml", {})
+    with pytest.raises(UsageError, match="the baseline base is a variant that is not among those chosen"):
+        against(suite, ["new"], tmp_path)
