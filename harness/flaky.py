@@ -57,7 +57,8 @@ class Entry(Struct, frozen=True):
     neither, and in *otherwise* nights it was asked or graded differently: they do not count. *paths* are the
     different orders in which it called tools, *path_bits* their entropy. *since* is the day on which its pass
     rate changed, from *before* to *after*: of all changes in a ledger one in ten is chance. *newly_failing*:
-    it changed for the worse within a half-life, or the last night was its first red one. *confirmed* is what
+    it changed for the worse within a half-life, or the last night was its first red one; and it is no stable
+    pass all the same. *confirmed* is what
     it came to when it was last asked again; *quarantined* the day until which it decided nothing in its last
     run.
     """
@@ -354,7 +355,7 @@ def _entries(
         if change is not None:
             day = kept[_same(told)[change.night].run].day
             entry = structs.replace(entry, since=day, before=change.before, after=change.after)
-        yield structs.replace(entry, newly_failing=new)
+        yield structs.replace(entry, newly_failing=new and entry.name != "stable pass")
 
 
 def _entry(

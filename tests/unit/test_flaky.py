@@ -228,6 +228,14 @@ def test_a_first_red_night_is_news_and_comes_first(tmp_path: Path) -> None:
     assert fresh.why == "newly failing, first red on 2026-11-05"
 
 
+def test_one_failure_of_a_prompt_that_is_stable_is_no_news(tmp_path: Path) -> None:
+    for day in range(1, 29):
+        night(tmp_path, day, {"p": (8, 0) if day < 28 else (7, 1)})
+    entry = only(ledger("s", tmp_path))
+    assert (entry.name, entry.newly_failing, entry.last_red) == ("stable pass", False, "2026-11-28")
+    assert lines(tmp_path, datetime(2026, 11, 29, tzinfo=UTC)) == []
+
+
 def test_a_prompt_that_was_red_on_its_only_night_is_not_new(tmp_path: Path) -> None:
     night(tmp_path, 1, {"p": (1, 2)})
     assert not only(ledger("s", tmp_path)).newly_failing
@@ -345,7 +353,7 @@ def test_a_prompt_that_is_flaky_under_one_variant_is_held_there_only(tmp_path: P
 
 def test_a_newly_failing_prompt_comes_with_its_line_too(tmp_path: Path) -> None:
     for day in range(1, 15):
-        night(tmp_path, day, {"fresh": (8, 0) if day < 14 else (7, 1)})
+        night(tmp_path, day, {"fresh": (2, 0) if day < 14 else (1, 1)})
     (line,) = lines(tmp_path)
     assert 'reason: "newly failing, first red on 2026-11-14"' in line
 
