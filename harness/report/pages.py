@@ -1,0 +1,74 @@
+"""Our own pages: Jinja2 with every value escaped, and how numbers and texts look in them.
+
+What is shown comes from prompts and answers, which may be hostile. Autoescape makes text of all markup;
+`visible` shows what would turn a line round, or be acted on by a terminal that it is pasted into.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from harness.report.terminal import DASH, visible
+
+CUT = 20_000
+"""Characters of a text that a page shows at once."""
+
+
+def environment(*folders: Path) -> jinja2.Environment:
+    """Templates in *folders*, after those shared by all pages. An undefined name is an error, never a gap."""
+    loader = jinja2.FileSystemLoader([*folders, Path(__file__).parent / "templates"])
+    pages = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "ms": ms,
+        "number": number,
+        "share": share,
+        "plain": plain,
+        "words": words,
+    }
+    pages.filters |= filters
+    return pages
+
+
+def ms(value: float | None) -> str:
+    """A time in ms: 87.8 ms, 1,204 ms, 12.3 s; a dash where there is none."""
+    if value is None:
+        return DASH
+    if value >= 10_000:
+        return f"{value / 1000:,.1f} s"
+    return f"{value:,.{1 if value < 100 else 0}f} ms"
+
+
+def number(value: float | None) -> str:
+    """A count or an amount; a dash where there is none."""
+    if value is None:
+        return DASH
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.{3 if value < 1 else 1 if value < 100 else 0}f}"
+
+
+def share(value: float | None) -> str:
+    """A share in percent; a dash where there is none."""
+    return DASH if value is None else f"{value:.1%}"
+
+
+def plain(value: object, longest: int = CUT) -> str:
+    """*value* as text with nothing hidden in it, and no longer than a page bears; says what it left out."""
+    text = str(value)
+    shown = visible(text[:longest])
+    left = len(text) - longest
+    return shown if left <= 0 else f"{shown} … ({left:,} more characters)"
+
+
+def words(value: object) -> str:
+    """The name of a state or a word of ours, as it reads: not run, server-saturated."""
+    return str(value).replace("_", " ")
+
+
+def render(pages: jinja2.Environment, template: str, **values: Any) -> str:
+    """*template* with *values*."""
+    return pages.get_template(template).render(**values)
