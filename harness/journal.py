@@ -6,7 +6,7 @@ is told of it, so a kill loses at most the line that was being written, and a
 torn last line is recognised by its missing newline.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -65,6 +65,23 @@ def read(path: Path) -> Iterator[Result]:
         if not line.startswith((_SESSION, _MOMENT)):
             result = _decoded(_decode, line, at)
             yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def read_some(path: Path, trials: Collection[str]) -> Iterator[Result]:
+    """The results of *trials*, by their ids; of the others not more is read than whose they are.
+
+    It stops where all were found: of a journal of gigabytes a few results are there in a moment.
+    """
+    missing = set(trials)
+    decode = msgspec.json.Decoder(_Head).decode
+    for line, at in _lines(path) if missing else ():
+        if line.startswith((_SESSION, _MOMENT)) or _decoded(decode, line, at).trial_id not in missing:
+            continue
+        result = _decoded(_decode, line, at)
+        yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+        missing.discard(result.trial_id)
+        if not missing:
+            return
 
 
 class _Head(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunDirectoryError
-from harness.journal import Journal, read, sessions
+from harness.journal import Journal, read, read_some, sessions
 from harness.result import Failure, Fault, Result, Skip, Step
 from harness.sigma.session import FileSeen, MessageSeen, ModelParams, SessionDetail
 from tests.replies import answer, exchange, result
@@ -29,6 +29,14 @@ def written(folder: Path, results: list[Result]) -> Path:
 
 def test_a_journal_gives_back_what_was_put_in_transcripts_included(tmp_path: Path) -> None:
     assert list(read(written(tmp_path, RESULTS))) == RESULTS
+
+
+def test_some_results_are_read_without_looking_at_what_comes_after_them(tmp_path: Path) -> None:
+    path = written(tmp_path, RESULTS)
+    assert list(read_some(path, {"u"})) == RESULTS[1:2]
+    assert list(read_some(path, {"nobody"})) == []
+    path.write_bytes(path.read_bytes() + b"no result at all\n")
+    assert list(read_some(path, {"u", "v"})) == RESULTS[1:]
 
 
 def test_a_body_that_is_not_utf_8_survives_the_journal(tmp_path: Path) -> None:
