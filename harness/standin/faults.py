@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from harness.standin import hostile
 from harness.standin.draft import Draft
 from harness.standin.simulate import Fault, Script, duration
 from harness.standin.wire import CUTS, Beat, heartbeat
@@ -73,12 +74,13 @@ def _line(fault: Fault, draft: Draft) -> Beat:
     return draft.packet({"type": "section_end" if fault.name == "section_end" else "error"})
 
 
-def _failed(beats: Iterator[Beat], fault: Fault, draft: Draft) -> Iterator[Beat]:
+def _failed(beats: Iterator[Beat], fault: Fault, draft: Draft, *, attacks: bool) -> Iterator[Beat]:
     """The beats up to an error line, which is made when its moment has come."""
     for beat in _strike(beats, fault, [Beat(0, "error")], ends=True):
         if beat.kind == "error" and not beat.line:
             code = fault.argument or "SERVICE_UNAVAILABLE"
-            yield draft.fail(f"scripted failure: {code}", code, retryable=code not in _FINAL)
+            says = f"scripted failure: {code}" + (f" {hostile.TEXT}" if attacks else "")
+            yield draft.fail(says, code, retryable=code not in _FINAL)
         else:
             yield beat
 
@@ -93,7 +95,7 @@ def afflicted(beats: Iterator[Beat], script: Script, draft: Draft) -> Iterator[B
         elif fault.name == "stall":
             beats = _stall(beats, fault)
         elif fault.name == "error":
-            beats = _failed(beats, fault, draft)
+            beats = _failed(beats, fault, draft, attacks=script.fault("hostile") is not None)
         elif fault.name == "bare":
             beats = _strike(beats, fault, [Beat(0, "bare", b'{"error": "scripted failure"}')], ends=True)
     return beats

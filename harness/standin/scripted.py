@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 
+from harness.standin import hostile
 from harness.standin.agent import Call, Turn, call_of, execute, misses, run_custom
 from harness.standin.catalogue import CALENDAR, CONVERT, SEARCH, WEB
 from harness.standin.draft import Draft
 from harness.standin.judge import judgement
 from harness.standin.search import Library
-from harness.standin.simulate import Script, ToolUse
+from harness.standin.simulate import Script, ToolUse, size
 from harness.standin.wire import Beat, interleave
 
 _WORDS = """
@@ -90,6 +91,12 @@ def _said(script: Script, turn: Turn, words: Callable[[int], str]) -> str:
 
 def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
     """The beats of one scripted reply, up to but without its stop."""
+    if attack := script.fault("hostile"):
+        return hostile.reply(draft, library, size(attack.argument or "0"))
+    return _filled(script, turn, library, draft)
+
+
+def _filled(script: Script, turn: Turn, library: Library, draft: Draft) -> Iterator[Beat]:
     words = partial(filler, seed=turn.message, unicode=script.fault("utf8") is not None)
     if script.reasoning:
         yield from draft.think(words(script.reasoning))
@@ -104,7 +111,7 @@ def perform(script: Script, turn: Turn, library: Library, draft: Draft) -> Itera
         draft.turn += 1 + script.skip
         draft.answer = ""
     if big := script.fault("big"):
-        yield from _big(draft, library, int(big.argument))
+        yield from _big(draft, library, size(big.argument))
     if script.judge:
         yield from draft.say([judgement(turn.message, script.judge, flip=script.flip)])
     elif script.tokens:

@@ -53,9 +53,13 @@ Faults count words of text: `@10` strikes after the tenth word (`@0`, the defaul
     utf8                      text beyond ASCII, not escaped, cut inside a character
     nonewline                 the last line without its newline
     big:3000000               before the text, a search result in one line of that many bytes
+    hostile hostile:5M        another reply altogether: reasoning, a tool and its result, a document and the
+                              answer hold markup, escapes of a terminal, marks that turn a line round; the
+                              answer ends in one line of that many letters, and errors say the like
 
-A duration is a number with `us`, `ms` or `s`; a bare number is milliseconds. Exact timings follow an absolute
-schedule from the arrival of the request: a late write does not push the next one back.
+A size is in bytes, or has a `k` or an `M`: thousands, millions. A duration is a number with `us`, `ms` or
+`s`; a bare number is milliseconds. Exact timings follow an absolute schedule from the arrival of the request:
+a late write does not push the next one back.
 """
 
 import re
@@ -77,7 +81,7 @@ MANNERS = frozenset({"words", "lenient", "strict", "unsure", "aloud", "injected"
 FAULTS = frozenset(
     """
     reset drop cut stall error bare badline unknown heartbeat section_end packet_error http flaky split
-    bytes batch utf8 nonewline big
+    bytes batch utf8 nonewline big hostile
     """.split()  # noqa: SIM905 - read as a text
 )
 _UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000}
@@ -150,6 +154,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def size(text: str) -> int:
+    """Bytes of `3000000`, `200k` or `5M`."""
+    match = re.fullmatch(r"(\d+)([kM]?)", text, re.A)
+    if match is None:
+        raise ScriptError(f"{text!r} is no size: a number, maybe with k or M, such as 5M")
+    return int(match[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[match[2]]
+
+
 def _share(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
     if match is None:
@@ -170,8 +182,10 @@ def _fault(text: str) -> Fault:
     fault = Fault(_one_of(match[1], FAULTS), int(match[2] or 0), match[3] or "")
     if fault.name == "stall":
         duration(fault.argument)
-    if fault.name in {"flaky", "batch", "big"}:
+    if fault.name in {"flaky", "batch"}:
         _count(fault.argument)
+    if fault.name == "big" or (fault.name == "hostile" and fault.argument):
+        size(fault.argument)
     if fault.name == "http" and not re.fullmatch(r"[45]\d\d(-html)?|422-detail", fault.argument):
         raise ScriptError(f"{text!r}: http takes a status, such as http:503 or http:502-html")
     return fault

@@ -284,6 +284,27 @@ def test_a_line_can_be_megabytes(onyx: Standin) -> None:
     assert len(reply.answer().split()) == 6
 
 
+def test_a_reply_can_be_hostile_in_every_part(onyx: Standin) -> None:
+    reply = onyx.ask("go", "sim:ttft=0,gap=0,fault=hostile:200k")
+    (called,) = reply.objects("custom_tool_delta")
+    (found,) = reply.objects("search_tool_documents_delta")
+    reasoning = "".join(each["reasoning"] for each in reply.objects("reasoning_delta"))
+    (document,) = found["documents"]
+    for text in (reply.answer(), reasoning, called["data"], document["semantic_identifier"]):
+        for part in ("<script>", "\x1b[31m", "\x07", "\u202e", "\x00", "\r", "{{ 7*7 }}", "[bold red]"):
+            assert part in text
+    assert "<script>" in called["tool_name"]
+    assert document["link"] == "javascript:alert(1)"
+    assert len(reply.answer().split("\n")[-1]) == 200_000
+    assert onyx.session(reply)["messages"][-1]["message"] == reply.answer()
+
+
+def test_a_hostile_error_says_so(onyx: Standin) -> None:
+    error = onyx.ask("go", "sim:ttft=0,gap=0,fault=hostile,fault=error@2:NOT_FOUND").error
+    assert error["error_code"] == "NOT_FOUND"
+    assert "\x1b]0;" in error["error"]
+
+
 @pytest.mark.parametrize(("envelope", "key"), [("ind", "ind"), ("turn_index", "turn_index")])
 def test_older_envelopes_are_written_on_request(onyx: Standin, envelope: str, key: str) -> None:
     reply = onyx.ask("go", f"{QUICK},envelope={envelope}")
@@ -304,6 +325,8 @@ def test_faults_come_in_events_too(sigma: Standin) -> None:
         "sim:fault=earthquake",
         "sim:fault=stall@3",
         "sim:fault=http:200",
+        "sim:fault=big:5T",
+        "sim:fault=hostile:many",
     ],
 )
 def test_what_is_no_script_is_refused_with_what_is_allowed(name: str) -> None:
