@@ -15,6 +15,7 @@ from harness.standin.wire import Beat
 
 TEXT = "\n".join(
     [
+        "<b>\x1b[31m\u202e\x07\x00\r\b[bold]{{7*7}}|`*",  # whoever cuts after twenty letters still has some
         "<script>alert(1)</script> <img src=x onerror=alert(1)> </pre></textarea></title>",
         "<svg/onload=alert(1)> <style>*{display:none}</style> <iframe src=javascript:alert(1)></iframe>",
         "\x1b[31mred\x1b[0m \x1b]0;a title\x07 \x1b]8;;https://example.invalid\x1b\\a link\x1b]8;;\x1b\\",
