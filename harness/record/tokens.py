@@ -29,6 +29,6 @@ def _encoding() -> _Encoding:
 
 
 def count_tokens(text: str) -> int:
-    """How many o200k tokens *text* has. One of megabytes is counted in pieces: a token more at a seam, at most."""
+    """How many o200k tokens *text* has; of megabytes a few too many, since those are counted in pieces."""
     pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
     return sum(len(_encoding().encode_ordinary(piece)) for piece in pieces)

@@ -3,11 +3,10 @@
 from harness.record.tokens import count_tokens
 
 
-def test_a_text_of_megabytes_is_counted_to_a_token_in_half_a_million_characters() -> None:
+def test_a_text_of_megabytes_has_as_many_tokens_as_its_parts_and_a_few_for_the_seams() -> None:
     sentence = "How long is the refund window for customers in the EU? "
-    times = 50_000
-    exactly = count_tokens(sentence * 100) / 100 * times
-    assert abs(count_tokens(sentence * times) - exactly) <= len(sentence) * times / 500_000 + 100
+    hundred = count_tokens(sentence * 200) - count_tokens(sentence * 100)
+    assert 0 <= count_tokens(sentence * 50_000) - 500 * hundred <= 10
 
 
 def test_nothing_has_no_tokens() -> None:
