@@ -1,6 +1,6 @@
 """A comparison and a ruling in the terminal: functions from figures to rich renderables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -26,7 +26,7 @@ def comparison(found: Comparison) -> RenderableType:
         _lines(found),
         *_moved(found),
         *_parting(found.divergences),
-        *(Text(note, style="dim") for note in _notes(found)),
+        *(Text(note, style="dim") for note in notes(found)),
     )
 
 
@@ -43,12 +43,13 @@ def ruling(found: Ruling) -> RenderableType:
             Text(shortened(ruled.reason, 400)),
         )
     heading = Text(f"gate: {found.word}", style=f"bold {_WORDS[found.word]}")
-    told = Text(f"  {_how(found)}", style="dim")
-    notes = (Text(f"! {note}", style="yellow") for note in found.notes)
-    return Group(table, *notes, heading.append(told))
+    told = Text(f"  {how(found)}", style="dim")
+    beside = (Text(f"! {note}", style="yellow") for note in found.notes)
+    return Group(table, *beside, heading.append(told))
 
 
-def _how(found: Ruling) -> str:
+def how(found: Ruling) -> str:
+    """How a gate decided: its chance of a false alarm, its baseline, its looks, what it saved."""
     alpha = f"false alarms at most {found.alpha:.0%}, {len(found.rules)} rules together"
     than = f" · against {found.baseline}" if found.baseline else ""
     if not found.looks:
@@ -89,13 +90,13 @@ def _lines(found: Comparison) -> RenderableType:
         table.add_column(title, justify="right")
     table.add_column("note")
     for line in found.lines:
-        cells = _cells(line)
-        if cells is not None:
-            table.add_row(Text(line.metric.name), *cells)
+        row = cells(line)
+        if row is not None:
+            table.add_row(Text(line.metric.name), *row)
     return table
 
 
-def _cells(line: Line) -> list[RenderableType] | None:
+def cells(line: Line) -> list[Text] | None:
     """The cells of one metric; None where neither arm has a value of it."""
     of = line.metric
     if (told := line.difference) is not None:
@@ -105,18 +106,10 @@ def _cells(line: Line) -> list[RenderableType] | None:
         if told.missing and told.at_least is not None and told.at_most is not None:
             missing = f"{told.missing} missing: {_points(told.at_least)} to {_points(told.at_most)} pp"
         note = "; ".join(filter(None, (missing, told.note)))
-        ends = _between(told.low, told.high, _points)
         count = [str(told.n_before), str(told.n_after), str(told.prompts)]
         change = Text(f"{_points(told.value)} pp", style=_style(of, told.value, told.p))
-        return [
-            _share(told.before),
-            _share(told.after),
-            change,
-            ends,
-            _p(told.p),
-            *count,
-            Text(note, style="dim"),
-        ]
+        ends = _between(told.low, told.high, _points)
+        return _row((_share(told.before), _share(told.after)), change, (ends, _p(told.p), *count), note)
     ratio = line.ratio
     if ratio is None or not (ratio.n_before or ratio.n_after):
         return None
@@ -125,7 +118,11 @@ def _cells(line: Line) -> list[RenderableType] | None:
     change = Text(value, style=_style(of, (ratio.value or 1.0) - 1, ratio.p))
     ends = _between(ratio.low, ratio.high, lambda end: f"{end:.3f}")
     was, now = _amount(ratio.before, of), _amount(ratio.after, of)
-    return [was, now, change, ends, _p(ratio.p), *count, Text(ratio.note, style="dim")]
+    return _row((was, now), change, (ends, _p(ratio.p), *count), ratio.note)
+
+
+def _row(values: Iterable[str], change: Text, rest: Iterable[str], note: str) -> list[Text]:
+    return [*map(Text, values), change, *map(Text, rest), Text(note, style="dim")]
 
 
 def _style(of: Metric, change: float, p: float | None) -> str:
@@ -165,10 +162,11 @@ def _moved(found: Comparison) -> Iterator[RenderableType]:
     yield Text("")
     yield Text(f"moved ({FOUND:.0%} of these may be chance, of {found.tested} prompts)", style="bold")
     for each in found.moved:
-        yield Text(f"  {_of(each)}", style="green" if each.value > 0 else "red")
+        yield Text(f"  {moved_says(each)}", style="green" if each.value > 0 else "red")
 
 
-def _of(each: Moved) -> str:
+def moved_says(each: Moved) -> str:
+    """A prompt or a tag that moved: from how many passes to how many, by how much, how sure that is."""
     name = f"tag {each.name}" if each.tag else each.name
     was, now = (f"{passes} of {of}" for passes, of in (each.before, each.after))
     return f"{name}: {was} → {now} ({_points(each.value)} pp, p {_p(each.p)})"
@@ -181,8 +179,12 @@ def _parting(found: tuple[Divergence, ...]) -> Iterator[RenderableType]:
     yield Text(f"where paired replies first part, of {found[0].of} pairs", style="bold")
     for each in found[:10]:
         usual = "" if each.usual is None else f" · {each.usual:.0%} between repeats before"
-        name = {"none": "nowhere", "answer": "the answer"}.get(each.kind, f"{each.kind}, {each.what}")
-        yield Text(f"  {each.count:>6} ({each.share:.0%}{usual})  {name}, as in {each.case_id}")
+        yield Text(f"  {each.count:>6} ({each.share:.0%}{usual})  {place(each)}, as in {each.case_id}")
+
+
+def place(each: Divergence) -> str:
+    """Where pairs of replies part: which call of which tool, or the answer; nowhere where they do not."""
+    return {"none": "nowhere", "answer": "the answer"}.get(each.kind, f"{each.kind}, {each.what}")
 
 
 _LEFT_OUT = {
@@ -193,7 +195,8 @@ _LEFT_OUT = {
 }
 
 
-def _notes(found: Comparison) -> Iterator[str]:
+def notes(found: Comparison) -> Iterator[str]:
+    """What the figures of a comparison are of, and the prompts that are in none of them."""
     of = "these prompts" if found.question == "suite" else "all questions that these are drawn from"
     yield (
         f"{found.prompts} prompts, paired. Shares: mean over prompts, after minus before, for {of}; "
