@@ -21,6 +21,7 @@ from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.serve import serve
 from harness.errors import HarnessError
+from harness.report.visible import visible
 
 app = typer.Typer(
     name="harness",
@@ -59,5 +60,5 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        typer.echo(f"{error}", err=True)
+        typer.echo(visible(f"{error}"), err=True)
         sys.exit(error.exit_code)

@@ -83,7 +83,7 @@ def _label_all(drawn: "Sequence[Item]", path: Path, by: str, talk: "Console") ->
     at = 0
     while at < len(drawn):
         for line in _shown(drawn[at], at + 1, len(drawn)):
-            talk.print(line, markup=False, highlight=False, soft_wrap=True)
+            talk.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
         match talk.input(f"{KEYS} > ", markup=False).strip().casefold():
             case "p" | "pass" | "f" | "fail" as answer:
                 said[at] = answer.startswith("p")
@@ -102,11 +102,11 @@ def _label_all(drawn: "Sequence[Item]", path: Path, by: str, talk: "Console") ->
 
 def _shown(item: "Item", place: int, count: int) -> Iterator[str]:
     """What a person needs to decide, and nothing of what the judge or the variant was."""
-    from harness.report.terminal import visible
+    from harness.report.visible import cut
 
     yield ""
     yield f"──── {place} of {count} · {item.check} " + "─" * 40
     for name, text in (*item.question.sections, ("ANSWER", item.question.answers[0])):
         yield f"{name}:"
-        yield from (f"    {line}" for line in visible(text).split("\n"))
+        yield from (f"    {line}" for line in cut(text).split("\n"))
     yield "Does the ANSWER meet the CRITERION?"

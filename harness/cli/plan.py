@@ -1,7 +1,6 @@
 """`harness plan SUITE`: what would run, in which order; look-ups only."""
 
 import gc
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +48,7 @@ def plan(
     """
     from harness.forecast import lines as forecast_lines
     from harness.plan import Choice, make_plan
+    from harness.report.visible import one_line
     from harness.suite.read import load_suite
 
     gc.disable()  # what is made here is kept to the end, which is near
@@ -71,7 +71,7 @@ def plan(
     if requests:
         lines = _requests(planned, target, address)
     else:
-        lines = map(_json_line, planned.trials) if as_json else planned.lines()
+        lines = map(_json_line, planned.trials) if as_json else map(one_line, planned.lines())
     typer.echo("\n".join(lines))
     for line in _loads(planned):
         typer.echo(line, err=True)
@@ -149,4 +149,6 @@ def _requests(plan: "Plan", target: str | None, found: "Address | None") -> Iter
 
 
 def _json_line(trial: "Trial") -> str:
-    return json.dumps(trial.describe(), ensure_ascii=False)
+    from harness.report.visible import as_json
+
+    return as_json(trial.describe())

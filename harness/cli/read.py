@@ -49,6 +49,7 @@ def read(
     A plain body is taken for a stream with status 200, unless the options say otherwise; a record of chunks
     says itself, and the options overrule it. Its times are milliseconds since the request was sent.
     """
+    from harness.report.visible import as_json as printable_json
     from harness.sigma.frames import LineTooLong
     from harness.sigma.transcript import read_body, reading
 
@@ -61,7 +62,7 @@ def read(
         )
     except LineTooLong as error:
         raise UsageError(f"{file}: {error}") from error
-    text = json.dumps(reading(transcript), ensure_ascii=False) if as_json else _view(transcript, recording)
+    text = printable_json(reading(transcript)) if as_json else _view(transcript, recording)
     typer.echo(text.encode())
 
 
@@ -147,7 +148,9 @@ def _view(transcript: "Transcript", recording: _Recording) -> str:
 
 
 def _section(label: str, texts: list[str]) -> str:
-    lines = "\n".join(texts).translate(_CONTROLS).split("\n")
+    from harness.report.visible import cut
+
+    lines = cut("\n".join(texts).translate(_CONTROLS)).split("\n")
     return "\n".join(f"{label if nth == 0 else '':<12}{line}".rstrip() for nth, line in enumerate(lines))
 
 

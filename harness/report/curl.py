@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 
 from harness.plan import Arm, Plan, Trial
+from harness.report.visible import as_json, one_line
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
@@ -63,7 +64,7 @@ def _paths(settings: Settings, plan: Plan) -> Iterator[str]:
 def _upload(file: str, plan: Plan, address: Address) -> Iterator[str]:
     name = _variable("FILE", file)
     form = quote(f"files=@{path_of(file, plan.suite.path)}")
-    yield f"# the file {file}"
+    yield f"# the file {one_line(file)}"
     yield f"REPLY=$(curl -s {_url(address, '/user/projects/file/upload')}{_key(address)} -F {form})"
     fields = {"ID": "file_id", "TYPE": "chat_file_type", "UPLOAD": "id"}
     yield "; ".join(f"{name}_{suffix}=$(told {field})" for suffix, field in fields.items())
@@ -84,7 +85,7 @@ def _conversation(trial: Trial | Arm, plan: Plan, address: Address) -> Iterator[
     before: Turn | None = None
     for turn, asked in turns:
         settings = _with_variables(asked, plan)
-        title = f"# {trial.case.case_id} [{trial.variant}]"
+        title = f"# {one_line(trial.case.case_id)} [{one_line(trial.variant)}]"  # a script: no line of theirs
         yield title if len(turns) == 1 else f"{title} turn {turn.id}"
         session = settings.chat_session_id or (_marked(_SESSION) if before is not None else None)
         if session is None and settings.endpoint in PATHS:
@@ -151,7 +152,7 @@ def _json(turn: Turn, settings: Settings, dialect: str, *, before: Turn | None, 
         )
     else:
         body = request_body(message, settings, dialect=dialect, session_id=session, parent_message_id=parent)
-    return json.dumps(masked(body), ensure_ascii=False).replace(str(_A_NUMBER), _marked(variable))
+    return as_json(masked(body)).replace(str(_A_NUMBER), _marked(variable))
 
 
 def _command(address: Address, path: str, body: str) -> str:

@@ -4,7 +4,6 @@ What failed is a failure, what broke or says nothing is an error, what was not r
 skipped. An inconclusive rule is an error: a tool that knows only green and red must not show it green.
 """
 
-import re
 from collections.abc import Iterable
 from itertools import groupby
 from xml.etree import ElementTree as Xml
@@ -12,8 +11,7 @@ from xml.etree import ElementTree as Xml
 from harness.gate import Ruled, Word
 from harness.grade.states import State
 from harness.report.outcome import Outcome, Prompt
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from harness.report.visible import cut, shortened
 
 
 def junit(told: Outcome) -> str:
@@ -79,14 +77,14 @@ def _element(suite: str, name: str, seconds: float) -> Xml.Element:
 
 
 def _said(case: Xml.Element, tag: str, kind: str, says: str) -> None:
-    told = Xml.SubElement(case, tag, {"type": kind, "message": _text(" ".join(says.split()))[:300]})
+    told = Xml.SubElement(case, tag, {"type": kind, "message": shortened(says, 300)})
     told.text = _text(says)
 
 
 def _skipped(case: Xml.Element, says: str) -> None:
-    Xml.SubElement(case, "skipped", {"message": _text(says)})
+    Xml.SubElement(case, "skipped", {"message": shortened(says, 300)})
 
 
 def _text(text: str) -> str:
-    """*text* with what XML cannot hold shown as an escape: answers may be hostile."""
-    return _NOT_XML.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    """*text* without what XML cannot hold, or a reader would act on: answers may be hostile, and long."""
+    return cut(text)

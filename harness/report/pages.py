@@ -10,10 +10,9 @@ from typing import Any
 
 import jinja2
 
-from harness.report.terminal import DASH, visible
-
-CUT = 20_000
-"""Characters of a text that a page shows at once."""
+from harness.report.terminal import DASH
+from harness.report.visible import LONGEST as CUT
+from harness.report.visible import cut
 
 
 def environment(*folders: Path) -> jinja2.Environment:
@@ -58,10 +57,7 @@ def share(value: float | None) -> str:
 
 def plain(value: object, longest: int = CUT) -> str:
     """*value* as text with nothing hidden in it, and no longer than a page bears; says what it left out."""
-    text = str(value)
-    shown = visible(text[:longest])
-    left = len(text) - longest
-    return shown if left <= 0 else f"{shown} … ({left:,} more characters)"
+    return cut(str(value), longest)
 
 
 def words(value: object) -> str:

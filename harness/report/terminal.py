@@ -15,6 +15,8 @@ from rich.text import Text
 
 from harness.audit import Word as Effect
 from harness.grade.states import State
+from harness.report.visible import shortened as shortened  # noqa: PLC0414  others take it from here
+from harness.report.visible import visible as visible  # noqa: PLC0414
 from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
 from harness.summarise import CheckRow, Figure, LoadRow, Row, Summary
@@ -24,6 +26,15 @@ DASH = "–"
 
 NotPassed = tuple[str, str, str, str]
 """State, case, variant and reason of one trial."""
+
+
+NAME = 120
+"""Characters of a name that are shown: one may come from a data set, or from a server."""
+
+
+def named(text: str, style: str = "") -> Text:
+    """A name or a line as it is written: rich would read [...] of a str as markup, and pass escapes on."""
+    return Text(visible(text), style=style)
 
 
 def summary_table(summary: Summary) -> RenderableType:
@@ -41,11 +52,9 @@ def summary_table(summary: Summary) -> RenderableType:
         table.add_row(*_cells(row, phases=phases))
     loads = [_loads(summary.loads)] if summary.loads else []
     checks = [_checks(summary)] if summary.checks else []
-    alarms = (Text(line, style=STYLES[State.INVALID]) for line in ignored(summary))
-    decided = (Text(line) for line in (*reductions(summary), *judged(summary)))
-    return Group(
-        table, *loads, *checks, *decided, *alarms, *(Text(note, style="dim") for note in notes(summary))
-    )
+    alarms = (named(line, STYLES[State.INVALID]) for line in ignored(summary))
+    decided = (named(line) for line in (*reductions(summary), *judged(summary)))
+    return Group(table, *loads, *checks, *decided, *alarms, *(named(note, "dim") for note in notes(summary)))
 
 
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
@@ -61,7 +70,7 @@ def _loads(rows: Iterable[LoadRow]) -> RenderableType:
     for row in rows:
         rates = [f"{rate:,.1f}" if rate is not None else DASH for rate in (row.asked_per_s, row.began_per_s)]
         table.add_row(
-            Text(row.phase),
+            named(row.phase),
             str(row.arrivals),
             *rates,
             str(row.delayed),
@@ -92,8 +101,8 @@ def _checks(summary: Summary) -> RenderableType:
     for row in worst[:LISTED]:
         name = row.type if row.metric is None else f"{row.metric} ({row.type})"
         table.add_row(
-            Text(name if row.deciding else f"{name}, decides nothing itself"),
-            Text(row.variant),
+            named(name if row.deciding else f"{name}, decides nothing itself"),
+            named(row.variant),
             str(row.passed),
             Text(str(row.failed), style=STYLES[State.FAILED] if row.failed and row.deciding else "dim"),
             Text(str(row.ungraded), style=STYLES[State.ERROR] if row.ungraded else "dim"),
@@ -173,12 +182,12 @@ def notes(summary: Summary) -> Iterator[str]:
             "the server may still be working on them, and spending."
         )
     if summary.unknown_kinds:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in summary.unknown_kinds.items())
+        kinds = ", ".join(f"{shortened(kind, NAME)} {count}" for kind, count in summary.unknown_kinds.items())
         yield f"packets of unknown kinds, kept and passed over: {kinds}"
     for held in summary.quarantined:
         yield (
-            f"in quarantine until {held.until}, decides nothing: {held.case_id} [{held.variant}], "
-            f"{held.passed} passed, {held.failed} failed"
+            f"in quarantine until {held.until}, decides nothing: "
+            f"{shortened(held.case_id, NAME)} [{held.variant}], {held.passed} passed, {held.failed} failed"
         )
     yield from _left_open(summary)
 
@@ -191,16 +200,16 @@ def verdict_lines(verdict: Verdict) -> Iterator[Text]:
         case word:
             yield Text(f"verdict: {word}", style=VERDICTS[word])
     for reason in verdict.reasons:
-        yield Text(f"  {reason.word} ({reason.phase}): {reason.says}", style=VERDICTS[reason.word])
+        yield named(f"  {reason.word} ({reason.phase}): {reason.says}", VERDICTS[reason.word])
     for signs in verdict.signs:
         if verdict.reasons and signs.target_p50_ms is not None and signs.own_p50_ms is not None:
-            yield Text(
+            yield named(
                 f"  control requests ({signs.phase}), p50: target {signs.target_p50_ms:.1f} ms, "
                 f"our own source {signs.own_p50_ms:.1f} ms",
-                style="dim",
+                "dim",
             )
     for unknown in verdict.unknown:
-        yield Text(f"  not known: {unknown}", style="dim")
+        yield named(f"  not known: {unknown}", "dim")
 
 
 def exactness(calibration: Mapping[str, Any] | None) -> Iterator[Text]:
@@ -244,7 +253,8 @@ def ignored(summary: Summary) -> Iterator[str]:
         model = one.setting.startswith("llm_override") and not one.setting.endswith(".temperature")
         yield (
             f"{one.setting} was ignored in {one.trials} of {one.of} trials of {one.variant}: "
-            f"asked {one.asked}, {'answered by' if model else 'seen'} {one.seen}"
+            f"asked {shortened(one.asked, NAME)}, "
+            f"{'answered by' if model else 'seen'} {shortened(one.seen, NAME)}"
         )
 
 
@@ -281,25 +291,10 @@ def reasons(not_passed: Iterable[NotPassed], limit: int = 12) -> Iterator[Text]:
     for (state, case, variant), why in islice(grouped.items(), limit):
         times = f" ×{len(why)}" if len(why) > 1 else ""
         line = Text(f"{state:<8}", style=STYLES[State(state)])
-        yield line.append(f"{case} [{variant}]{times}: {shortened(why[0], 240)}", style="none")
+        who = f"{shortened(case, NAME)} [{shortened(variant, NAME)}]"
+        yield line.append(f"{who}{times}: {shortened(why[0], 240)}", style="none")
     if len(grouped) > limit:
         yield Text(f"and {len(grouped) - limit} more, in trials.parquet", style="dim")
-
-
-def shortened(text: str, longest: int) -> str:
-    """*text* in one line of at most *longest* characters."""
-    text = visible(" ".join(text.split()))
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def visible(text: str) -> str:
-    """*text* with what a terminal would act on, or turn round, shown as an escape: answers may be hostile."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
-        for each in text
-    )
 
 
 STYLES = {
@@ -312,8 +307,7 @@ STYLES = {
 
 
 def _cells(row: Row, *, phases: bool) -> Iterator[RenderableType]:
-    # As it was written: of a str, rich would read [...] as markup.
-    yield Text(f"{row.variant} ({row.phase})" if phases else row.variant)
+    yield named(f"{row.variant} ({row.phase})" if phases else row.variant)
     yield str(row.trials)
     for state in State:
         count = getattr(row, state)
