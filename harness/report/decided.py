@@ -9,7 +9,8 @@ from rich.text import Text
 from harness.compare import FOUND, Comparison, Line, Moved, Side
 from harness.gate import Ruled, Ruling, Word
 from harness.grade.states import State
-from harness.report.terminal import DASH, STYLES, shortened
+from harness.report.terminal import DASH, NAME, STYLES, named
+from harness.report.visible import shortened, visible
 from harness.suite.metric import Metric
 from harness.traces import Divergence
 
@@ -20,13 +21,13 @@ _WORDS = {Word.PASS: "green", Word.FAIL: "red", Word.INCONCLUSIVE: "yellow"}
 def comparison(found: Comparison) -> RenderableType:
     """The arms, the metrics with their differences, what moved, and where the replies part."""
     return Group(
-        *(Text(f"! {flag}", style="yellow") for flag in found.flags),
+        *(named(f"! {flag}", "yellow") for flag in found.flags),
         _sides(found),
         Text(""),
         _lines(found),
         *_moved(found),
         *_parting(found.divergences),
-        *(Text(note, style="dim") for note in notes(found)),
+        *(named(note, "dim") for note in notes(found)),
     )
 
 
@@ -38,13 +39,13 @@ def ruling(found: Ruling) -> RenderableType:
     for ruled in found.rules:
         table.add_row(
             Text(str(ruled.word), style=_WORDS[ruled.word]),
-            Text(ruled.rule),
-            Text(ruled.variant),
+            named(ruled.rule),
+            named(ruled.variant),
             Text(shortened(ruled.reason, 400)),
         )
     heading = Text(f"gate: {found.word}", style=f"bold {_WORDS[found.word]}")
-    told = Text(f"  {how(found)}", style="dim")
-    beside = (Text(f"! {note}", style="yellow") for note in found.notes)
+    told = named(f"  {how(found)}", "dim")
+    beside = (named(f"! {note}", "yellow") for note in found.notes)
     return Group(table, *beside, heading.append(told))
 
 
@@ -67,7 +68,7 @@ def _sides(found: Comparison) -> RenderableType:
     for state in State:
         table.add_column(str(state).replace("_", " "), justify="right")
     for name, side in (("before", found.before), ("after", found.after)):
-        table.add_row(name, Text(_label(side)), *_states(side))
+        table.add_row(name, named(_label(side)), *_states(side))
     return table
 
 
@@ -92,7 +93,7 @@ def _lines(found: Comparison) -> RenderableType:
     for line in found.lines:
         row = cells(line)
         if row is not None:
-            table.add_row(Text(line.metric.name), *row)
+            table.add_row(named(line.metric.name), *row)
     return table
 
 
@@ -162,12 +163,12 @@ def _moved(found: Comparison) -> Iterator[RenderableType]:
     yield Text("")
     yield Text(f"moved ({FOUND:.0%} of these may be chance, of {found.tested} prompts)", style="bold")
     for each in found.moved:
-        yield Text(f"  {moved_says(each)}", style="green" if each.value > 0 else "red")
+        yield named(f"  {moved_says(each)}", "green" if each.value > 0 else "red")
 
 
 def moved_says(each: Moved) -> str:
     """A prompt or a tag that moved: from how many passes to how many, by how much, how sure that is."""
-    name = f"tag {each.name}" if each.tag else each.name
+    name = shortened(f"tag {each.name}" if each.tag else each.name, NAME)
     was, now = (f"{passes} of {of}" for passes, of in (each.before, each.after))
     return f"{name}: {was} → {now} ({_points(each.value)} pp, p {_p(each.p)})"
 
@@ -179,12 +180,15 @@ def _parting(found: tuple[Divergence, ...]) -> Iterator[RenderableType]:
     yield Text(f"where paired replies first part, of {found[0].of} pairs", style="bold")
     for each in found[:10]:
         usual = "" if each.usual is None else f" · {each.usual:.0%} between repeats before"
-        yield Text(f"  {each.count:>6} ({each.share:.0%}{usual})  {place(each)}, as in {each.case_id}")
+        case = shortened(each.case_id, NAME)
+        yield named(f"  {each.count:>6} ({each.share:.0%}{usual})  {place(each)}, as in {case}")
 
 
 def place(each: Divergence) -> str:
     """Where pairs of replies part: which call of which tool, or the answer; nowhere where they do not."""
-    return {"none": "nowhere", "answer": "the answer"}.get(each.kind, f"{each.kind}, {each.what}")
+    return {"none": "nowhere", "answer": "the answer"}.get(
+        each.kind, f"{each.kind}, {shortened(each.what, NAME)}"
+    )
 
 
 _LEFT_OUT = {
@@ -204,9 +208,10 @@ def notes(found: Comparison) -> Iterator[str]:
     )
     for why, which in found.left_out.items():
         more = "" if len(which) <= 3 else f" and {len(which) - 3} more"
-        yield f"{len(which)} prompts {_LEFT_OUT[why]}: {', '.join(which[:3])}{more}"
+        some = ", ".join(shortened(name, NAME) for name in which[:3])
+        yield f"{len(which)} prompts {_LEFT_OUT[why]}: {some}{more}"
 
 
 def rule_line(ruled: Ruled) -> str:
     """One rule in one line of plain text."""
-    return f"{ruled.word}: {ruled.rule} [{ruled.variant}]: {ruled.reason}"
+    return visible(f"{ruled.word}: {ruled.rule} [{ruled.variant}]: {ruled.reason}")
