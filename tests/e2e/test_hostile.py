@@ -1,7 +1,7 @@
 """Hostile answers are text in everything that shows them: the terminal, Markdown, JUnit, annotations.
 
-The stand-in's `fault=hostile` puts markup, escapes of a terminal, marks that turn a line round, NULs and lines
-of megabytes into every part of a reply. Nothing of that may reach a reader as anything but letters.
+The stand-in's `fault=hostile` puts markup, escapes of a terminal, marks that turn a line round, NULs and
+lines of megabytes into every part of a reply. Nothing of that may reach a reader as anything but letters.
 """
 
 import json
@@ -118,7 +118,7 @@ def test_markdown_and_junit_hold_it_as_text_in_lines_that_can_be_read(recorded: 
     root = Xml.fromstring(document)  # noqa: S314  our own
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("8", "6", "2")
     texts = [each.text or "" for each in root.iter() if each.tag in {"failure", "error"}]
-    assert all("<script>alert(1)</script>" in text for text in texts)
+    assert sum("<script>alert(1)</script>" in text for text in texts) == 6  # all but those of `odd`
     assert max(map(len, texts)) < LONGEST + 100
 
 
