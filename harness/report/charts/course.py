@@ -1,0 +1,149 @@
+"""The course of a run, in panels beneath each other that share their seconds."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import altair as alt
+
+from harness.report.charts.drawing import INK, NARROW, Chart
+from harness.report.charts.lines import Row, unit
+from harness.report.charts.series import COLORS, DASHES, distinct, legend
+from harness.report.figures import Course
+
+_MARGIN = 52
+_IN_MINUTES = 1_800
+
+
+def course(of: Course) -> Iterator[Chart]:
+    """How the run went, second by second, where it has any."""
+    if of.bins.is_empty():
+        return
+    each = "second" if of.width_s == 1 else f"{of.width_s:,} seconds"
+    faults = int(of.faults["count"].sum())
+    says = (
+        f"Each {each} since the start: trials under way (the mean), trials that fell due, began and ended, "
+        f"the median TTFT of the counted exchanges sent in it (of 2 at least)"
+        f"{f', and {faults:,} exchanges that broke' if faults else '; nothing broke'}."
+    )
+    yield Chart("timeline", "The course of the run", says, lambda width: _panels(of, width))
+
+
+class _Time(NamedTuple):
+    """The axis of time: *per* seconds a unit, up to *last*."""
+
+    name: str
+    per: int
+    last: float
+
+    def axis(self, width: int, *, is_last: bool) -> alt.X:
+        """The axis, with labels beneath the last panel only."""
+        ticks = alt.Axis(
+            labels=is_last, ticks=is_last, tickCount=5 if width < NARROW else 12, format="~g", domain=is_last
+        )
+        title = f"{self.name} since the start" if is_last else None
+        return alt.X("x:Q", title=title, scale=alt.Scale(domain=[0, self.last], nice=False), axis=ticks)
+
+
+def _panels(of: Course, width: int) -> alt.TopLevelMixin:
+    end = (int(of.bins["at_s"].to_list()[-1]) + of.width_s) or 1
+    per = 60 if end > _IN_MINUTES else 1
+    time = _Time("minutes" if per == 60 else "seconds", per, end / per)
+    makers = [_in_flight, _rates]
+    makers += [_ttft] if of.bins["ttft_p50_ms"].count() else []
+    makers += [_broken] if len(of.faults) else []
+    inside = width - _MARGIN - 24
+    shown = [
+        make(of, time.axis(width, is_last=make is makers[-1]), per, width).properties(width=inside)
+        for make in makers
+    ]
+    above = [_phases(of, time, inside)] if len(of.phases) > 1 else []
+    whole = alt.vconcat(*above, *shown, spacing=14)
+    return whole.resolve_scale(color="independent", strokeDash="independent")
+
+
+def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
+    """A value for each stretch, from its beginning to its end."""
+    values = of.bins.select("at_s", column).rows()
+    last = [(values[-1][0] + of.width_s, values[-1][1])]
+    return [{"x": at / per, "y": None if y is None else y / by} for at, y in (*values, *last)]
+
+
+def _y(title: str, field: str = "y:Q") -> alt.Y:
+    axis = alt.Axis(
+        tickCount=3, minExtent=_MARGIN - 8, maxExtent=_MARGIN - 8, titleX=-(_MARGIN - 8), format=",~g"
+    )
+    return alt.Y(field, title=title, axis=axis, scale=alt.Scale(zero=True, nice=True))
+
+
+def _panel(rows: Sequence[Row], height: int = 90) -> alt.Chart:
+    return alt.Chart(alt.Data(values=list(rows)), height=height)
+
+
+def _in_flight(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
+    area = _panel(_steps(of, "in_flight", per)).mark_area(
+        interpolate="step-after",
+        color=INK["c1"],
+        fillOpacity=0.2,
+        line={"color": INK["c1"], "strokeWidth": 1.5},
+    )
+    return area.encode(x=x, y=_y("trials in flight"))
+
+
+def _rates(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
+    kinds = ["began", "ended"] if of.bins["due"].null_count() else ["due", "began", "ended"]
+    rows = [{**row, "kind": kind} for kind in kinds for row in _steps(of, kind, per, by=of.width_s)]
+    told = legend(width)
+    color = alt.Scale(domain=kinds, range=[INK["c8"], INK["c1"], INK["c2"]][-len(kinds) :])
+    dash = alt.Scale(domain=kinds, range=list(DASHES[3 - len(kinds) : 3]))
+    line = _panel(rows).mark_line(interpolate="step-after", strokeWidth=1.8)
+    return line.encode(
+        x=x,
+        y=_y("trials a second"),
+        color=alt.Color("kind:N", scale=color, legend=told),
+        strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=told),
+    )
+
+
+def _ttft(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
+    highest = of.bins["ttft_p50_ms"].drop_nulls().to_list()
+    by = unit(max(highest))
+    rows = [
+        {"x": (at + of.width_s / 2) / per, "y": None if y is None else y / by.ms}
+        for at, y in of.bins.select("at_s", "ttft_p50_ms").rows()
+    ]
+    line = _panel(rows).mark_line(
+        color=INK["c3"], strokeWidth=1.8, point={"color": INK["c3"], "size": 14, "filled": True}
+    )
+    return line.encode(x=x, y=_y(f"median TTFT, {by.name}"))
+
+
+def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
+    kinds = list(dict.fromkeys(of.faults["fault"]))
+    called = dict(zip(kinds, distinct(kinds), strict=True))
+    rows = [
+        {"x": at / per, "x2": (at + of.width_s) / per, "count": count, "kind": called[fault]}
+        for at, fault, count in of.faults.select("at_s", "fault", "count").iter_rows()
+    ]
+    scale = alt.Scale(domain=list(called.values()), range=[INK["bad"], *COLORS[1:]][: len(called)])
+    bars = _panel(rows, 60).mark_bar(stroke=INK["ground"], strokeWidth=0.5)
+    color = alt.Color("kind:N", scale=scale, legend=legend(width))
+    return bars.encode(x=x, x2="x2", y=_y("exchanges that broke", "count:Q"), color=color)
+
+
+def _phases(of: Course, time: _Time, inside: int) -> alt.TopLevelMixin:
+    """A strip with the name of each phase."""
+    names = distinct(of.phases["phase"].to_list())
+    rows = [
+        {"x": began / time.per, "x2": ended / time.per, "mid": (began + ended) / 2 / time.per, "name": name}
+        for name, (began, ended) in zip(
+            names, of.phases.select("began_s", "ended_s").iter_rows(), strict=True
+        )
+    ]
+    room = inside / time.last
+    fitting = [row for row in rows if (row["x2"] - row["x"]) * room > len(row["name"]) * 7]
+    x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(domain=[0, time.last], nice=False))
+    made = [
+        _panel(rows, 18).mark_bar(height=16, color=INK["grid"], stroke=INK["ground"]).encode(x=x, x2="x2"),
+        _panel(fitting, 18).mark_text(color=INK["ink"], fontSize=11).encode(x=alt.X("mid:Q"), text="name:N"),
+    ]
+    return alt.layer(*made, width=inside)

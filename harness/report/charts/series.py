@@ -1,0 +1,96 @@
+"""What is told apart in a chart: names with a colour, a dash and a shape each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from harness.arms import Scan
+from harness.report.charts.drawing import INK, NARROW
+from harness.report.visible import shortened
+
+MOST = 8
+COLORS = tuple(INK[f"c{at}"] for at in range(1, MOST + 1))
+DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [1, 2], [12, 4], [4, 2, 1, 2, 1, 2])
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
+_LONGEST = 34
+
+Key = tuple[str, str]
+"""A phase and a variant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The phases and variants of a run that are drawn, in their order, by what they are called.
+
+    At most 8: those with most trials. *left_out* counts the others.
+    """
+
+    names: Mapping[Key, str]
+    left_out: int
+
+    def rows(self, frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
+        """The rows of *frame* that are drawn, each with the `series` that it belongs to."""
+        for row in frame.iter_rows(named=True):
+            name = self.names.get((row["phase"], row["variant"]))
+            if name is not None:
+                yield {**row, "series": name}
+
+    @property
+    def says(self) -> str:
+        """That some are left out, if any are."""
+        if not self.left_out:
+            return ""
+        return f" The {MOST} with most trials are drawn; {self.left_out} more are not."
+
+
+def series_of(scan: Scan) -> Series:
+    """The series of a run; the phase is in a name only where there are several phases."""
+    found = scan("trials").group_by("phase", "variant", maintain_order=True).len().collect()
+    most = set(
+        found.sort("len", descending=True, maintain_order=True)
+        .head(MOST)
+        .select("phase", "variant")
+        .iter_rows()
+    )
+    several = found["phase"].n_unique() > 1
+    keys = [key for key in found.select("phase", "variant").iter_rows() if key in most]
+    called = distinct(f"{variant} · {phase}" if several else variant for phase, variant in keys)
+    return Series(dict(zip(keys, called, strict=True)), len(found) - len(keys))
+
+
+def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> list[str]:
+    """*names* as they are shown: nothing hidden, cut, and still all different."""
+    shown: list[str] = []
+    for name in names:
+        short = shortened(name, longest) or "(no name)"
+        same = sum(each == short or each.startswith(f"{short} ~") for each in shown)
+        shown.append(f"{short} ~{same + 1}" if same else short)
+    return shown
+
+
+def legend(width: int, *, columns: int | None = None) -> alt.Legend:
+    """A legend above a wide chart, beneath a narrow one."""
+    if width < NARROW:
+        return alt.Legend(title=None, orient="bottom", columns=1, symbolOffset=2)
+    return alt.Legend(title=None, orient="top", direction="horizontal", columns=columns or 4)
+
+
+def told_apart(names: Sequence[str], width: int, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Encodings by the field `series`: a colour and a dash for each of *names*, *labels* in the legend."""
+    shown = [labels.get(name, name) for name in names]
+    told = legend(width)
+    color = alt.Scale(domain=shown, range=list(COLORS[: len(names)]))
+    dash = alt.Scale(domain=shown, range=list(DASHES[: len(names)]))
+    return {
+        "color": alt.Color("label:N", scale=color, legend=told),
+        "strokeDash": alt.StrokeDash("label:N", scale=dash, legend=told),
+    }
+
+
+def with_n(rows: Sequence[Mapping[str, Any]], n: Callable[[Mapping[str, Any]], int]) -> dict[str, str]:
+    """What each series of *rows* is called with its count: steady (n = 60)."""
+    counts = {row["series"]: n(row) for row in rows}
+    return {name: f"{name} (n = {count:,})" for name, count in counts.items()}
