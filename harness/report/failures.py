@@ -20,7 +20,8 @@ from harness.journal import read_some
 from harness.record.store import JOURNAL
 from harness.record.tables import scan
 from harness.report.outcome import Prompt
-from harness.report.pages import CUT, plain
+from harness.report.pages import plain
+from harness.report.visible import LONGEST as CUT
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome, ToolCall, Transcript
 
@@ -224,6 +225,15 @@ def _by_trial(frame: pl.LazyFrame) -> dict[str, list[dict[str, Any]]]:
     for row in frame.collect().iter_rows(named=True):
         found.setdefault(row["trial_id"], []).append(row)
     return found
+
+
+def conversations(folder: Path, trials: Collection[str]) -> dict[str, tuple[Turn, ...]]:
+    """What was asked and answered in each of *trials*, the last attempt of each turn."""
+    tables = _Tables.of(folder, trials)
+    return {
+        result.trial_id: tuple(_turn(each, tables) for each in result.turns)
+        for result in read_some(folder / JOURNAL, trials)
+    }
 
 
 def _failure(

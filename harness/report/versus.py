@@ -1,0 +1,58 @@
+"""Two runs, or two variants, against each other as one HTML file that opens offline."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.compare import Comparison
+from harness.record.store import Manifest
+from harness.report import html
+from harness.report.decided import place
+from harness.report.twins import Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What two arms come to, and answers of both side by side."""
+
+    found: Comparison
+    twins: Sequence[Twin]
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """What is compared, by its *names*: the manifests of the runs of each side, and each pair of arms."""
+
+    names: tuple[str, str]
+    sides: tuple[tuple[Manifest, ...], ...]
+    pairs: Sequence[Told]
+
+
+def page(told: Versus, drawn: Sequence[html.Drawn] = ()) -> str:
+    """The whole page of a comparison, below 3 MiB."""
+    flags = dict.fromkeys(flag for each in told.pairs for flag in each.found.flags)
+    values: dict[str, Any] = {
+        "title": f"{told.names[0]} against {told.names[1]}",
+        "told": told,
+        "flags": list(flags),
+        "runs": list(_runs(told)),
+        "place": place,
+        "sections": html.sections({"what", "pairs", *(("charts",) if drawn else ()), "definitions"}),
+    }
+    return html.fitting("report_compare.html", values, drawn)
+
+
+def _runs(told: Versus) -> Iterator[dict[str, Any]]:
+    """Each run of both sides: what it is and whether it may be believed."""
+    for side, manifests in zip(("A, before", "B, after"), told.sides, strict=True):
+        for manifest in manifests:
+            yield {
+                "side": side,
+                "manifest": manifest,
+                "began": html.began(manifest),
+                "took": html.took(manifest),
+                "word": (manifest.verdict or {}).get("word"),
+                "reasons": (manifest.verdict or {}).get("reasons", ()),
+                "gate": (manifest.gate or {}).get("word"),
+                "exit_says": html.exit_says(manifest),
+            }
