@@ -20,6 +20,7 @@ from harness.cli.read import read
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.serve import serve
+from harness.cli.view import view
 from harness.errors import HarnessError
 from harness.report.visible import visible
 
@@ -48,7 +49,7 @@ def _root(
     pass
 
 
-for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report):
+for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report, view):
     app.command()(command)
 app.add_typer(import_)
 app.add_typer(judge)

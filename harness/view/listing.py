@@ -1,0 +1,182 @@
+"""The list of runs: what each is, how it went, and which of them go on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from harness.errors import RunDirectoryError
+from harness.grade.states import State
+from harness.record.baselines import everywhere
+from harness.record.store import MANIFEST, SUMMARY
+from harness.report.live import duration
+from harness.view.places import Head, Place, Standing, head, places, standing
+
+PAGE = 100
+
+
+class _Row(Struct, frozen=True):
+    variant: str
+    passed: int
+    failed: int
+    error: int
+    invalid: int
+    not_run: int
+
+
+class _Figures(Struct, frozen=True):
+    rows: tuple[_Row, ...]
+
+
+_figures = msgspec.json.Decoder(_Figures).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in the list. *states* is empty where it has no summary; *problem* says what is wrong with it."""
+
+    place: Place
+    head: Head | None
+    problem: str
+    standing: Standing
+    states: Mapping[str, int]
+    variants: Sequence[str]
+    baselines: Sequence[str]
+
+    @property
+    def took(self) -> str:
+        """How long it took, from its first to its last trial."""
+        if self.head is None or self.head.ended_ns is None:
+            return ""
+        return duration((self.head.ended_ns - self.head.started_ns) / 1e9)
+
+    @property
+    def at(self) -> str:
+        """When it began, in UTC."""
+        return "" if self.head is None else utc(self.head.started_at)
+
+    @property
+    def verdict(self) -> str:
+        """The word of its verdict; empty where there is none."""
+        return _word(self.head.verdict if self.head else None)
+
+    @property
+    def gate(self) -> str:
+        """The word of its gate; empty where it had none."""
+        return _word(self.head.gate if self.head else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a list of runs is to have; an empty field asks for nothing."""
+
+    suite: str = ""
+    text: str = ""
+    verdict: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A page of runs, of *found* that were asked for, out of *of*."""
+
+    entries: Sequence[Entry]
+    found: int
+    of: int
+    page: int
+    pages: int
+    suites: Sequence[str]
+
+
+class Heads:
+    """Manifests that were read, each again only once its file is another."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int], Head | str]] = {}
+        self._lock = Lock()
+
+    def of(self, folder: Path) -> Head | str:
+        """The manifest of the run in *folder*, or what is wrong with it."""
+        try:
+            status = (folder / MANIFEST).stat()
+        except OSError as error:
+            return f"{MANIFEST} cannot be read: {error.strerror}"
+        stamp = (status.st_mtime_ns, status.st_size)
+        with self._lock:
+            known = self._known.get(folder)
+        if known is None or known[0] != stamp:
+            known = (stamp, head(folder))
+            with self._lock:
+                self._known[folder] = known
+        return known[1]
+
+
+def runs(results: Path, asked: Asked, heads: Heads) -> Runs:
+    """The runs in *results* that are asked for, the newest first."""
+    everything = places(results)
+    found = [(place, heads.of(place.folder)) for place in everything]
+    kept = [(place, told) for place, told in found if _is_asked(place, told, asked)]
+    pages = max(1, -(-len(kept) // PAGE))
+    page = min(asked.page, pages)
+    names = _baselines(results)
+    entries = [_entry(place, told, names) for place, told in kept[(page - 1) * PAGE : page * PAGE]]
+    suites = sorted({place.suite for place in everything})
+    return Runs(entries, len(kept), len(everything), page, pages, suites)
+
+
+def _is_asked(place: Place, told: Head | str, asked: Asked) -> bool:
+    if asked.suite and place.suite != asked.suite:
+        return False
+    if asked.verdict and (isinstance(told, str) or _word(told.verdict) != asked.verdict):
+        return False
+    text = f"{place.suite} {place.run_id} {'' if isinstance(told, str) else told.target}"
+    return asked.text.lower() in text.lower()
+
+
+def _entry(place: Place, told: Head | str, names: Mapping[tuple[str, str], list[str]]) -> Entry:
+    named = names.get((place.suite, place.run_id), [])
+    if isinstance(told, str):
+        return Entry(place, None, told, "done", {}, (), named)
+    figures = _read_figures(place.folder)
+    states = (
+        {str(state): sum(getattr(row, state) for row in figures.rows) for state in State} if figures else {}
+    )
+    variants = list(dict.fromkeys(row.variant for row in figures.rows)) if figures else []
+    stands = standing(place.folder, told.exit_code)
+    return Entry(place, told, "", stands, states, variants, named)
+
+
+def _read_figures(folder: Path) -> _Figures | None:
+    try:
+        return _figures((folder / SUMMARY).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _baselines(results: Path) -> dict[tuple[str, str], list[str]]:
+    """The names that runs were given, by suite and id."""
+    names: dict[tuple[str, str], list[str]] = {}
+    try:
+        for suite, name, entry in everywhere(results):
+            for run in entry.runs:
+                names.setdefault((suite, run), []).append(name)
+    except RunDirectoryError:  # a broken file of names is no reason to show no runs
+        return names
+    return names
+
+
+def _word(told: Mapping[str, Any] | None) -> str:
+    return str((told or {}).get("word") or "")
+
+
+def utc(written: str) -> str:
+    """A moment of a manifest for people: 2026-11-26 17:59:36 UTC."""
+    try:
+        return f"{datetime.fromisoformat(written):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return written

@@ -1,0 +1,130 @@
+"""Which runs there are: folders of the results that hold a manifest, and nothing outside of them.
+
+What stands in a URL is only ever compared with names that were read from the disk. A link that leads out of
+the results is not followed; `latest` is, to the run beside it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from harness.record.store import JOURNAL, MANIFEST
+
+LATEST = "latest"
+SILENT_S = 30.0
+"""A run that goes on writes a line a second, and a judge an answer in less than this."""
+
+Standing = Literal["done", "going", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is: the folder of its suite, its id, and its own folder."""
+
+    suite: str
+    run_id: str
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        return f"/run/{_quoted(self.suite)}/{_quoted(self.run_id)}"
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """What a list of runs shows of a manifest: of any version that has these."""
+
+    run_id: str
+    suite: str
+    target: str
+    planned: int
+    started_at: str
+    started_ns: int
+    ended_ns: int | None = None
+    exit_code: int | None = None
+    interrupted: bool = False
+    verdict: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+
+
+_head = msgspec.json.Decoder(Head).decode
+
+
+def places(results: Path) -> list[Place]:
+    """Every folder that has a manifest, the newest run first. Links are passed over."""
+    found = [
+        Place(suite, run_id, results / suite / run_id)
+        for suite in _folders(results)
+        for run_id in _folders(results / suite)
+        if (results / suite / run_id / MANIFEST).is_file()
+    ]
+    return sorted(found, key=lambda place: place.run_id, reverse=True)
+
+
+def place(results: Path, suite: str, run: str) -> Place | None:
+    """The run of these names, or None; `latest` is what that link beside the runs of the suite leads to."""
+    if suite not in set(_folders(results)):
+        return None
+    runs = set(_folders(results / suite))
+    link = results / suite / run
+    if run == LATEST and link.is_symlink():
+        run = link.readlink().name
+    if run not in runs or not (results / suite / run / MANIFEST).is_file():
+        return None
+    return Place(suite, run, results / suite / run)
+
+
+def links_out(folder: Path) -> str | None:
+    """The name of a file of the run in *folder* that leads out of it, if one does."""
+    with os.scandir(folder) as entries:
+        return next((entry.name for entry in entries if entry.is_symlink()), None)
+
+
+def head(folder: Path) -> Head | str:
+    """The manifest of the run in *folder*, or what is wrong with it."""
+    if (name := links_out(folder)) is not None:
+        return f"{name} is a link, which is not followed"
+    try:
+        return _head((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        return f"{MANIFEST} cannot be read: {error.strerror}"
+    except msgspec.DecodeError as error:
+        return f"{MANIFEST} is none of this version: {error}"
+
+
+def standing(folder: Path, exit_code: int | None) -> Standing:
+    """Whether a run is done, going, or *silent*: it has no exit code, and wrote nothing for a while."""
+    if exit_code is not None:
+        return "done"
+    return "going" if quiet_s(folder) < SILENT_S else "silent"
+
+
+def quiet_s(folder: Path) -> float:
+    """Seconds since something was last written in *folder*."""
+    with os.scandir(folder) as entries:
+        written = [entry.stat(follow_symlinks=False).st_mtime for entry in entries if entry.is_file()]
+    return max(0.0, datetime.now(UTC).timestamp() - max(written, default=0.0))
+
+
+def journal_of(folder: Path) -> Path:
+    """The journal of the run in *folder*."""
+    return folder / JOURNAL
+
+
+def _folders(parent: Path) -> Iterator[str]:
+    try:
+        with os.scandir(parent) as entries:
+            yield from sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
