@@ -1,13 +1,14 @@
-"""`harness report RUN`: a recorded run as text, Markdown or JUnit XML."""
+"""`harness report RUN`: a recorded run in the terminal, as a page, or in files for CI and spreadsheets."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.choice import RunName
-
 if TYPE_CHECKING:
+    from harness.finish import Run
     from harness.gate import Ruling
 
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML there, for CI.", show_default=False)]
@@ -15,45 +16,182 @@ Markdown = Annotated[
     Path | None,
     typer.Option(help="Write a Markdown summary there; - is standard output.", show_default=False),
 ]
+Html = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[FILE.html]",
+        help="Write one HTML file that opens offline; without FILE beside the tables; - is standard output.",
+        show_default=False,
+    ),
+]
+Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
 
 
 def report(
-    run: RunName,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A folder, an id, a suite, or latest.", show_default=False),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B",
+            help="In place of RUN: B held against A, each a RUN, a RUN:VARIANT or a baseline.",
+            show_default=False,
+        ),
+    ] = None,
+    html: Html = None,
     markdown: Markdown = None,
     junit: Junit = None,
-    results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    png: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the charts there, as PNG.", show_default=False)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the figures there, as CSV.", show_default=False)
+    ] = None,
+    results: Results = Path("results"),
 ) -> None:
-    """Tell of a recorded run again: in Markdown on standard output, or in files as CI wants them.
+    """Tell of a recorded run again: in the terminal, or in files; several options at once are fine.
 
     Where GitHub Actions runs it, the summary page of the job and annotations are written, too.
     """
+    from harness.errors import UsageError
     from harness.record.runs import run_folder
 
+    files = (markdown, junit, png, csv)
+    if compare is not None:
+        if run is not None or any(files):
+            raise UsageError("--compare A B takes the place of RUN, and goes with --html alone")
+        _compare(compare, html, results)
+        return
+    if run is None:
+        raise UsageError("which run? a folder, an id, a suite, or latest; or --compare A B")
     folder = run_folder(run, results)
-    if markdown is None and junit is None:
-        markdown = Path("-")
-    publish(folder, markdown=markdown, junit=junit)
+    if html is None and not any(files):
+        _show(folder)
+    publish(folder, markdown=markdown, junit=junit, html=html)
+    if png is not None or csv is not None:
+        _export(folder, png=png, csv=csv)
 
 
 def publish(
-    folder: Path, *, markdown: Path | None, junit: Path | None, ruling: "Ruling | None" = None
+    folder: Path,
+    *,
+    markdown: Path | None,
+    junit: Path | None,
+    html: str | None = None,
+    ruling: "Ruling | None" = None,
 ) -> None:
-    """Write what CI reads of the run in *folder*; raises `RunDirectoryError` where that cannot be."""
+    """Write what CI and people read of the run in *folder*; an empty *html* is a page beside its tables.
+
+    Raises `RunDirectoryError` where it cannot be written, or the run has no tables yet.
+    """
     from harness.report import github
     from harness.report.junit import junit as as_junit
     from harness.report.markdown import markdown as as_markdown
     from harness.report.outcome import outcome
+    from harness.report.story import read_summary
 
-    if not (markdown or junit or github.is_here()):
+    if markdown or junit or github.is_here():
+        read_summary(folder)  # without it the run goes on, or was killed
+        told = outcome(folder, ruling)
+        if markdown == Path("-"):
+            typer.echo(as_markdown(told), nl=False)
+        elif markdown is not None:
+            _write(markdown, as_markdown(told))
+        if junit is not None:
+            _write(junit, as_junit(told))
+        github.show(told, lambda line: typer.echo(line, err=True))
+    if html is not None:
+        _page(folder, html)
+
+
+def _page(folder: Path, html: str) -> None:
+    from harness.telling import page
+
+    with _waiting() as say:
+        text = page(folder, folder.parent.parent, say)
+    _put(text, html, folder / "report.html")
+
+
+def _compare(names: tuple[str, str], html: str | None, results: Path) -> None:
+    from harness.cli.compare import compare
+    from harness.record.histograms import filename
+    from harness.record.runs import run_folder
+    from harness.telling import compared_page
+
+    if html is None:
+        compare(*names, results=results)
         return
-    told = outcome(folder, ruling)
-    if markdown == Path("-"):
-        typer.echo(as_markdown(told), nl=False)
-    elif markdown is not None:
-        _write(markdown, as_markdown(told))
-    if junit is not None:
-        _write(junit, as_junit(told))
-    github.show(told, lambda line: typer.echo(line, err=True))
+    with _waiting() as say:
+        text = compared_page(*names, results, say)
+    if html:
+        _put(text, html, Path(html))
+    else:
+        folder = run_folder(names[1].partition(":")[0], results)
+        _put(text, html, folder / f"compare-{filename(names[0])}.html")
+
+
+def _show(folder: Path) -> None:
+    """What `harness run` printed when the run had ended."""
+    from rich.console import Console
+
+    from harness.cli.run import show
+
+    show(_recorded(folder), as_json=False, talk=Console(stderr=True), warn=True)
+
+
+def _recorded(folder: Path) -> "Run":
+    from harness.errors import Exit
+    from harness.finish import Run
+    from harness.record.tables import Stored
+    from harness.report.outcome import outcome
+    from harness.report.story import read_summary
+    from harness.verdict import Verdict
+
+    summary = read_summary(folder)
+    told = outcome(folder)
+    code = told.manifest.exit_code
+    return Run(
+        folder,
+        told.manifest,
+        summary,
+        Stored(folder),
+        told.verdict or Verdict(None),
+        Exit(Exit.INCOMPLETE if code is None else code),
+        told.ruling,
+        tuple(str(each.get("says", "")) for each in told.manifest.confirmed or ()),
+    )
+
+
+def _export(folder: Path, *, png: Path | None, csv: Path | None) -> None:
+    from harness.report import export
+
+    with _waiting() as say:
+        for name, out, write in (("charts", png, export.png), ("figures", csv, export.csv)):
+            if out is not None:
+                say(f"writing {name}")
+                for path in write(folder, out):
+                    typer.echo(f"{path}", err=True)
+
+
+@contextmanager
+def _waiting() -> Iterator[Callable[[str], None]]:
+    """What goes on, in a line of the terminal that goes away again."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("report") as status:
+        yield lambda what: status.update(f"report: {what}")
+
+
+def _put(text: str, html: str, beside: Path) -> None:
+    """Write a page where *html* says, or *beside* the tables; says where, on standard error."""
+    if html == "-":
+        typer.echo(text, nl=False)
+        return
+    path = Path(html) if html else beside
+    _write(path, text)
+    typer.echo(f"report: {path}", err=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,27 @@
+"""Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from typer.core import TyperCommand
+
+_PAGES = (".html", ".htm")
+
+
+class OptionalValue(TyperCommand):
+    """A command with such options.
+
+    A value is what ends in .html or .htm, or ``-``: so `--html` may stand before a run's name as well as
+    after it. Typer has no options of this kind.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes a bare `--html` for `--html=`, an empty value."""
+        return super().parse_args(ctx, list(_filled(args)))
+
+
+def _filled(args: list[str]) -> Iterator[str]:
+    for at, word in enumerate(args):
+        value = args[at + 1] if at + 1 < len(args) else ""
+        bare = word == "--html" and value != "-" and not value.endswith(_PAGES)
+        yield f"{word}=" if bare else word
