@@ -15,6 +15,7 @@ from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
 from harness.cli.judge import judge
+from harness.cli.optional import OptionalValue
 from harness.cli.plan import plan
 from harness.cli.read import read
 from harness.cli.report import report
@@ -50,7 +51,7 @@ def _root(
 
 
 for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report, view):
-    app.command()(command)
+    app.command(cls=OptionalValue)(command)
 app.add_typer(import_)
 app.add_typer(judge)
 app.add_typer(baseline)
