@@ -8,8 +8,8 @@ finish, the second cuts them off, the third skips what would follow.
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby, repeat
@@ -31,11 +31,10 @@ from harness.errors import StandinError, TargetError, UsageError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
 from harness.record import store
-from harness.record.histograms import Histograms
 from harness.record.tokens import count_tokens
-from harness.report.live import Tally, counted, keep_showing, live
-from harness.result import Result, Skip
-from harness.schedule import ends_ns
+from harness.report.live import counted, shown
+from harness.report.tally import Tally
+from harness.result import Moment, Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
@@ -53,7 +52,8 @@ class Options:
     """How a suite is run, beside what it says itself.
 
     *target* is a URL or ``standin``. *workers* takes the place of the `workers`
-    of every phase. *console* shows the progress; None shows nothing.
+    of every phase. *console* shows the progress; None shows nothing. *onlooker* gets what is known of the run
+    while it goes on, before anything is sent.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
     (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
@@ -71,6 +71,7 @@ class Options:
     confirm: bool = False
     results: Path = Path("results")
     console: Console | None = None
+    onlooker: Callable[[Tally], None] | None = None
     interruptible: bool = False
 
 
@@ -174,9 +175,8 @@ async def conduct(run: Conduct) -> None:
             if plan.suite.budget.minutes is not None:
                 around.start_soon(cut_at, reins.now() + round(plan.suite.budget.minutes * 60e9), reins)
             around.start_soon(_source_of_ours, run)
-            total = None if plan.cycles else len(plan.trials)
-            tally = Tally(total, Histograms(), lambda: reins.in_flight, reins.now)
-            async with _accounts(run):
+            tally = Tally(plan, reins, run.folder.name, run.address.base_url)
+            async with _accounts(run), _shown(run, tally):
                 for name, load in plan.loads.items():
                     await _drive(run, name, load, book=book, tally=tally)
                     await _look(run, book)
@@ -262,36 +262,35 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
     options, transport = run.options, transport_of(run.plan.suite, run.address.base_url)
     if options.workers is not None and not load.is_open:
         load = load.model_copy(update={"workers": options.workers})
-    lasts_ns = ends_ns(load)
-    tally.ends_ns = None if lasts_ns is None else run.reins.now() + lasts_ns
-    with _shown(tally, options.console) as show:
+    tally.enter(name, load)
 
-        def sink(result: Result) -> None:
-            book.append(result)
-            tally.add(result)
-            run.meet(result)
-            show()
+    def sink(result: Result) -> None:
+        book.append(result)
+        tally.add(result)
+        run.meet(result)
 
-        async with transport() as kept, anyio.create_task_group() as beside:
-            beside.start_soon(keep_showing, show)
-            target = Probe(lambda: Client(run.address, kept))
-            own = Probe(
-                lambda: None if run.source is None else Client(run.source, transports(run.source.base_url)())
-            )
+    def keep(moment: Moment) -> None:
+        book.append(moment)
+        tally.note(moment)
 
-            async def send(trials: Iterable[Trial]) -> None:
-                # Watched is what is sent, not what we make of it between two rounds.
-                async with anyio.create_task_group() as watched:
-                    watched.start_soon(partial(watch, name, run.reins, book.append, target=target, own=own))
-                    await drive(trials, load, lambda: Client(run.address, transport()), sink, reins=run.reins)
-                    watched.cancel_scope.cancel()
+    async with transport() as kept:
+        target = Probe(lambda: Client(run.address, kept))
+        own = Probe(
+            lambda: None if run.source is None else Client(run.source, transports(run.source.base_url)())
+        )
 
-            if run.at_round_end is None or load.is_open or load.is_timed:
-                await send(run.plan.phase(name))
-            else:
-                await _in_rounds(run, name, book, send, sink=sink)
-            beside.cancel_scope.cancel()
-            run.clock_steps += kept.clock_steps
+        async def send(trials: Iterable[Trial]) -> None:
+            # Watched is what is sent, not what we make of it between two rounds.
+            async with anyio.create_task_group() as watched:
+                watched.start_soon(partial(watch, name, run.reins, keep, target=target, own=own))
+                await drive(trials, load, lambda: Client(run.address, transport()), sink, reins=run.reins)
+                watched.cancel_scope.cancel()
+
+        if run.at_round_end is None or load.is_open or load.is_timed:
+            await send(run.plan.phase(name))
+        else:
+            await _in_rounds(run, name, book, send, sink=sink)
+        run.clock_steps += kept.clock_steps
 
 
 async def _in_rounds(
@@ -431,10 +430,11 @@ def say(console: Console | None, words: str, *, style: str = "dim") -> None:
         console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def _shown(tally: Tally, console: Console | None) -> Iterator[Callable[[], None]]:
-    if console is None:
-        yield lambda: None
-    else:
-        with live(tally, console) as show:
-            yield show
+def _shown(run: Conduct, tally: Tally) -> AbstractAsyncContextManager[None]:
+    """Shown to whoever looks on; where nobody does, nothing of it is worked out."""
+    options = run.options
+    if options.onlooker is not None:
+        options.onlooker(tally)
+    elif options.console is None:
+        return nullcontext()
+    return shown(tally, options.console, options.results)

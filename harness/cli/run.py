@@ -1,5 +1,8 @@
 """`harness run SUITE`: the main job."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.pipeline import Run
+    from harness.report.tally import Tally
 
 
 def run(
@@ -44,6 +48,23 @@ def run(
         bool, typer.Option("--json", help="Print the summary as JSON, on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Serve what the run has come to as Prometheus text on 127.0.0.1, as long as it goes on; "
+            "0 takes any free port.",
+        ),
+    ] = None,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            help="Send a trace of each trial, after the run, to OTEL_EXPORTER_OTLP_ENDPOINT "
+            "(http://127.0.0.1:4318).",
+        ),
+    ] = False,
 ) -> None:
     """Run a suite: send every trial, record, grade, and print a summary per variant.
 
@@ -61,6 +82,7 @@ def run(
     if baseline is not None and not gate:
         raise UsageError("--baseline: what for? add --gate")
     talk = Console(stderr=True)
+    traces = _exporter() if otel else None
     options = Options(
         choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
         seed=seed,
@@ -74,13 +96,40 @@ def run(
         interruptible=True,
     )
     try:
-        done = run_suite(suite, options)
+        with _metrics(metrics_port, talk) as onlooker:
+            done = run_suite(suite, replace(options, onlooker=onlooker))
     except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
     show(done, as_json=as_json, talk=talk, warn=quiet)
     publish(done.folder, markdown=markdown, junit=junit)
+    if traces is not None:
+        talk.print(f"traces sent: {traces(done.folder, None)}", highlight=False)
     raise typer.Exit(done.exit_code)
+
+
+@contextmanager
+def _metrics(port: int | None, talk: "Console") -> "Iterator[Callable[[Tally], None] | None]":
+    """Who looks on for Prometheus, where a *port* is given; it is taken before anything is sent."""
+    if port is None:
+        yield None
+        return
+    from harness.report.prometheus import serving
+
+    with serving(port) as told:
+        talk.print(f"metrics: {told.url}", highlight=False, soft_wrap=True)
+        yield told.look
+
+
+def _exporter() -> "Callable[[Path, str | None], int]":
+    """What sends the traces of a run. Raises `UsageError`, before the run, where it is not installed."""
+    from harness.errors import UsageError
+
+    try:
+        from harness.report.otel import export
+    except ImportError as error:
+        raise UsageError(f"--otel: {error}; pip install 'sigma-harness[otel]'") from error
+    return export
 
 
 def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:

@@ -47,12 +47,12 @@ class Purse:
 
     def has_room(self, uncounted: int) -> bool:
         """Whether one trial more fits in, beside *uncounted* ones that are under way or not counted yet."""
-        return all(spent + (uncounted + 1) * self._each(spent) <= limit for spent, limit in self._sides())
+        return all(spent + (uncounted + 1) * self._each(spent) <= limit for _, spent, limit in self.sides())
 
     @property
     def is_overdrawn(self) -> bool:
         """Whether more has been spent than there was."""
-        return any(spent > limit for spent, limit in self._sides())
+        return any(spent > limit for _, spent, limit in self.sides())
 
     @property
     def told(self) -> str:
@@ -72,9 +72,10 @@ class Purse:
     def _usd(self) -> float:
         return max(self.spent_usd * self.times_usd, self.server_usd)
 
-    def _sides(self) -> list[tuple[float, float]]:
-        sides = [(self._tokens, self.tokens), (self._usd, self.usd)]
-        return [(float(spent), float(limit)) for spent, limit in sides if limit is not None]
+    def sides(self) -> list[tuple[str, float, float]]:
+        """What is limited, how much of it is spent, and what may be."""
+        sides = [("tokens", self._tokens, self.tokens), ("usd", self._usd, self.usd)]
+        return [(what, float(spent), float(limit)) for what, spent, limit in sides if limit is not None]
 
     def _each(self, spent: float) -> float:
         """What a trial costs, by those that have been counted; before the first nothing is known."""

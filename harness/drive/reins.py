@@ -52,6 +52,10 @@ class Reins:
         """How many trials are under way."""
         return len(self._running)
 
+    def under_way(self) -> list[Running]:
+        """The trials under way. May be asked by another thread."""
+        return list(self._running.values())
+
     def stop(self, why: Skip) -> None:
         """Send no further trial; those under way finish. The first reason to stop is the one that stands."""
         self.stopped = self.stopped or why

@@ -1,136 +1,134 @@
-"""Progress while a run goes on: a few lines that are redrawn, or plain lines where nobody watches.
+"""A run while it goes on, for people: a board that is redrawn, or plain lines where nobody watches.
 
-Drawing happens between results, never on the path of a packet. In a terminal
-the display changes four times a second at the most; elsewhere (a CI log) a
-line is written every two seconds at first and less often as the run gets long,
+Drawing happens between results, never on the path of a packet. In a terminal the board changes ten times a
+second at the most, and takes at most a fiftieth of the time: after a drawing that took long the next one
+waits. Elsewhere (a CI log) a line is written every two seconds at first and less often as the run gets long,
 also while no result comes in.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.style import Style
 
-from harness.drive.attempt import Clock
-from harness.record.histograms import Histograms
-from harness.result import Result
-from harness.stats.quantiles import least_count
+from harness.report.board import Line, board
+from harness.report.sofar import keep_judging
+from harness.report.tally import Latency, Snapshot, Tally, snapshot
 
 SECOND = 1e9
 LINE_EVERY_S = 2.0
-REDRAW_EVERY_S = 0.25
+LINE_SHARE = 0.05
+REDRAW_EVERY_S = 0.1
+REDRAW_SHARE = 0.02
 
 
-@dataclass(slots=True)
-class Tally:
-    """What the display shows, as results come in.
+@asynccontextmanager
+async def shown(tally: Tally, console: Console | None, results: Path) -> AsyncIterator[None]:
+    """Show *tally* on *console*, if there is one, and work out what the run is worth so far.
 
-    *total* is None where a phase lasts for a time rather than for a number of trials; *ends_ns* then says
-    when nothing more begins. *in_flight* asks how many are under way. Rate and ETA are over trials that were
-    really sent.
+    *results* is where a calibration of this machine may be.
     """
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(keep_judging, tally, results)
+        if console is not None:
+            beside.start_soon(_show, tally, console)
+        yield
+        beside.cancel_scope.cancel()
 
-    total: int | None
-    histograms: Histograms
-    in_flight: Callable[[], int]
-    now: Clock
-    began_ns: int = 0
-    ends_ns: int | None = None
-    done: int = 0
-    sent: int = 0
-    errors: int = 0
 
-    def __post_init__(self) -> None:
-        self.began_ns = self.began_ns or self.now()
+async def _show(tally: Tally, console: Console) -> None:
+    if console.is_terminal and not console.is_dumb_terminal:
+        await _draw(tally, console)
+    else:
+        await _write(tally, console)
 
-    def add(self, result: Result) -> None:
-        """Count *result*, and its latencies."""
-        self.histograms.add(result)
-        self.done += 1
-        self.sent += result.skip is None
-        self.errors += result.skip is None and result.failure is not None
 
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the run began."""
-        return (self.now() - self.began_ns) / SECOND
-
-    @property
-    def rate(self) -> float | None:
-        """Trials finished per second, None before the first."""
-        return self.sent / self.elapsed_s if self.sent and self.elapsed_s > 0 else None
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds to the end of the load, or else at this rate; None where neither is known."""
-        if self.ends_ns is not None:
-            return max(0.0, (self.ends_ns - self.now()) / SECOND)
-        return (self.total - self.done) / self.rate if self.rate and self.total is not None else None
-
-    def line(self) -> str:
-        """Everything in one line."""
-        parts = [
-            f"{self.done} done" if self.total is None else f"{self.done}/{self.total} done",
-            f"{self.in_flight()} in flight",
-            f"{self.rate:.1f}/s" if self.rate else "–/s",
-            f"{self.errors} errors",
-        ]
-        shown = [f"p{per_mille // 10} {value:.0f} ms" for per_mille, value in self._ttft()]
-        if shown:
-            parts.append(f"TTFT {' '.join(shown)} (n={self.histograms.count('ttft')})")
-        if self.eta_s is not None:
-            parts.append(f"ETA {duration(self.eta_s)}")
-        return " · ".join(parts)
-
-    def _ttft(self) -> Iterator[tuple[int, float]]:
-        for per_mille in (500, 950):
-            value = self.histograms.percentile_ms("ttft", per_mille / 10)
-            if value is not None and self.histograms.count("ttft") >= least_count(per_mille):
-                yield per_mille, value
+async def _draw(tally: Tally, console: Console) -> None:
+    """The board, until cancelled; then it is gone."""
+    picture = Picture()
+    with Live(picture, console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+        while True:
+            began = time.perf_counter()
+            lines = board(snapshot(tally), *console.size)
+            if lines != picture.lines:
+                picture.lines = lines
+                live.refresh()
+            took_s = time.perf_counter() - began
+            await anyio.sleep(max(REDRAW_EVERY_S, took_s / REDRAW_SHARE))
 
 
 @dataclass(slots=True)
-class _Throttled:
-    """Calls *show* every so many seconds at the most, or every *share* of the time so far, and at the end."""
+class Picture:
+    """What rich draws of *lines*: pieces of text, none of which it reads as markup."""
 
-    tally: Tally
-    show: Callable[[], None]
-    every_s: float
-    share: float = 0.0
-    _next_s: float = 0.0
-    _over: bool = False
+    lines: list[Line] = field(default_factory=list)
 
-    def __call__(self) -> None:
-        elapsed_s = self.tally.elapsed_s
-        last = self.tally.done == self.tally.total
-        if not self._over and (last or elapsed_s >= self._next_s):
-            self._over = last
-            self._next_s = elapsed_s + max(self.every_s, self.share * elapsed_s)
-            self.show()
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The lines, one beneath the other."""
+        for nth, line in enumerate(self.lines):
+            if nth:
+                yield Segment.line()
+            for text, style in line:
+                yield Segment(text, Style.parse(style) if style else None)
 
 
-@contextmanager
-def live(tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
-    """Show *tally* on *console*; call what is yielded after each result."""
-    if not console.is_terminal:
-        say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
-        yield _Throttled(
-            tally, lambda: say(f"[{duration(tally.elapsed_s)}] {tally.line()}"), LINE_EVERY_S, share=0.05
+async def _write(tally: Tally, console: Console) -> None:
+    """Lines, until cancelled; then the last one."""
+
+    def write() -> None:
+        shot = snapshot(tally)
+        console.print(
+            f"[{duration(shot.elapsed_s)}] {told(shot)}", highlight=False, soft_wrap=True, markup=False
         )
-        return
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, refresh_per_second=10, transient=True) as progress:
-        task = progress.add_task(tally.line(), total=tally.total)
 
-        def redraw() -> None:
-            progress.update(task, completed=tally.done, description=tally.line())
+    wait_s = LINE_EVERY_S
+    try:
+        while True:
+            await anyio.sleep(wait_s)
+            elapsed_s = (tally.reins.now() - tally.began_ns) / SECOND
+            write()
+            wait_s = max(LINE_EVERY_S, LINE_SHARE * elapsed_s)
+    finally:
+        write()
 
-        yield _Throttled(tally, redraw, REDRAW_EVERY_S)
+
+def told(shot: Snapshot) -> str:
+    """The run in one line."""
+    parts = [
+        f"{shot.done} done" if shot.planned is None else f"{shot.done}/{shot.planned} done",
+        f"{shot.in_flight} in flight",
+        _rate(shot),
+        f"{shot.errors} errors",
+        *([f"{shot.not_run} not run"] if shot.not_run else []),
+        *([", ".join(f"{fault} {count}" for fault, count in shot.faults)] if shot.faults else []),
+        *_latency(shot.ttft),
+        *([] if shot.stopping is None else [f"draining ({shot.stopping})"]),
+    ]
+    if shot.remaining_s is not None and shot.stopping is None:
+        several = len({row.phase for row in shot.rows}) > 1
+        parts.append(f"ETA {duration(shot.remaining_s)}{f' of {shot.phase}' if several else ''}")
+    if shot.believed is not None and shot.believed.verdict.word is not None:
+        parts.append(f"{shot.believed.verdict.word} so far")
+    return " · ".join(parts)
+
+
+def _rate(shot: Snapshot) -> str:
+    rate = "–/s" if shot.ended_per_s is None else f"{shot.ended_per_s:.1f}/s"
+    return rate if shot.asked_per_s is None else f"{rate} of {shot.asked_per_s:.1f}/s asked"
+
+
+def _latency(ttft: Latency) -> Iterator[str]:
+    known = (("p50", ttft.p50_ms), ("p95", ttft.p95_ms))
+    shown = " ".join(f"{name} {value:.0f} ms" for name, value in known if value is not None)
+    if shown:
+        yield f"TTFT {shown} (n={ttft.n})"
 
 
 @contextmanager
@@ -151,13 +149,6 @@ def counted(console: Console | None, what: str, total: int) -> Iterator[Callable
             console.print(f"{what}: {done}/{total}", style="dim", highlight=False)
 
     yield advance
-
-
-async def keep_showing(show: Callable[[], None]) -> None:
-    """Call *show* now and then for as long as it is left running: a long turn is no silence of ours."""
-    while True:
-        await anyio.sleep(REDRAW_EVERY_S)
-        show()
 
 
 def duration(seconds: float) -> str:

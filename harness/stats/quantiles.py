@@ -5,8 +5,6 @@ makes up values that never did, and gives NaN beside an infinity.
 """
 
 from collections.abc import Iterable
-from fractions import Fraction
-from math import ceil
 
 
 def least_count(per_mille: int) -> int:
@@ -15,12 +13,16 @@ def least_count(per_mille: int) -> int:
     With fewer, the highest value would be called p95 whatever it is. In integers:
     in floats "10 values for p90" fails on a rounding error.
     """
-    return ceil(Fraction(1000, 1000 - per_mille))
+    return -(-1000 // (1000 - per_mille))
+
+
+def rank(count: int, per_mille: int) -> int | None:
+    """Which of *count* values in order is their *per_mille* quantile, from 0; None of too few."""
+    return None if count < least_count(per_mille) else -(-count * per_mille // 1000) - 1
 
 
 def quantile(values: Iterable[float], per_mille: int) -> float | None:
     """The *per_mille* quantile of *values* by nearest rank, None of too few (`least_count`)."""
     ordered = sorted(values)
-    if len(ordered) < least_count(per_mille):
-        return None
-    return ordered[ceil(Fraction(len(ordered) * per_mille, 1000)) - 1]
+    nth = rank(len(ordered), per_mille)
+    return None if nth is None else ordered[nth]

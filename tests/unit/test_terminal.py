@@ -4,12 +4,9 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from harness.record.histograms import Histograms
-from harness.report.live import Tally, duration
+from harness.report.live import duration
 from harness.report.terminal import ignored, notes, reasons, shortened, summary_table
-from harness.result import Failure, Fault, Skip, Step
 from harness.summarise import Figure, Ignored, Row, Summary
-from tests.replies import answer, exchange, result
 
 SECOND = 1_000_000_000
 
@@ -125,17 +122,6 @@ def test_repeats_that_did_not_pass_are_one_line_and_long_lists_end_with_where_th
 def test_a_long_reason_is_cut_to_its_width() -> None:
     assert shortened("x" * 9, 9) == "x" * 9
     assert shortened("x" * 10, 9) == "x" * 8 + "…"
-
-
-def test_progress_counts_what_was_sent_and_guesses_the_rest_from_it() -> None:
-    now = [0]
-    tally = Tally(10, Histograms(), lambda: 2, lambda: now[0])
-    assert tally.line() == "0/10 done · 2 in flight · –/s · 0 errors"
-    now[0] = 4 * SECOND
-    tally.add(result(exchange(answer("yes"))))
-    tally.add(result(exchange(answer("y")[:-1], failure=Failure(Fault.DISCONNECTED, Step.BODY, "reset"))))
-    tally.add(result(skip=Skip.BUDGET))
-    assert tally.line() == "3/10 done · 2 in flight · 0.5/s · 1 errors · ETA 14 s"
 
 
 @pytest.mark.parametrize(
