@@ -5,6 +5,7 @@ HarnessError
 ├── SuiteError             2   the suite cannot be read; nothing was sent
 ├── TargetError            4   no Sigma answers at the target
 ├── StandinError           4   our own stand-in did not come up
+├── CollectorError         4   nobody takes the traces of a run
 └── RunDirectoryError      4   the results cannot be written or read
 
 Faults of Sigma or of the network are data (`harness.result.Failure`), never one
@@ -69,6 +70,12 @@ class TargetError(HarnessError):
 
 class StandinError(HarnessError):
     """Our own stand-in Sigma did not come up."""
+
+    exit_code = Exit.ENVIRONMENT
+
+
+class CollectorError(HarnessError):
+    """Nobody takes the traces of a run; the run itself is whole."""
 
     exit_code = Exit.ENVIRONMENT
 
