@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from harness.errors import RunDirectoryError, UsageError, did_you_mean
 from harness.report.pages import environment, render
 from harness.view import pages
+from harness.view.charted import Drawings
 from harness.view.guard import guarded
 from harness.view.listing import Heads
 from harness.view.places import Place, place, places
@@ -49,6 +50,7 @@ class View:
     templates: jinja2.Environment
     followed: Followed = field(default_factory=Followed)
     heads: Heads = field(default_factory=Heads)
+    drawings: Drawings = field(default_factory=Drawings)
 
 
 def create_app(results: Path, names: frozenset[str]) -> ASGIApp:
@@ -151,8 +153,13 @@ def _compare(view: View, run: Seen, request: Request) -> Response:
 
 
 def _charts(view: View, run: Seen, request: Request) -> Response:
+    """All charts on a page, or for the page of the run: the places of all, or the one of a name."""
     name = request.query_params.get("name", "")
-    return _shown(view, "chart.html" if name else "charts.html", pages.charts(run, name))
+    if name:
+        return _shown(view, "chart.html", pages.charts(run, view.drawings, name))
+    if request.query_params.get("of") == "names":
+        return _shown(view, "chart_places.html", {"names": view.drawings.names(run), "place": run.place})
+    return _shown(view, "charts.html", pages.charts(run, view.drawings, ""))
 
 
 def _report(view: View, run: Seen, request: Request) -> Response:

@@ -105,7 +105,8 @@ def _steps(
 ) -> list[tuple[str, float | None, float | None]]:
     """The time in each step, of both; None where a side never was in it."""
     sums = [_sums(_of(side, "steps", row)) for side, row in zip((before, after), rows, strict=True)]
-    return [(step, sums[0].get(step), sums[1].get(step)) for step in dict.fromkeys([*sums[0], *sums[1]])]
+    longer, other = sorted(sums, key=len, reverse=True)
+    return [(step, sums[0].get(step), sums[1].get(step)) for step in dict.fromkeys([*longer, *other])]
 
 
 def _sums(steps: pl.DataFrame) -> dict[str, float]:

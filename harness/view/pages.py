@@ -12,16 +12,20 @@ from starlette.datastructures import QueryParams
 from harness.gate import Ruling
 from harness.grade.states import State
 from harness.report.live import duration
+from harness.report.pages import ours
+from harness.report.visible import shortened
 from harness.stats.quantiles import least_count, quantile
 from harness.verdict import Verdict
-from harness.view import charted, compared, listing, texts, trials
+from harness.view import compared, listing, texts, trials
 from harness.view import trial as one_trial
+from harness.view.charted import Drawings
 from harness.view.listing import Asked, Heads
 from harness.view.places import quiet_s
 from harness.view.seen import Seen
 
 SHOWN: dict[str, Any] = {
     "duration": duration,
+    "short": shortened,
     "utc": listing.utc,
     "placement": one_trial.placement,
     "is_cut": one_trial.cut,
@@ -67,7 +71,7 @@ def run(seen: Seen, query: QueryParams) -> dict[str, Any]:
         "trials": trials.listed(seen, want),
         "tools": list(_tools(seen)),
         "page_url": _pages(query),
-        "charts": charted.names(seen),
+        "charts": seen.progress is None,
         "has_report": (seen.place.folder / "report.html").is_file(),
         "pairs": _pairs(seen),
         "filtered": bool(set(query) - {"page", "sort"}),
@@ -234,9 +238,10 @@ def _repeats(seen: Seen, case: str, variant: str) -> list[int]:
     return list(found["repeat"].head(_OFFERED))
 
 
-def charts(seen: Seen, name: str) -> dict[str, Any]:
+def charts(seen: Seen, drawings: Drawings, name: str) -> dict[str, Any]:
     """The charts of a run, or the one of that name."""
-    return {**_of_run(seen), "drawn": charted.drawn(seen, name)}
+    drawn = [(each, ours(each.wide), ours(each.narrow)) for each in drawings.drawn(seen, name)]
+    return {**_of_run(seen), "drawn": drawn}
 
 
 def _pages(query: QueryParams) -> Any:

@@ -156,7 +156,7 @@ def _marks(scale: _Scale, most: int) -> Iterator[Mark]:
     last = first + scale.span_ns / 1e6
     at = -(-first // step) * step
     while at <= last:
-        told = f"{at / 1000:g} s" if last >= 10_000 else f"{at:g} ms"
+        told = f"{at / 1000 or 0:g} s" if last >= 10_000 else f"{at or 0:g} ms"
         yield Mark(scale.x(scale.zero_ns + at * 1e6), told)
         at = round(at + step, 9)
 

@@ -3,12 +3,19 @@
 
 const quiet = () => {};
 
-// Charts are drawn when the page is there, one after the other.
-async function loadCharts() {
-  for (const place of document.querySelectorAll("[data-load]")) {
-    const answer = await fetch(place.dataset.load).catch(quiet);
-    if (answer && answer.ok) place.innerHTML = await answer.text();
-  }
+// Charts are drawn when somebody comes near them, and what is loaded may have places of its own.
+const near = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); load(entry.target); }
+}, { rootMargin: "600px" });
+async function load(place) {
+  const answer = await fetch(place.dataset.load).catch(quiet);
+  if (!answer || !answer.ok) return;
+  place.innerHTML = await answer.text();
+  place.removeAttribute("data-load");
+  observe(place);
+}
+function observe(within) {
+  for (const place of within.querySelectorAll("[data-load]")) near.observe(place);
 }
 
 // A part is left alone while somebody is in it; what is open stays open.
@@ -89,4 +96,4 @@ window.addEventListener("hashchange", reveal);
 localTimes(document);
 reveal();
 refresh();
-(window.requestIdleCallback || setTimeout)(loadCharts);
+observe(document);
