@@ -1,20 +1,21 @@
 """The course of a run, in panels beneath each other that share their seconds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import altair as alt
 
-from harness.report.charts.drawing import INK, NARROW, Chart
+from harness.report.charts.drawing import INK, NARROW, SMALL, Chart, Drawing
 from harness.report.charts.lines import Row, unit
-from harness.report.charts.series import COLORS, DASHES, distinct, legend
+from harness.report.charts.series import COLORS, Series, distinct, legend, rows_of, told_apart
 from harness.report.figures import Course
 
 _MARGIN = 52
 _IN_MINUTES = 1_800
 
 
-def course(of: Course) -> Iterator[Chart]:
+def course(of: Course, series: Series) -> Iterator[Chart]:
     """How the run went, second by second, where it has any."""
     if of.bins.is_empty():
         return
@@ -22,10 +23,12 @@ def course(of: Course) -> Iterator[Chart]:
     faults = int(of.faults["count"].sum())
     says = (
         f"Each {each} since the start: trials under way (the mean), trials that fell due, began and ended, "
-        f"the median TTFT of the counted exchanges sent in it (of 2 at least)"
+        f"by variant the median TTFT of the counted exchanges sent in it (of 2 at least)"
         f"{f', and {faults:,} exchanges that broke' if faults else '; nothing broke'}."
     )
-    yield Chart("timeline", "The course of the run", says, lambda width: _panels(of, width))
+    variants = list(dict.fromkeys(variant for _, variant in series.names))
+    called = dict(zip(variants, distinct(variants), strict=True))
+    yield Chart("timeline", "The course of the run", says, lambda width: _panels(of, called, width))
 
 
 class _Time(NamedTuple):
@@ -38,27 +41,29 @@ class _Time(NamedTuple):
     def axis(self, width: int, *, is_last: bool) -> alt.X:
         """The axis, with labels beneath the last panel only."""
         ticks = alt.Axis(
-            labels=is_last, ticks=is_last, tickCount=5 if width < NARROW else 12, format="~g", domain=is_last
+            labels=is_last, ticks=is_last, tickCount=5 if width < NARROW else 12, format=",~r", domain=is_last
         )
         title = f"{self.name} since the start" if is_last else None
         return alt.X("x:Q", title=title, scale=alt.Scale(domain=[0, self.last], nice=False), axis=ticks)
 
 
-def _panels(of: Course, width: int) -> alt.TopLevelMixin:
+def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     end = (int(of.bins["at_s"].to_list()[-1]) + of.width_s) or 1
     per = 60 if end > _IN_MINUTES else 1
     time = _Time("minutes" if per == 60 else "seconds", per, end / per)
     makers = [_in_flight, _rates]
-    makers += [_ttft] if of.bins["ttft_p50_ms"].count() else []
+    makers += [partial(_ttft, called=called)] if of.ttft["p50_ms"].count() else []
     makers += [_broken] if len(of.faults) else []
     inside = width - _MARGIN - 24
-    shown = [
+    shown: list[Drawing] = [
         make(of, time.axis(width, is_last=make is makers[-1]), per, width).properties(width=inside)
         for make in makers
     ]
     above = [_phases(of, time, inside)] if len(of.phases) > 1 else []
-    whole = alt.vconcat(*above, *shown, spacing=14)
-    return whole.resolve_scale(color="independent", strokeDash="independent")
+    whole: Drawing = alt.vconcat(*above, *shown, spacing=10).resolve_scale(
+        color="independent", strokeDash="independent", strokeWidth="independent"
+    )
+    return whole
 
 
 def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
@@ -68,15 +73,21 @@ def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
     return [{"x": at / per, "y": None if y is None else y / by} for at, y in (*values, *last)]
 
 
-def _y(title: str, field: str = "y:Q") -> alt.Y:
+def _y(title: str, field: str = "y:Q", *, least: float = 0) -> alt.Y:
     axis = alt.Axis(
-        tickCount=3, minExtent=_MARGIN - 8, maxExtent=_MARGIN - 8, titleX=-(_MARGIN - 8), format=",~g"
+        tickMinStep=least,
+        tickCount=3,
+        minExtent=_MARGIN - 8,
+        maxExtent=_MARGIN - 8,
+        titleX=-(_MARGIN - 8),
+        format=",~r",
     )
     return alt.Y(field, title=title, axis=axis, scale=alt.Scale(zero=True, nice=True))
 
 
 def _panel(rows: Sequence[Row], height: int = 90) -> alt.Chart:
-    return alt.Chart(alt.Data(values=list(rows)), height=height)
+    panel: alt.Chart = rows_of(rows).properties(height=height)
+    return panel
 
 
 def _in_flight(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
@@ -86,35 +97,46 @@ def _in_flight(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
         fillOpacity=0.2,
         line={"color": INK["c1"], "strokeWidth": 1.5},
     )
-    return area.encode(x=x, y=_y("trials in flight"))
+    drawn: alt.Chart = area.encode(x=x, y=_y("trials in flight"))
+    return drawn
 
 
 def _rates(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
-    kinds = ["began", "ended"] if of.bins["due"].null_count() else ["due", "began", "ended"]
+    kinds = ["began", "ended"] if of.bins["due"].count() == 0 else ["due", "began", "ended"]
     rows = [{**row, "kind": kind} for kind in kinds for row in _steps(of, kind, per, by=of.width_s)]
     told = legend(width)
-    color = alt.Scale(domain=kinds, range=[INK["c8"], INK["c1"], INK["c2"]][-len(kinds) :])
-    dash = alt.Scale(domain=kinds, range=list(DASHES[3 - len(kinds) : 3]))
-    line = _panel(rows).mark_line(interpolate="step-after", strokeWidth=1.8)
-    return line.encode(
+    told.symbolType = "stroke"
+    color = alt.Scale(domain=kinds, range=[INK["line"], INK["c1"], INK["c2"]][-len(kinds) :])
+    dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [2, 3]][-len(kinds) :])
+    thick = alt.Scale(domain=kinds, range=[7, 1.8, 1.8][-len(kinds) :])
+    line = _panel(rows).mark_line(interpolate="step-after", invalid="break-paths-filter-domains")
+    drawn: alt.Chart = line.encode(
         x=x,
         y=_y("trials a second"),
         color=alt.Color("kind:N", scale=color, legend=told),
         strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=told),
+        strokeWidth=alt.StrokeWidth("kind:N", scale=thick, legend=told),
     )
+    return drawn
 
 
-def _ttft(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
-    highest = of.bins["ttft_p50_ms"].drop_nulls().to_list()
-    by = unit(max(highest))
+def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, str]) -> alt.Chart:
+    known = [row for row in of.ttft.iter_rows(named=True) if row["variant"] in called]
+    by = unit(max((row["p50_ms"] or 0 for row in known), default=0))
     rows = [
-        {"x": (at + of.width_s / 2) / per, "y": None if y is None else y / by.ms}
-        for at, y in of.bins.select("at_s", "ttft_p50_ms").rows()
+        {
+            "label": called[row["variant"]],
+            "x": (row["at_s"] + of.width_s / 2) / per,
+            "y": None if row["p50_ms"] is None else row["p50_ms"] / by.ms,
+        }
+        for row in known
     ]
+    names = [name for name in called.values() if any(row["label"] == name for row in rows)]
     line = _panel(rows).mark_line(
-        color=INK["c3"], strokeWidth=1.8, point={"color": INK["c3"], "size": 14, "filled": True}
+        strokeWidth=1.8, point={"size": 16, "filled": True}, invalid="break-paths-show-domains"
     )
-    return line.encode(x=x, y=_y(f"median TTFT, {by.name}"))
+    drawn: alt.Chart = line.encode(x=x, y=_y(f"median TTFT, {by.name}"), **told_apart(names, width, {}))
+    return drawn
 
 
 def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
@@ -125,12 +147,15 @@ def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
         for at, fault, count in of.faults.select("at_s", "fault", "count").iter_rows()
     ]
     scale = alt.Scale(domain=list(called.values()), range=[INK["bad"], *COLORS[1:]][: len(called)])
-    bars = _panel(rows, 60).mark_bar(stroke=INK["ground"], strokeWidth=0.5)
+    bars = _panel(rows, 60).mark_bar(orient="vertical", stroke=INK["ground"], strokeWidth=0.5)
     color = alt.Color("kind:N", scale=scale, legend=legend(width))
-    return bars.encode(x=x, x2="x2", y=_y("exchanges that broke", "count:Q"), color=color)
+    drawn: alt.Chart = bars.encode(
+        x=x, x2="x2", y=_y("exchanges that broke", "count:Q", least=1), color=color
+    )
+    return drawn
 
 
-def _phases(of: Course, time: _Time, inside: int) -> alt.TopLevelMixin:
+def _phases(of: Course, time: _Time, inside: int) -> Drawing:
     """A strip with the name of each phase."""
     names = distinct(of.phases["phase"].to_list())
     rows = [
@@ -144,6 +169,8 @@ def _phases(of: Course, time: _Time, inside: int) -> alt.TopLevelMixin:
     x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(domain=[0, time.last], nice=False))
     made = [
         _panel(rows, 18).mark_bar(height=16, color=INK["grid"], stroke=INK["ground"]).encode(x=x, x2="x2"),
-        _panel(fitting, 18).mark_text(color=INK["ink"], fontSize=11).encode(x=alt.X("mid:Q"), text="name:N"),
+        _panel(fitting, 18)
+        .mark_text(color=INK["ink"], fontSize=SMALL)
+        .encode(x=alt.X("mid:Q"), text="name:N"),
     ]
     return alt.layer(*made, width=inside)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 import altair as alt
@@ -23,6 +23,9 @@ NARROW = 600
 """Below this a chart has fewer ticks, and its legend beneath."""
 
 
+Drawing: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """Something to look at.
@@ -34,7 +37,7 @@ class Chart:
     name: str
     title: str
     says: str
-    draw: Callable[[int], alt.TopLevelMixin] = field(repr=False)
+    draw: Callable[[int], Drawing] = field(repr=False)
 
 
 # What stands in for the colours of the page, and what these are on white.
@@ -84,8 +87,8 @@ def svg(chart: Chart, width: int) -> str:
 def png(chart: Chart) -> bytes:
     """*chart* as PNG on white, 900 pixels wide at twice the density, with its title and what it says."""
     said = wrap(visible(chart.says), 125)
-    title = alt.TitleParams(visible(chart.title), subtitle=said)
-    drawn = chart.draw(900).properties(title=title)  # type: ignore[attr-defined]  all charts have properties
+    drawn = chart.draw(900)
+    drawn.title = alt.TitleParams(visible(chart.title), subtitle=said)
     root = _drawn(drawn)
     _clean(root, _ON_WHITE, "", _FONT_ON_WHITE)
     ground = ElementTree.Element(f"{{{_SVG}}}rect", width="100%", height="100%", fill=_LIGHT["ground"])
@@ -93,14 +96,23 @@ def png(chart: Chart) -> bytes:
     return vl_convert.svg_to_png(ElementTree.tostring(root, encoding="unicode"), scale=2)
 
 
-def _drawn(chart: alt.TopLevelMixin) -> ElementTree.Element:
+def _drawn(chart: Drawing) -> ElementTree.Element:
     spec = chart.to_dict(validate=False)  # tests do; of a thousand rows it takes longer than drawing them
     spec["config"] = _LOOK
     drawn = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     return ElementTree.fromstring(drawn)  # noqa: S314  drawn here; names in it are escaped
 
 
-_TEXT = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelFontWeight": "normal"}
+_BROADER = 1.13
+"""By how much some fonts are broader than the one that is measured with: texts are laid out as if larger."""
+TEXT, SMALL = 12 * _BROADER, 11 * _BROADER
+"""Sizes of text that come out as 12 and 11 pixels."""
+_TEXT = {
+    "labelFontSize": TEXT,
+    "titleFontSize": TEXT,
+    "titleFontWeight": "normal",
+    "labelFontWeight": "normal",
+}
 _LOOK: dict[str, Any] = {
     "background": None,
     "font": "Arial, 'Liberation Sans', sans-serif",
@@ -131,27 +143,27 @@ _LOOK: dict[str, Any] = {
         **_TEXT,
         "labelColor": INK["ink"],
         "titleColor": INK["soft"],
-        "symbolStrokeColor": INK["ink"],
+        "symbolOpacity": 1,
         "symbolStrokeWidth": 2,
         "symbolSize": 90,
         "columnPadding": 26,
         "rowPadding": 4,
         "labelLimit": 300,
-        "offset": 12,
+        "offset": 10,
     },
     "title": {
         "anchor": "start",
         "frame": "group",
         "color": INK["ink"],
-        "fontSize": 16,
+        "fontSize": 16 * _BROADER,
         "fontWeight": 600,
         "subtitleColor": INK["soft"],
-        "subtitleFontSize": 12,
+        "subtitleFontSize": TEXT,
         "subtitleLineHeight": 16,
         "subtitlePadding": 6,
         "offset": 16,
     },
-    "text": {"fontSize": 12, "color": INK["ink"]},
+    "text": {"fontSize": TEXT, "color": INK["ink"]},
 }
 
 _KEPT = frozenset(
@@ -216,6 +228,8 @@ def _of(name: str, value: str, prefix: str) -> str:
     match name:
         case "d" | "transform" | "x1" | "x2" | "y1" | "y2":
             return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value)
+        case "font-size":
+            return f"{float(value.removesuffix('px')) / _BROADER:.3g}"
         case "id":
             return prefix + value
         case "clip-path":
@@ -225,7 +239,7 @@ def _of(name: str, value: str, prefix: str) -> str:
 
 
 def _prune(element: ElementTree.Element) -> None:
-    """Take out shapes without a colour, groups with nothing in them, and groups that are nothing but groups."""
+    """Take out shapes without a colour, texts without a word, and groups that are empty or only group."""
     for child in list(element):
         _prune(child)
         tag = child.tag.removeprefix(f"{{{_SVG}}}")
@@ -234,6 +248,8 @@ def _prune(element: ElementTree.Element) -> None:
             case "path" if element.tag != f"{{{_SVG}}}clipPath" and not _is_seen(child):
                 element.remove(child)
             case "g" if not len(child):
+                element.remove(child)
+            case "text" if not (child.text or "").strip() and not len(child):
                 element.remove(child)
             case "g" if not child.attrib:
                 element[at : at + 1] = list(child)

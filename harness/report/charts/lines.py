@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from harness.report.charts.drawing import NARROW
-from harness.report.charts.series import told_apart, with_n
+from harness.report.charts.drawing import NARROW, Drawing
+from harness.report.charts.series import rows_of, told_apart, with_n
 
 Row = dict[str, Any]
 _WIDE_RANGE = 30
@@ -27,12 +27,6 @@ def unit(highest_ms: float) -> Unit:
     return Unit("s", 1000) if highest_ms >= _IN_SECONDS else Unit("ms", 1)
 
 
-def plot(rows: Sequence[Row], width: int, height: int) -> alt.Chart:
-    """A chart of *rows* that is *width* wide with all its labels, and whose inside is *height* high."""
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return alt.Chart(alt.Data(values=list(rows)), width=width, height=height, autosize=fit)
-
-
 def is_wide(values: Sequence[float]) -> bool:
     """Whether *values* spread over so much that they want a logarithmic axis; none is 0."""
     return bool(values) and min(values) > 0 and max(values) / min(values) >= _WIDE_RANGE
@@ -49,14 +43,14 @@ def scale(values: Sequence[float], *, of: int = 1) -> dict[str, Any]:
     inside = [tick for tick in ticks if low * 0.8 <= tick <= high * 1.25]
     return {
         "scale": alt.Scale(type="log", domain=[low * 0.9, high * 1.1], nice=False),
-        "axis": alt.Axis(values=inside, format=",~g"),
+        "axis": alt.Axis(values=inside, format=",~r"),
     }
 
 
 _PERCENTS = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)
 
 
-def percentiles(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> alt.TopLevelMixin:
+def percentiles(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> Drawing:
     """Quantiles against how rare they are: each step to the right halves what is left to 100 %.
 
     *rows* have `series`, `percent`, `value_ms` and `n`.
@@ -83,10 +77,10 @@ def percentiles(rows: Sequence[Row], names: Sequence[str], width: int, what: str
     )
     present = [name for name in names if name in labels]
     y = alt.Y("y:Q", title=f"{what}, {of.name}{_log(values)}", **scale(values, of=of.ms))
-    return _lines(drawn, width, "monotone").encode(x=x, y=y, **told_apart(present, width, labels))
+    return _lines(drawn, width, "linear").encode(x=x, y=y, **told_apart(present, width, labels))
 
 
-def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> alt.TopLevelMixin:
+def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> Drawing:
     """Shares of at most so much; *rows* have `series`, `value_ms`, `share` and `n`."""
     values = [row["value_ms"] for row in rows]
     of = unit(max(values))
@@ -101,46 +95,48 @@ def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: st
 
 
 def _lines(rows: Sequence[Row], width: int, interpolate: Any) -> alt.Chart:
-    height = 230 if width < NARROW else 300
-    return plot(rows, width, height).mark_line(
-        interpolate=interpolate, strokeWidth=2, strokeCap="butt", clip=True
-    )
+    line = rows_of(rows).mark_line(interpolate=interpolate, strokeWidth=2, strokeCap="butt", clip=True)
+    made: alt.Chart = line.properties(**_size(width))
+    return made
+
+
+def _size(width: int) -> dict[str, Any]:
+    """As wide as *width* with all its labels."""
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return {"width": width, "height": 230 if width < NARROW else 300, "autosize": fit}
 
 
 def _log(values: Sequence[float]) -> str:
     return " (log scale)" if is_wide(values) else ""
 
 
-def cloud(
-    points: Sequence[Row], lines: Sequence[Row], names: Sequence[str], width: int, what: str
-) -> alt.TopLevelMixin:
-    """TTFT by how many were in flight: a dot for each of *points*, and the median of each bin of *lines*."""
+def cloud(points: Sequence[Row], medians: Sequence[Row], names: Sequence[str], width: int) -> Drawing:
+    """TTFT by how many were in flight: a dot for each of *points*, and a line through the *medians*."""
     values = [row["ttft_ms"] for row in points]
     of = unit(max(values))
-    labels = {name: name for name in names}
+    # A dot is a line to where it begins, with round ends: one path for a series, not one for each dot.
     dots = [
         {"label": row["series"], "x": row["in_flight"], "y": y, "at": at}
         for at, row in enumerate(points)
         for y in (row["ttft_ms"] / of.ms, row["ttft_ms"] / of.ms, None)
     ]
-    medians = [
+    middles = [
         {"label": row["series"], "x": (row["from"] + row["upto"]) / 2, "y": row["p50_ms"] / of.ms}
-        for row in lines
+        for row in medians
         if row["p50_ms"] is not None
     ]
+    ticks = alt.Axis(tickMinStep=1, format=",d", tickCount=5 if width < NARROW else 12)
     x = alt.X(
         "x:Q",
         title="exchanges in flight when it was sent",
         scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(tickMinStep=1, format=",d", tickCount=5 if width < NARROW else 12),
+        axis=ticks,
     )
-    y = alt.Y("y:Q", title=f"{what}, {of.name}{_log(values)}", **scale(values, of=of.ms))
-    told = told_apart(names, width, labels)
-    # A dot is a line to where it begins, with round ends: one path for a series, not one for each dot.
-    dotted = alt.Chart(alt.Data(values=dots)).mark_line(
+    y = alt.Y("y:Q", title=f"TTFT, {of.name}{_log(values)}", **scale(values, of=of.ms))
+    told = told_apart(names, width, {})
+    dot = rows_of(dots).mark_line(
         strokeCap="round", strokeWidth=5, opacity=0.35, invalid="break-paths-filter-domains"
     )
-    drawn = alt.Chart(alt.Data(values=medians)).mark_line(strokeWidth=2.5)
-    layers = dotted.encode(x=x, y=y, color=told["color"], order="at:Q"), drawn.encode(x=x, y=y, **told)
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return alt.layer(*layers, width=width, height=230 if width < NARROW else 300, autosize=fit)
+    line = rows_of(middles).mark_line(strokeWidth=2.5)
+    layers = dot.encode(x=x, y=y, color=told["color"], order="at:Q"), line.encode(x=x, y=y, **told)
+    return alt.layer(*layers).properties(**_size(width))

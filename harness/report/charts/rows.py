@@ -1,107 +1,182 @@
 """Rows: bars of parts that add up, and dots with the range in which they lie."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
-from harness.report.charts.drawing import INK, NARROW
+from harness.report.charts.drawing import INK, NARROW, SMALL, Drawing
 from harness.report.charts.lines import Row
-from harness.report.charts.series import COLORS, SHAPES, legend
+from harness.report.charts.series import COLORS, SHAPES, legend, rows_of
 
-_LETTER = 6.6
+_LETTER = 7.2
 _LABEL = 260
+_BAR = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """The axis of values: its title, what it spans at least, and how its ticks are written."""
+
+    title: str
+    low: float = 0.0
+    high: float = 0.0
+    is_share: bool = False
+
+    def axis(self, field: str, span: tuple[float, float], width: int) -> alt.X:
+        """The axis over *span*; that of a share has a tick at each quarter."""
+        scale = alt.Scale(domain=span, nice=False)
+        if self.is_share:
+            ticks = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+        else:
+            ticks = alt.Axis(format=",~r", tickCount=4 if width < NARROW else 8)
+        return alt.X(f"{field}:Q", title=self.title, scale=scale, axis=ticks)
 
 
 def bars(
-    rows: Sequence[Row],
-    parts: Mapping[str, str],
-    width: int,
-    *,
-    x: alt.X,
-    ends: Mapping[str, str],
-) -> alt.TopLevelMixin:
-    """A bar for each of *ends*, of segments `row`, `part`, `from`, `upto` and `text`; *ends* is said behind it.
+    rows: Sequence[Row], parts: Mapping[str, str], ends: Mapping[str, str], *, across: Across, width: int
+) -> Drawing:
+    """A bar for each of *ends*, which is said behind it, of segments: `row`, `part`, `from`, `upto`, `text`.
 
-    *parts* are the colours of the parts, in order; a text stands in its segment where there is room.
+    *parts* are the colours of the parts, in order. A text stands in its segment where there is room.
     """
-    order = list(ends)
-    narrow = width < NARROW
-    low = min([0.0, *(row["from"] for row in rows)])
-    high = max([row["upto"] for row in rows])
-    room = (width - (0 if narrow else label_width(order)) - 90) / ((high - low) or 1)
-    texts = [row for row in rows if (row["upto"] - row["from"]) * room > len(row["text"]) * _LETTER + 8]
-    texts = [{**row, "mid": (row["from"] + row["upto"]) / 2} for row in texts]
+    order, narrow = list(ends), width < NARROW
+    low = min(across.low, *(row["from"] for row in rows))
+    high = max(across.high, *(row["upto"] for row in rows))
+    inside = _inside(order, width)
+    span = (low, _with_room(low, high, list(ends.values()), inside))
     used = [part for part in parts if any(row["part"] == part for row in rows)]
-    color = alt.Color(
-        "part:N",
-        scale=alt.Scale(domain=used, range=[parts[part] for part in used]),
-        legend=legend(width, columns=8),
-    )
+    scale = alt.Scale(domain=used, range=[parts[part] for part in used])
+    color = alt.Color("part:N", scale=scale, legend=legend(width, columns=6, offset=10))
     y = _band(order, narrow=narrow)
-    last = [
-        {"row": name, "at": max([row["upto"] for row in rows if row["row"] == name] or [0]), "text": text}
-        for name, text in ends.items()
-    ]
-    size = 20
-    made = [
-        _of(rows)
-        .mark_bar(height=size, stroke=INK["ground"], strokeWidth=1)
-        .encode(x=x, x2="upto", y=y, color=color),
-        _of(texts)
-        .mark_text(color=INK["ground"], fontSize=11, baseline="middle")
-        .encode(x="mid:Q", y=y, text="text:N"),
-        _of(last)
-        .mark_text(align="left", dx=6, color=INK["soft"], fontSize=11)
-        .encode(x="at:Q", y=y, text="text:N"),
-    ]
-    return _stacked([*made, *_labels(order, low, narrow=narrow)], len(order), width)
+    bar = rows_of(rows).mark_bar(height=_BAR, stroke=INK["ground"], strokeWidth=1)
+    text = rows_of(list(_fitting(rows, inside / (span[1] - span[0]))))
+    last = rows_of([{"row": name, "at": _end(rows, name), "text": said} for name, said in ends.items()])
+    return _layered(
+        [
+            bar.encode(x=across.axis("from", span, width), x2="upto", y=y, color=color),
+            text.mark_text(color=INK["ground"], fontSize=SMALL).encode(x="mid:Q", y=y, text="text:N"),
+            last.mark_text(**_BEHIND).encode(x="at:Q", y=y, text="text:N"),
+            *_labels(order, low, narrow=narrow, dy=-_BAR / 2 - 8),
+        ],
+        len(order) * (46 if narrow else 30),
+        width,
+    )
+
+
+_BEHIND: dict[str, Any] = {"align": "left", "dx": 7, "color": INK["soft"], "fontSize": SMALL}
+
+
+def _end(rows: Sequence[Row], name: str) -> float:
+    return max((row["upto"] for row in rows if row["row"] == name), default=0.0)
+
+
+def _fitting(rows: Sequence[Row], room: float) -> Iterator[Row]:
+    """The rows whose text is no broader than they are, with *room* pixels for each unit."""
+    for row in rows:
+        if (row["upto"] - row["from"]) * room > len(row["text"]) * _LETTER + 6:
+            yield {**row, "mid": (row["from"] + row["upto"]) / 2}
 
 
 def dots(
-    rows: Sequence[Row], order: Sequence[str], names: Sequence[str], width: int, x: alt.X
-) -> alt.TopLevelMixin:
+    rows: Sequence[Row], names: Sequence[str], *, across: Across, width: int, from_to: bool = False
+) -> Drawing:
     """A dot at `mid` for each `row` and `series`, on a line from `low` to `high` where there is one.
 
-    The series of a row stand beneath each other; `text` is said behind the dot.
+    The series of a row stand beneath each other, in the order of *names*; `text` is said behind the dot. With
+    *from_to* the line ends in an empty dot at `low`: what it was before.
     """
     narrow = width < NARROW
+    lines, order = _lines(rows, names, narrow=narrow)
+    inside = _inside([] if narrow else order, width)
+    high = max(across.high, *(max(row["mid"], row["high"] or 0) for row in lines))
+    span = (across.low, _with_room(across.low, high, [row["text"] for row in lines], inside))
+    told = legend(width, offset=10) if len(names) > 1 else None
+    color = alt.Scale(domain=list(names), range=list(COLORS[: len(names)]))
+    shape = alt.Scale(domain=list(names), range=list(SHAPES[: len(names)]))
+    colored = alt.Color("series:N", scale=color, legend=told)
     y = _band(order, narrow=narrow)
-    offset = alt.YOffset("series:N", scale=alt.Scale(domain=list(names), paddingOuter=0.3))
-    told = legend(width) if len(names) > 1 else None
-    color = alt.Color(
-        "series:N", scale=alt.Scale(domain=list(names), range=list(COLORS[: len(names)])), legend=told
+    ranged = rows_of([row for row in lines if row["low"] is not None])
+    rule = ranged.mark_rule(strokeWidth=2, opacity=0.45).encode(
+        x=across.axis("low", span, width), x2="high", y=y, color=colored
     )
-    shape = alt.Shape(
-        "series:N", scale=alt.Scale(domain=list(names), range=list(SHAPES[: len(names)])), legend=told
-    )
-    known = [row for row in rows if row["mid"] is not None]
-    ranged = [row for row in known if row["low"] is not None]
-    said = [{**row, "at": max(row["high"] or 0, row["mid"])} for row in known]
-    title = x.to_dict().get("title")
-    made = [
-        _of(ranged)
-        .mark_rule(strokeWidth=2, opacity=0.45)
-        .encode(x=alt.X("low:Q"), x2="high", y=y, yOffset=offset, color=color),
-        _of(known)
-        .mark_point(filled=True, size=55, opacity=1)
-        .encode(x=x, y=y, yOffset=offset, color=color, shape=shape),
-        _of(said)
-        .mark_text(align="left", dx=8, color=INK["soft"], fontSize=11)
-        .encode(x="at:Q", y=y, yOffset=offset, text="text:N"),
-    ]
-    each = max(1, len(names))
-    return _stacked(
-        [*made, *_labels(order, 0, narrow=narrow)], len(order), width, each=14 * each + (22 if narrow else 8)
+    dot = rows_of(lines).mark_point(filled=True, size=60, opacity=1)
+    text = rows_of([{**row, "at": max(row["low"] or 0, row["high"] or 0, row["mid"])} for row in lines])
+    was = ranged.mark_point(filled=True, size=60, opacity=1, fill=INK["ground"], strokeWidth=1.6)
+    return _layered(
+        [
+            rule,
+            *(
+                [was.encode(x="low:Q", y=y, stroke=alt.Stroke("series:N", scale=color, legend=None))]
+                if from_to
+                else []
+            ),
+            dot.encode(x="mid:Q", y=y, color=colored, shape=alt.Shape("series:N", scale=shape, legend=told)),
+            text.mark_text(**_BEHIND).encode(x="at:Q", y=y, text="text:N"),
+            *_labels([name for name in order if name.strip()], across.low, narrow=narrow, dy=0),
+        ],
+        len(order) * 17,
+        width,
     )
 
 
-def label_width(names: Sequence[str]) -> float:
-    """About how wide the labels of rows are."""
-    return min(_LABEL, max((len(name) for name in names), default=0) * _LETTER)
+def ticks(
+    marks: Sequence[Row], ends: Mapping[str, str], color: alt.Color, *, across: Across, width: int
+) -> Drawing:
+    """A tick at each pair of `x` of a `row`, which a row without one ends; *ends* are the rows in order."""
+    order, narrow = list(ends), width < NARROW
+    inside = _inside(order, width)
+    low = min(across.low, *(row["x"] for row in marks if row["x"] is not None))
+    span = (low, _with_room(low, across.high, list(ends.values()), inside))
+    y = _band(order, narrow=narrow)
+    tick = rows_of(marks).mark_line(strokeWidth=13, strokeCap="butt", invalid="break-paths-filter-domains")
+    end = span[1] - (span[1] - across.high) * 0.98
+    last = rows_of([{"row": name, "at": end, "text": said} for name, said in ends.items()])
+    detail = {"color": color, "detail": "row:N", "order": "at:Q"}
+    return _layered(
+        [
+            tick.encode(x=across.axis("x", span, width), y=y, **detail),
+            last.mark_text(**_BEHIND).encode(x="at:Q", y=y, text="text:N"),
+            *_labels(order, low, narrow=narrow, dy=-15),
+        ],
+        len(order) * (40 if narrow else 24),
+        width,
+    )
 
 
-def _of(rows: Sequence[Row]) -> alt.Chart:
-    return alt.Chart(alt.Data(values=list(rows)))
+def _lines(rows: Sequence[Row], names: Sequence[str], *, narrow: bool) -> tuple[list[Row], list[str]]:
+    """*rows* with a `line` each, and the lines in order.
+
+    The first line of a row is called as the row is, the others by blanks, which nobody sees; on a phone all
+    are, and the row has a line to itself.
+    """
+    order: list[str] = []
+    placed: list[Row] = []
+    of_rows = list(dict.fromkeys(row["row"] for row in rows))
+    is_dense = all(sum(row["row"] == name for row in rows) == 1 for name in of_rows)
+    for name in of_rows:
+        mine = sorted((row for row in rows if row["row"] == name), key=lambda row: names.index(row["series"]))
+        if narrow:
+            order.append(name)
+        for at, row in enumerate(mine):
+            order.append(name if at == 0 and not narrow else " " * (len(order) + 1))
+            placed.append({**row, "row": order[-1]})
+        if not is_dense and not narrow:
+            order.append(" " * (len(order) + 1))
+    return placed, order
+
+
+def _inside(order: Sequence[str], width: int) -> float:
+    """About how wide the chart is without its labels."""
+    labels = 0.0 if width < NARROW else max((len(name) for name in order), default=0) * _LETTER
+    return width - min(_LABEL, labels) - 20
+
+
+def _with_room(low: float, high: float, texts: Sequence[str], inside: float) -> float:
+    """Where the axis ends so that there is room for *texts* behind *high*."""
+    pixels = max((len(text) for text in texts), default=0) * _LETTER + 12
+    return low + (high - low or 1.0) / max(0.3, 1 - pixels / inside)
 
 
 def _band(order: Sequence[str], *, narrow: bool) -> alt.Y:
@@ -109,19 +184,15 @@ def _band(order: Sequence[str], *, narrow: bool) -> alt.Y:
     return alt.Y("row:N", sort=list(order), scale=alt.Scale(domain=list(order)), axis=axis)
 
 
-def _labels(order: Sequence[str], at: float, *, narrow: bool) -> list[alt.Chart]:
+def _labels(order: Sequence[str], at: float, *, narrow: bool, dy: float) -> list[alt.Chart]:
     """On a phone the label of a row stands above it: beside it there is no room."""
     if not narrow:
         return []
-    rows = [{"row": name, "at": at, "label": name} for name in order]
-    y = alt.Y("row:N", sort=list(order), bandPosition=0)
-    text = _of(rows).mark_text(align="left", baseline="top", dy=1, fontSize=12, color=INK["ink"])
-    return [text.encode(x="at:Q", y=y, text="label:N")]
+    text = rows_of([{"row": name, "at": at, "label": name} for name in order])
+    marked = text.mark_text(align="left", dy=dy, color=INK["ink"])
+    return [marked.encode(x="at:Q", y=alt.Y("row:N"), text="label:N")]
 
 
-def _stacked(
-    layers: Sequence[alt.Chart], count: int, width: int, each: int | None = None
-) -> alt.TopLevelMixin:
+def _layered(layers: Sequence[alt.Chart], height: int, width: int) -> Drawing:
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    height = count * (each or (44 if width < NARROW else 30))
     return alt.layer(*layers, width=width, height=height, autosize=fit)

@@ -14,7 +14,16 @@ from harness.report.visible import shortened
 MOST = 8
 COLORS = tuple(INK[f"c{at}"] for at in range(1, MOST + 1))
 DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [5, 2], [1, 2], [12, 4], [4, 2, 1, 2, 1, 2])
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+)
 _LONGEST = 34
 
 Key = tuple[str, str]
@@ -37,6 +46,11 @@ class Series:
             name = self.names.get((row["phase"], row["variant"]))
             if name is not None:
                 yield {**row, "series": name}
+
+    def among(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What the series of *rows* are called, in order."""
+        found = {row["series"] for row in rows}
+        return [name for name in self.names.values() if name in found]
 
     @property
     def says(self) -> str:
@@ -71,17 +85,23 @@ def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> l
     return shown
 
 
-def legend(width: int, *, columns: int | None = None) -> alt.Legend:
-    """A legend above a wide chart, beneath a narrow one."""
+def legend(width: int, *, columns: int = 4, offset: int = 26) -> alt.Legend:
+    """A legend above a wide chart, *offset* so that the title of its axis has room; beneath a narrow one."""
     if width < NARROW:
-        return alt.Legend(title=None, orient="bottom", columns=1, symbolOffset=2)
-    return alt.Legend(title=None, orient="top", direction="horizontal", columns=columns or 4)
+        return alt.Legend(title=None, orient="bottom", columns=1)
+    return alt.Legend(title=None, orient="top", direction="horizontal", columns=columns, offset=offset)
+
+
+def rows_of(rows: Sequence[dict[str, Any]]) -> alt.Chart:
+    """A chart of *rows*, with nothing said yet of how it looks."""
+    return alt.Chart(alt.InlineData(values=list(rows)))
 
 
 def told_apart(names: Sequence[str], width: int, labels: Mapping[str, str]) -> dict[str, Any]:
     """Encodings by the field `series`: a colour and a dash for each of *names*, *labels* in the legend."""
     shown = [labels.get(name, name) for name in names]
     told = legend(width)
+    told.symbolType = "stroke"
     color = alt.Scale(domain=shown, range=list(COLORS[: len(names)]))
     dash = alt.Scale(domain=shown, range=list(DASHES[: len(names)]))
     return {

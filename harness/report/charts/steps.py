@@ -1,14 +1,14 @@
 """Where the time went: steps in the same colours everywhere, with the tools that took longest told apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
-
-import altair as alt
+from dataclasses import dataclass
 
 from harness.arms import Scan
 from harness.report import figures
 from harness.report.charts import rows
 from harness.report.charts.drawing import INK, Chart
 from harness.report.charts.lines import Row, Unit, unit
+from harness.report.charts.rows import Across
 from harness.report.charts.series import Series, distinct
 from harness.report.figures.work import BEFORE
 
@@ -19,14 +19,14 @@ _COLORS = {
     "first_packet": "c7",
     "plan": "c4",
     "reasoning": "c4",
-    "narration": "c3",
+    "narration": "c6",
     "answer": "c1",
     "reply": "c1",
     "other": "soft",
     "end": "soft",
     "broken": "bad",
 }
-_OF_TOOLS = ("c2", "c5", "c6")
+_OF_TOOLS = ("c2", "c5", "c3")
 _CALLED = {
     **dict.fromkeys(BEFORE, "before it was sent"),
     "first_packet": "first packet",
@@ -39,47 +39,44 @@ _CALLED = {
 
 def where_time_went(scan: Scan, series: Series) -> Iterator[Chart]:
     """The mean exchange of each series, step by step."""
-    spent = list(series.rows(figures.waterfall(scan)))
+    yield from of_spent(list(series.rows(figures.waterfall(scan))), series.says)
+
+
+def of_spent(spent: Sequence[Row], left_out: str = "") -> Iterator[Chart]:
+    """The same, of rows of `series`, `step`, `mean_ms` and `n`."""
     if not spent:
         return
-    parts = parts_of(spent)
-    of = unit(max(_totals(spent).values()))
+    parts, totals = parts_of(spent), _totals(spent)
+    of = unit(max(totals.values()))
     segments = list(_segments(spent, parts, of))
-    ends = {
-        row["series"]: f"{_said(_totals(spent)[row['series']] / of.ms)} {of.name}, n = {row['n']:,}"
-        for row in spent
-    }
-    n = sum({row["series"]: row["n"] for row in spent}.values())
+    counts = {row["series"]: row["n"] for row in spent}
+    ends = {name: f"{said(totals[name] / of.ms)} {of.name}, n = {n:,}" for name, n in counts.items()}
     says = (
-        f"The mean time of each step over {n:,} exchanges that count, those without a step as 0: from 0, the "
-        "sending, the steps add up to the mean total, which stands behind the bar. What lies to the left was "
-        f"before it was sent. The time up to a packet belongs to the step of that packet.{series.says}"
+        f"The mean time of each step over {sum(counts.values()):,} exchanges that count, those without a "
+        "step as 0: from 0, the sending, the steps add up to the mean total, which stands behind the bar. "
+        "What lies to the left was before that. The time up to a packet belongs to the step of that packet."
+        f"{left_out}"
     )
-    colors = {name: INK[color] for name, color in parts.colors.items()}
-    yield Chart("steps", "Where the time went", says, lambda width: bars(segments, colors, width, of, ends))
-
-
-def bars(
-    segments: Sequence[Row], colors: Mapping[str, str], width: int, of: Unit, ends: Mapping[str, str]
-) -> alt.TopLevelMixin:
-    """Bars of steps, from before the sending, at 0, to the end."""
-    low = min([0.0, *(row["from"] for row in segments)])
-    high = max(row["upto"] for row in segments)
-    scale = alt.Scale(domain=[low, high + (high - low) * 0.18], nice=False)
-    x = alt.X(
-        "from:Q", title=f"{of.name} since it was sent", scale=scale, axis=alt.Axis(tickCount=8, format=",~g")
+    across = Across(f"{of.name} since it was sent")
+    yield Chart(
+        "steps",
+        "Where the time went",
+        says,
+        lambda width: rows.bars(segments, parts.inks, ends, across=across, width=width),
     )
-    return rows.bars(segments, colors, width, x=x, ends=ends)
 
 
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Which part of a bar each step is drawn as, and the colour of each part, in order."""
 
-    __slots__ = ("colors", "names")
+    names: Mapping[str, str]
+    colors: Mapping[str, str]
 
-    def __init__(self, names: Mapping[str, str], colors: Mapping[str, str]) -> None:
-        self.names = names
-        self.colors = colors
+    @property
+    def inks(self) -> dict[str, str]:
+        """The colours as charts are drawn with them."""
+        return {name: INK[color] for name, color in self.colors.items()}
 
 
 def parts_of(spent: Sequence[Row]) -> Parts:
@@ -127,10 +124,11 @@ def _segments(spent: Sequence[Row], parts: Parts, of: Unit) -> Iterator[Row]:
                     "part": part,
                     "from": at / of.ms,
                     "upto": (at + took) / of.ms,
-                    "text": _said(took / of.ms),
+                    "text": said(took / of.ms),
                 }
             at += took
 
 
-def _said(value: float) -> str:
+def said(value: float) -> str:
+    """*value* as a number in a chart."""
     return f"{value:,.0f}" if value >= 10 else f"{value:,.1f}"

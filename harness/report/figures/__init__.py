@@ -8,13 +8,14 @@ invalid).
 from harness.report.figures.course import Course, timeline
 from harness.report.figures.crowd import Crowd, by_concurrency
 from harness.report.figures.rates import by_prompt, by_tag, variants
-from harness.report.figures.times import LATENCIES, ecdf, quantile_curve
+from harness.report.figures.times import LATENCIES, Latency, ecdf, quantile_curve
 from harness.report.figures.work import tools, waterfall
 
 __all__ = [
     "LATENCIES",
     "Course",
     "Crowd",
+    "Latency",
     "by_concurrency",
     "by_prompt",
     "by_tag",

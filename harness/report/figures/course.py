@@ -16,13 +16,15 @@ class Course(NamedTuple):
     """A run in stretches of *width_s* seconds since its start.
 
     *bins*: `at_s` (where a stretch begins), `in_flight` (trials under way, the mean over the stretch), `due`,
-    `began` and `ended` (trials), `ttft_p50_ms` of the `ttft_n` counted exchanges that were sent in it, null
-    of fewer than 2. `due` is null throughout where nothing was ever due. *faults*: `at_s`, `fault`, `count`
-    of exchanges that broke in it, retries too. *phases*: `phase`, `began_s`, `ended_s`.
+    `began` and `ended` (trials). `due` is null outside of phases in which trials fall due. *ttft*: `at_s`,
+    `variant`, `p50_ms` of the *n* counted exchanges that were sent in it, null of fewer than 2. *faults*:
+    `at_s`, `fault`, `count` of exchanges that broke in it, retries too. *phases*: `phase`, `began_s`,
+    `ended_s`.
     """
 
     width_s: int
     bins: pl.DataFrame
+    ttft: pl.DataFrame
     faults: pl.DataFrame
     phases: pl.DataFrame
 
@@ -43,16 +45,19 @@ def timeline(scan: Scan, manifest: Manifest) -> Course:
     bins = pl.DataFrame({"bin": range(count)}, schema={"bin": pl.Int64})
     for name in ("due", "began", "ended"):
         bins = bins.join(_count(trials[name], width, name), on="bin", how="left", maintain_order="left")
-    never = trials["due"].null_count() == len(trials)
-    counts = (pl.lit(None).alias("due") if never else pl.col("due").fill_null(0), "began", "ended")
-    bins = bins.with_columns(pl.col("began", "ended").fill_null(0)).with_columns(*counts)
-    bins = bins.join(_ttft(exchanges, width), on="bin", how="left", maintain_order="left")
-    bins = bins.with_columns(pl.col("ttft_n").fill_null(0), in_flight=_in_flight(trials, width, count))
-    made = bins.select(pl.col("bin") * width, "in_flight", *_REST).rename({"bin": "at_s"})
-    return Course(width, made, _faults(exchanges, width), _phases(trials))
+    due = pl.when(_is_open(trials, width)).then(pl.col("due").fill_null(0)).alias("due")
+    counts = bins.with_columns(due, pl.col("began", "ended").fill_null(0))
+    made = counts.with_columns(in_flight=_in_flight(trials, width, count), at_s=pl.col("bin") * width)
+    whole = made.select("at_s", "in_flight", "due", "began", "ended")
+    return Course(width, whole, _ttft(exchanges, width), _faults(exchanges, width), _phases(trials))
 
 
-_REST = ("due", "began", "ended", "ttft_p50_ms", "ttft_n")
+def _is_open(trials: pl.DataFrame, width: int) -> pl.Expr:
+    """Whether a stretch lies within a phase in which trials fall due."""
+    due = trials.filter(pl.col("due").is_not_null()).group_by("phase")
+    spans = due.agg(first=pl.col("due").min() // width, last=pl.col("due").max() // width)
+    within = (pl.col("bin").is_between(first, last) for first, last in spans.select("first", "last").rows())
+    return pl.any_horizontal(pl.lit(value=False), *within)
 
 
 def _trials(scan: Scan, start: int) -> pl.DataFrame:
@@ -66,7 +71,9 @@ def _trials(scan: Scan, start: int) -> pl.DataFrame:
 def _exchanges(scan: Scan, start: int) -> pl.DataFrame:
     sent, ended = ((pl.col(f"{name}_ns") - start) / 1e9 for name in ("sent", "ended"))
     ttft = pl.when("counted").then("ttft_ms").alias("ttft_ms")
-    return scan("exchanges").select("fault", ttft, sent=sent, ended=ended).collect()
+    variants = scan("trials").select("trial_id", "variant")
+    sent_by = scan("exchanges").join(variants, on="trial_id", how="left", maintain_order="left")
+    return sent_by.select("variant", "fault", ttft, sent=sent, ended=ended).collect()
 
 
 def _count(seconds: pl.Series, width: int, name: str) -> pl.DataFrame:
@@ -76,8 +83,9 @@ def _count(seconds: pl.Series, width: int, name: str) -> pl.DataFrame:
 
 def _ttft(exchanges: pl.DataFrame, width: int) -> pl.DataFrame:
     known = exchanges.filter(pl.col("ttft_ms").is_not_null(), pl.col("sent").is_not_null())
-    binned = known.with_columns(bin=(pl.col("sent") // width).cast(pl.Int64))
-    return binned.group_by("bin").agg(ttft_p50_ms=nearest_rank(pl.col("ttft_ms"), 500), ttft_n=pl.len())
+    at = (pl.col("sent") // width).cast(pl.Int64) * width
+    median = nearest_rank(pl.col("ttft_ms"), 500)
+    return known.group_by("variant", at_s=at).agg(p50_ms=median, n=pl.len()).sort("variant", "at_s")
 
 
 def _in_flight(trials: pl.DataFrame, width: int, count: int) -> pl.Series:

@@ -19,9 +19,12 @@ def by_prompt(scan: Scan) -> pl.DataFrame:
     """The repeats of each prompt: `case_id`, `phase`, `variant`, `tags`, a count for each state, the rate.
 
     `pass_rate` is over those that passed or failed, null where none did, with Wilson's 95 % interval, `low`
-    to `high`, for asking the same again. `quarantined` ones decide nothing.
+    to `high`, for asking the same again. `quarantined` ones decide nothing. `asked` and `checks` are digests:
+    prompts that have the same were asked and graded alike.
     """
-    cases = scan("cases").select("case_id", *SERIES, "tags", *STATES, "quarantined").collect()
+    cases = (
+        scan("cases").select("case_id", *SERIES, "tags", *STATES, "quarantined", "asked", "checks").collect()
+    )
     tries = ([Tries(row["passed"], row["passed"] + row["failed"])] for row in cases.iter_rows(named=True))
     return cases.hstack(pl.DataFrame([*map(_rated, tries)], schema=_INTERVAL, orient="row"))
 

@@ -12,7 +12,7 @@ Latency = Literal[
     "ttft_ms", "answer_ms", "total_ms", "first_packet_ms", "response_ttft_ms", "response_total_ms", "gap"
 ]
 LATENCIES: dict[Latency, str] = {
-    "ttft_ms": "TTFT: from the request being written to the first packet of answer text",
+    "ttft_ms": "from the request being written to the first packet of answer text",
     "answer_ms": "from the request being written to the first packet of the final answer",
     "total_ms": "from the request being written to the stop",
     "first_packet_ms": "from the request being written to the first packet that is no heartbeat",
