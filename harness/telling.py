@@ -129,7 +129,7 @@ def _over_each_other(
 ) -> Iterable[charts.Chart]:
     """Charts of both sides over each other: of all that is compared, the last run of each side."""
     sides = [[getattr(pair, side) for pair in found] for side in ("before", "after")]
-    labels = tuple(f"{name} {_called(arms)}" for name, arms in zip("AB", sides, strict=True))
+    labels = f"A {_called(sides[0])}", f"B {_called(sides[1])}"
     scans = [partial(_of_arms, arms, _folder(arms[0].sources[-1].run, folders, results)) for arms in sides]
     return charts.of_comparison(scans[0], scans[1], labels)
 

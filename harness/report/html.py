@@ -21,10 +21,9 @@ from harness.compare import Comparison
 from harness.grade.states import State
 from harness.record.store import Manifest
 from harness.record.tables import scan
-from harness.report import decided, pages
-from harness.report.figures import tools
+from harness.report import decided, figures, pages
 from harness.report.outcome import Prompt
-from harness.report.story import Story
+from harness.report.story import ROWS, Story
 from harness.report.terminal import exactness, ignored, judged, notes, reductions, spending
 from harness.report.visible import LONGEST as CUT
 from harness.stats.quantiles import least_count
@@ -146,7 +145,7 @@ def _asset(name: str) -> str:
 
 def _of_run(told: Story) -> dict[str, Any]:
     outcome, summary = told.outcome, told.summary
-    manifest = outcome.manifest
+    manifest, tables = outcome.manifest, partial(scan, folder=outcome.folder)
     rows = [row_counts(row) for row in summary.rows]
     return {
         "title": f"{manifest.suite} {manifest.run_id}",
@@ -167,7 +166,8 @@ def _of_run(told: Story) -> dict[str, Any]:
         "spending": list(spending(manifest.spent)),
         "notes": list(notes(summary)),
         "priced": any(each.cost.replies for each in told.variants),
-        "tools": tools(partial(scan, folder=outcome.folder)).to_dicts(),
+        "tools": figures.tools(tables).head(ROWS).to_dicts(),
+        "waterfall": figures.waterfall(tables).head(ROWS).to_dicts(),
         "checks": sorted(filter(_tells, summary.checks), key=lambda row: (-row.failed, -row.ungraded)),
         "reduced": list(reductions(summary)),
         "judged": list(judged(summary)),

@@ -6,6 +6,8 @@ prompts (`harness.stats.repeats`), since repeats of one prompt say little about 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from harness.grade.states import State
 from harness.record.store import SUMMARY
 from harness.record.tables import scan
 from harness.report.failures import Failure, bad, failures
+from harness.report.figures import by_tag
 from harness.report.outcome import Outcome, Prompt, outcome
 from harness.stats.repeats import PassRate, Tries, pass_rate
 from harness.summarise import Row, Summary
@@ -76,12 +79,30 @@ class Matrix:
     arms_left_out: int
 
 
+class TagCell(NamedTuple):
+    """The trials of the prompts with a tag in one arm: the share that passed, with its 95 % interval."""
+
+    rate: float | None
+    low: float | None
+    high: float | None
+    passed: int
+    judged: int
+    prompts: int
+
+
 class TagRow(NamedTuple):
-    """A tag: the pass rate of its prompts in each arm."""
+    """A tag: what its prompts came to in each arm, None where none of them was asked."""
 
     tag: str
-    prompts: int
-    shares: tuple[Share | None, ...]
+    cells: tuple[TagCell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Tags against the arms in which one of their prompts was asked."""
+
+    arms: tuple[Arm, ...]
+    rows: tuple[TagRow, ...]
 
 
 class AuditRow(NamedTuple):
@@ -108,7 +129,7 @@ class Story:
     variants: tuple[VariantRow, ...]
     phases: tuple[str, ...]
     matrix: Matrix
-    tags: tuple[TagRow, ...]
+    tags: Tags
     audit: tuple[AuditRow, ...]
     skipped: Mapping[str, int]
     not_passed: int
@@ -127,7 +148,7 @@ def story(folder: Path) -> Story:
         tuple(_variants(summary, cases, folder)),
         tuple(dict.fromkeys(row.phase for row in summary.rows)),
         _matrix(told.prompts, cases, arms),
-        tuple(_tags(cases, arms[:COLUMNS])),
+        _tags(folder, arms[:COLUMNS]),
         tuple(_audit(folder)),
         _skipped(folder),
         len(bad(told.prompts)),
@@ -210,13 +231,14 @@ def _matrix(prompts: Sequence[Prompt], cases: pl.DataFrame, arms: Sequence[Arm])
     return Matrix(tuple(shown), tuple(rows), max(0, len(names) - ROWS), len(arms) - len(shown))
 
 
-def _tags(cases: pl.DataFrame, arms: Sequence[Arm]) -> Iterator[TagRow]:
-    tagged = cases.explode("tags").filter(pl.col("tags").is_not_null())
-    for tag in tagged["tags"].unique(maintain_order=True).head(ROWS):
-        mine = tagged.filter(pl.col("tags") == tag)
-        parts = [_of(mine, *arm) for arm in arms]
-        shares = (None if part.is_empty() else share(part) for part in parts)
-        yield TagRow(tag, mine["case_id"].n_unique(), tuple(shares))
+def _tags(folder: Path, arms: Sequence[Arm]) -> Tags:
+    found: dict[str, dict[Arm, TagCell]] = {}
+    for row in by_tag(partial(scan, folder=folder)).iter_rows(named=True):
+        judged = row["passed"] + row["failed"]
+        cell = TagCell(row["pass_rate"], row["low"], row["high"], row["passed"], judged, row["prompts"])
+        found.setdefault(row["tag"], {})[Arm(row["variant"], row["phase"])] = cell
+    rows = (TagRow(tag, tuple(map(cells.get, arms))) for tag, cells in islice(found.items(), ROWS))
+    return Tags(tuple(arms), tuple(rows))
 
 
 _WORST_FIRST = (Word.IGNORED, Word.NOT_SHOWN, Word.NOT_EXERCISED, Word.TOOK_EFFECT)

@@ -43,16 +43,17 @@ def page(told: Versus, drawn: Sequence[html.Drawn] = ()) -> str:
 
 
 def _runs(told: Versus) -> Iterator[dict[str, Any]]:
-    """Each run of both sides: what it is and whether it may be believed."""
-    for side, manifests in zip(("A, before", "B, after"), told.sides, strict=True):
-        for manifest in manifests:
-            yield {
-                "side": side,
-                "manifest": manifest,
-                "began": html.began(manifest),
-                "took": html.took(manifest),
-                "word": (manifest.verdict or {}).get("word"),
-                "reasons": (manifest.verdict or {}).get("reasons", ()),
-                "gate": (manifest.gate or {}).get("word"),
-                "exit_says": html.exit_says(manifest),
-            }
+    """Each run of both sides: what it is and whether it may be believed; one that is both sides once."""
+    before, after = ({each.run_id: each for each in side} for side in told.sides)
+    for run_id, manifest in (before | after).items():
+        sides = [name for name, side in (("A, before", before), ("B, after", after)) if run_id in side]
+        yield {
+            "side": "; ".join(sides),
+            "manifest": manifest,
+            "began": html.began(manifest),
+            "took": html.took(manifest),
+            "word": (manifest.verdict or {}).get("word"),
+            "reasons": (manifest.verdict or {}).get("reasons", ()),
+            "gate": (manifest.gate or {}).get("word"),
+            "exit_says": html.exit_says(manifest),
+        }
