@@ -104,10 +104,11 @@ def _exchange_row(number: int, trial: int, exchange: Exchange) -> tuple[Any, ...
 
 @dataclass(slots=True)
 class Tables:
-    """The tables so far, as far as the verdict needs them. *every*: one of so many reads is kept."""
+    """The tables so far, as far as the verdict needs them: of at most so *many* reads, one of *every* few."""
 
     loads: Mapping[str, Phase]
     results: Path
+    many: int = MOST_READS
     trials: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRIALS))
     exchanges: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_EXCHANGES))
     reads: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_READS))
@@ -139,7 +140,7 @@ class Tables:
         for second, count in (reads["arrived_ns"] // 1_000_000_000).value_counts().iter_rows():
             self.per_second[second] = self.per_second.get(second, 0) + count
         self.reads = _longer(self.reads, reads.gather_every(self.every))
-        if len(self.reads) > MOST_READS:
+        if len(self.reads) > self.many:
             self.reads, self.every = self.reads.gather_every(2), self.every * 2
         self.trials = _longer(self.trials, pl.DataFrame(fresh.trials, schema=_TRIALS, orient="row"))
         self.exchanges = _longer(

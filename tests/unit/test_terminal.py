@@ -4,7 +4,6 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from harness.report.live import duration
 from harness.report.terminal import ignored, notes, reasons, shortened, summary_table
 from harness.summarise import Figure, Ignored, Row, Summary
 
@@ -122,11 +121,3 @@ def test_repeats_that_did_not_pass_are_one_line_and_long_lists_end_with_where_th
 def test_a_long_reason_is_cut_to_its_width() -> None:
     assert shortened("x" * 9, 9) == "x" * 9
     assert shortened("x" * 10, 9) == "x" * 8 + "…"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(8.4, "8 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")],
-)
-def test_a_duration_is_written_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
