@@ -111,14 +111,14 @@ def _complaints() -> Iterator[list[str]]:
         logger.propagate = propagates
 
 
-_REASON = re.compile(
-    r'Failed to (?:establish|resolve)[^"]+|Read timed out|(?<=code: )(?!None).+|(?<=reason: ).+'
-)
+_REASON = re.compile(r'Failed to (?:establish|resolve)[^"]+|(?<=code: )(?!None).+|(?<=reason: ).+')
 
 
 def _last(complaints: list[str]) -> str:
     """Why the last try failed."""
     reasons = [found[0] for each in complaints if (found := _REASON.search(each))]
+    if not reasons and "due to timeout" in "".join(complaints):
+        return "no answer within the time-out"
     return shortened((reasons or complaints or ["it does not say why"])[-1], 200)
 
 

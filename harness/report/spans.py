@@ -115,11 +115,11 @@ def _digest(*parts: str) -> bytes:
     return sha256("\0".join(parts).encode()).digest()
 
 
-def traces(folder: Path, *, content: bool = False) -> Iterator[tuple[Span, ...]]:
+def traces(folder: Path, *, content: bool = False, at_once: int = AT_ONCE) -> Iterator[tuple[Span, ...]]:
     """The spans of each trial of the run in *folder* that was sent, the trial's own first.
 
     With *content* also answers, reasoning, arguments and results of tools, and reasons of checks, which may
-    quote them; each is cut after 20,000 characters. Only so many trials are in memory at a time. Raises
+    quote them; each is cut after 20,000 characters. *at_once* trials are in memory at a time. Raises
     `RunDirectoryError` where the tables are not there, or of another version.
     """
     manifest = read_manifest(folder)
@@ -127,8 +127,8 @@ def traces(folder: Path, *, content: bool = False) -> Iterator[tuple[Span, ...]]
     run = _Run(manifest, shift_ns, _server(manifest.target), content)
     sent = scan("trials", folder).filter(pl.col("began_ns").is_not_null())
     count = sent.select(pl.len()).collect().item()
-    for start in range(0, count, AT_ONCE):
-        for trial in _read(sent.slice(start, AT_ONCE).collect(), folder, content=content):
+    for start in range(0, count, at_once):
+        for trial in _read(sent.slice(start, at_once).collect(), folder, content=content):
             yield _trace(trial, run)
 
 
