@@ -32,7 +32,7 @@ class Sides(NamedTuple):
         for was, now in self.pairs:
             named[("before", self.before.names[was])] = self.before.names[was]
             named[("after", self.after.names[now])] = self.after.names[now]
-        return Series(named, self.before.left_out)
+        return Series(named, self.before.says)
 
 
 def of_comparison(before: Scan, after: Scan, labels: tuple[str, str]) -> list[Chart]:
@@ -70,9 +70,10 @@ def _sides(before: Scan, after: Scan, labels: tuple[str, str]) -> Sides:
         [f"{one}, {label}" for one in called for label in labels] if len(drawn) > 1 else labels, 60
     )
     left = len(pairs) - len(drawn)
+    says = f" The {len(drawn)} pairs with most trials are drawn; {left:,} more are not." if left else ""
     return Sides(
-        Series({key: name for (key, _), name in zip(drawn, names[::2], strict=False)}, left),
-        Series({key: name for (_, key), name in zip(drawn, names[1::2], strict=False)}, left),
+        Series({key: name for (key, _), name in zip(drawn, names[::2], strict=False)}, says),
+        Series({key: name for (_, key), name in zip(drawn, names[1::2], strict=False)}, says),
         dict(zip(drawn, called, strict=True)),
     )
 

@@ -1,6 +1,6 @@
 """The course of a run, in panels beneath each other that share their seconds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     end = (int(of.bins["at_s"].to_list()[-1]) + of.width_s) or 1
     per = 60 if end > _IN_MINUTES else 1
     time = _Time("minutes" if per == 60 else "seconds", per, end / per)
-    makers = [_in_flight, _rates]
+    makers: list[Callable[..., Drawing]] = [_in_flight, _rates]
     makers += [partial(_ttft, called=called)] if of.ttft["p50_ms"].count() else []
     makers += [_broken] if len(of.faults) else []
     inside = width - _MARGIN - 24
@@ -61,7 +61,7 @@ def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     ]
     above = [_phases(of, time, inside)] if len(of.phases) > 1 else []
     whole: Drawing = alt.vconcat(*above, *shown, spacing=10).resolve_scale(
-        color="independent", strokeDash="independent", strokeWidth="independent"
+        color="independent", strokeDash="independent"
     )
     return whole
 
@@ -101,23 +101,23 @@ def _in_flight(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
     return drawn
 
 
-def _rates(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
-    kinds = ["began", "ended"] if of.bins["due"].count() == 0 else ["due", "began", "ended"]
-    rows = [{**row, "kind": kind} for kind in kinds for row in _steps(of, kind, per, by=of.width_s)]
+def _rates(of: Course, x: alt.X, per: int, width: int) -> Drawing:
+    """What began and ended in front of what was due: where the two part, the schedule was not kept."""
+    is_open = of.bins["due"].count() > 0
+    kinds = [*(["due"] if is_open else []), "began", "ended"]
+    rows = {kind: [{**row, "kind": kind} for row in _steps(of, kind, per, by=of.width_s)] for kind in kinds}
     told = legend(width)
-    told.symbolType = "stroke"
-    color = alt.Scale(domain=kinds, range=[INK["line"], INK["c1"], INK["c2"]][-len(kinds) :])
-    dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [2, 3]][-len(kinds) :])
-    thick = alt.Scale(domain=kinds, range=[7, 1.8, 1.8][-len(kinds) :])
-    line = _panel(rows).mark_line(interpolate="step-after", invalid="break-paths-filter-domains")
-    drawn: alt.Chart = line.encode(
-        x=x,
-        y=_y("trials a second"),
-        color=alt.Color("kind:N", scale=color, legend=told),
-        strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=told),
-        strokeWidth=alt.StrokeWidth("kind:N", scale=thick, legend=told),
+    told.symbolType = "square"
+    colors = {"due": INK["line"], "began": INK["c1"], "ended": INK["c2"]}
+    scale = alt.Scale(domain=kinds, range=[colors[kind] for kind in kinds])
+    dash = alt.Scale(domain=["began", "ended"], range=[[1, 0], [2, 3]])
+    same = {"x": x, "y": _y("trials a second"), "color": alt.Color("kind:N", scale=scale, legend=told)}
+    due = _panel(rows.get("due", [])).mark_area(
+        interpolate="step-after", invalid="break-paths-filter-domains"
     )
-    return drawn
+    line = _panel([*rows["began"], *rows["ended"]]).mark_line(interpolate="step-after", strokeWidth=1.8)
+    lines = line.encode(**same, strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=None))
+    return alt.layer(*([due.encode(**same)] if is_open else []), lines)
 
 
 def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, str]) -> alt.Chart:

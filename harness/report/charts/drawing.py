@@ -116,7 +116,7 @@ _TEXT = {
 _LOOK: dict[str, Any] = {
     "background": None,
     "font": "Arial, 'Liberation Sans', sans-serif",
-    "padding": 2,
+    "padding": {"left": 2, "top": 2, "right": 12, "bottom": 2},
     "view": {"stroke": None},
     "axis": {
         **_TEXT,

@@ -137,8 +137,8 @@ def steps_of(frame: pl.DataFrame) -> Chart:
     left = len(lasting) - len(kept)
     says = (
         f"The {len(kept):,} stretches of the exchange, one after the other, each in the lane of its step; "
-        "behind a lane is what its stretches took together. Once packets come, the time up to a packet belongs "
-        f"to the step of that packet.{f' {left:,} shorter stretches are not drawn.' if left else ''}"
+        "behind a lane is what its stretches took together. Once packets come, the time up to a packet "
+        f"belongs to the step of that packet.{f' {left:,} shorter stretches are not drawn.' if left else ''}"
     )
     across = Across(f"{of.name} since it was sent")
     return Chart(

@@ -129,7 +129,7 @@ def cloud(points: Sequence[Row], medians: Sequence[Row], names: Sequence[str], w
     x = alt.X(
         "x:Q",
         title="exchanges in flight when it was sent",
-        scale=alt.Scale(nice=False, zero=False),
+        scale=alt.Scale(nice=False, zero=False, padding=8),
         axis=ticks,
     )
     y = alt.Y("y:Q", title=f"TTFT, {of.name}{_log(values)}", **scale(values, of=of.ms))

@@ -89,36 +89,32 @@ def dots(
     """
     narrow = width < NARROW
     lines, order = _lines(rows, names, narrow=narrow)
-    inside = _inside([] if narrow else order, width)
-    high = max(across.high, *(max(row["mid"], row["high"] or 0) for row in lines))
-    span = (across.low, _with_room(across.low, high, [row["text"] for row in lines], inside))
+    high = max(across.high, *(_rightmost(row) for row in lines))
+    room = _with_room(across.low, high, [row["text"] for row in lines], _inside(order, width))
     told = legend(width, offset=10) if len(names) > 1 else None
-    color = alt.Scale(domain=list(names), range=list(COLORS[: len(names)]))
-    shape = alt.Scale(domain=list(names), range=list(SHAPES[: len(names)]))
-    colored = alt.Color("series:N", scale=color, legend=told)
+    scale = alt.Scale(domain=list(names), range=list(COLORS[: len(names)]))
+    color = alt.Color("series:N", scale=scale, legend=told)
+    shapes = alt.Scale(domain=list(names), range=list(SHAPES[: len(names)]))
+    shape = alt.Shape("series:N", scale=shapes, legend=told)
     y = _band(order, narrow=narrow)
-    ranged = rows_of([row for row in lines if row["low"] is not None])
-    rule = ranged.mark_rule(strokeWidth=2, opacity=0.45).encode(
-        x=across.axis("low", span, width), x2="high", y=y, color=colored
-    )
+    ranged = rows_of([row for row in lines if row["low"] is not None and row["low"] != row["high"]])
+    rule = ranged.mark_rule(strokeWidth=2, opacity=0.45)
+    before = ranged.mark_point(filled=True, size=60, opacity=1, fill=INK["ground"], strokeWidth=1.6)
+    stroke = alt.Stroke("series:N", scale=scale, legend=None)
     dot = rows_of(lines).mark_point(filled=True, size=60, opacity=1)
-    text = rows_of([{**row, "at": max(row["low"] or 0, row["high"] or 0, row["mid"])} for row in lines])
-    was = ranged.mark_point(filled=True, size=60, opacity=1, fill=INK["ground"], strokeWidth=1.6)
-    return _layered(
-        [
-            rule,
-            *(
-                [was.encode(x="low:Q", y=y, stroke=alt.Stroke("series:N", scale=color, legend=None))]
-                if from_to
-                else []
-            ),
-            dot.encode(x="mid:Q", y=y, color=colored, shape=alt.Shape("series:N", scale=shape, legend=told)),
-            text.mark_text(**_BEHIND).encode(x="at:Q", y=y, text="text:N"),
-            *_labels([name for name in order if name.strip()], across.low, narrow=narrow, dy=0),
-        ],
-        len(order) * 17,
-        width,
-    )
+    text = rows_of([{**row, "at": _rightmost(row)} for row in lines]).mark_text(**_BEHIND)
+    layers = [
+        rule.encode(x=across.axis("low", (across.low, room), width), x2="high", y=y, color=color),
+        *([before.encode(x="low:Q", y=y, stroke=stroke)] if from_to else []),
+        dot.encode(x=across.axis("mid", (across.low, room), width), y=y, color=color, shape=shape),
+        text.encode(x="at:Q", y=y, text="text:N"),
+        *_labels([name for name in order if name.strip()], across.low, narrow=narrow, dy=0),
+    ]
+    return _layered(layers, len(order) * 17, width)
+
+
+def _rightmost(row: Row) -> float:
+    return max(float(row[end] or 0.0) for end in ("mid", "low", "high"))
 
 
 def ticks(

@@ -34,11 +34,11 @@ Key = tuple[str, str]
 class Series:
     """The phases and variants of a run that are drawn, in their order, by what they are called.
 
-    At most 8: those with most trials. *left_out* counts the others.
+    At most 8, and *says* begins with a space and tells of the others, if there are any.
     """
 
     names: Mapping[Key, str]
-    left_out: int
+    says: str = ""
 
     def rows(self, frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
         """The rows of *frame* that are drawn, each with the `series` that it belongs to."""
@@ -51,13 +51,6 @@ class Series:
         """What the series of *rows* are called, in order."""
         found = {row["series"] for row in rows}
         return [name for name in self.names.values() if name in found]
-
-    @property
-    def says(self) -> str:
-        """That some are left out, if any are."""
-        if not self.left_out:
-            return ""
-        return f" The {MOST} with most trials are drawn; {self.left_out} more are not."
 
 
 def series_of(scan: Scan) -> Series:
@@ -72,7 +65,9 @@ def series_of(scan: Scan) -> Series:
     several = found["phase"].n_unique() > 1
     keys = [key for key in found.select("phase", "variant").iter_rows() if key in most]
     called = distinct(f"{variant} · {phase}" if several else variant for phase, variant in keys)
-    return Series(dict(zip(keys, called, strict=True)), len(found) - len(keys))
+    left = len(found) - len(keys)
+    says = f" The {MOST} with most trials are drawn; {left:,} more are not." if left else ""
+    return Series(dict(zip(keys, called, strict=True)), says)
 
 
 def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> list[str]:

@@ -22,8 +22,8 @@ _COLORS = {
     "narration": "c6",
     "answer": "c1",
     "reply": "c1",
-    "other": "soft",
-    "end": "soft",
+    "other": "ink",
+    "end": "ink",
     "broken": "bad",
 }
 _OF_TOOLS = ("c2", "c5", "c3")
@@ -93,7 +93,7 @@ def parts_of(spent: Sequence[Row]) -> Parts:
             names[step] = shown.get(step, _OTHER)
         else:
             names[step] = _CALLED.get(step, step if step in _COLORS else "rest")
-            colors[names[step]] = _COLORS.get(step, "soft")
+            colors[names[step]] = _COLORS.get(step, "ink")
     of_tools = dict(zip(dict.fromkeys(names[step] for step in tools), _OF_TOOLS, strict=False))
     before_answer = {name: color for name, color in colors.items() if name in _BEFORE_TOOLS}
     return Parts(names, {**before_answer, **of_tools, **colors})
