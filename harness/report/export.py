@@ -9,9 +9,10 @@ import polars as pl
 
 from harness.arms import Scan
 from harness.errors import RunDirectoryError
-from harness.record.store import SUMMARY, Manifest, read_manifest
+from harness.record.store import Manifest, read_manifest
 from harness.record.tables import scan as table
 from harness.report import figures
+from harness.report.story import read_summary
 from harness.summarise import Summary
 
 
@@ -22,7 +23,7 @@ def csv(folder: Path, out: Path) -> list[Path]:
     apostrophe before it. Raises `RunDirectoryError` where one cannot be written, or the run not be read.
     """
     scan, manifest = _run(folder)
-    frames = _frames(scan, manifest, _summary(folder))
+    frames = _frames(scan, manifest, read_summary(folder))
     return [_write(out / f"{name}.csv", _as_csv(frame)) for name, frame in frames.items()]
 
 
@@ -40,20 +41,6 @@ def png(folder: Path, out: Path) -> list[Path]:
 
 def _run(folder: Path) -> tuple[Scan, Manifest]:
     return partial(table, folder=folder), read_manifest(folder)
-
-
-def _summary(folder: Path) -> Summary:
-    path = folder / SUMMARY
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{path}: cannot be read: {error.strerror}; --retime makes it anew"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise RunDirectoryError(
-            f"{path}: not a summary of this version: {error}; --retime makes it anew"
-        ) from error
 
 
 def _frames(scan: Scan, manifest: Manifest, summary: Summary) -> dict[str, pl.DataFrame]:

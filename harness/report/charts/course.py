@@ -44,7 +44,9 @@ class _Time(NamedTuple):
             labels=is_last, ticks=is_last, tickCount=5 if width < NARROW else 12, format=",~r", domain=is_last
         )
         title = f"{self.name} since the start" if is_last else None
-        return alt.X("x:Q", title=title, scale=alt.Scale(domain=[0, self.last], nice=False), axis=ticks)
+        return alt.X(
+            "x:Q", title=title, scale=alt.Scale(domain=[0, self.last], nice=False, padding=0), axis=ticks
+        )
 
 
 def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
@@ -73,10 +75,10 @@ def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
     return [{"x": at / per, "y": None if y is None else y / by} for at, y in (*values, *last)]
 
 
-def _y(title: str, field: str = "y:Q", *, least: float = 0) -> alt.Y:
+def _y(title: str, field: str = "y:Q", ticks: Sequence[int] = ()) -> alt.Y:
+    where = {"values": list(ticks)} if ticks else {"tickCount": 3}
     axis = alt.Axis(
-        tickMinStep=least,
-        tickCount=3,
+        **where,
         minExtent=_MARGIN - 8,
         maxExtent=_MARGIN - 8,
         titleX=-(_MARGIN - 8),
@@ -105,19 +107,27 @@ def _rates(of: Course, x: alt.X, per: int, width: int) -> Drawing:
     """What began and ended in front of what was due: where the two part, the schedule was not kept."""
     is_open = of.bins["due"].count() > 0
     kinds = [*(["due"] if is_open else []), "began", "ended"]
-    rows = {kind: [{**row, "kind": kind} for row in _steps(of, kind, per, by=of.width_s)] for kind in kinds}
     told = legend(width)
     told.symbolType = "square"
     colors = {"due": INK["line"], "began": INK["c1"], "ended": INK["c2"]}
     scale = alt.Scale(domain=kinds, range=[colors[kind] for kind in kinds])
     dash = alt.Scale(domain=["began", "ended"], range=[[1, 0], [2, 3]])
     same = {"x": x, "y": _y("trials a second"), "color": alt.Color("kind:N", scale=scale, legend=told)}
-    due = _panel(rows.get("due", [])).mark_area(
-        interpolate="step-after", invalid="break-paths-filter-domains"
-    )
-    line = _panel([*rows["began"], *rows["ended"]]).mark_line(interpolate="step-after", strokeWidth=1.8)
+    unstacked = _y("trials a second")
+    unstacked.stack = False
+    due = _panel([*_blocks(of, per)]).mark_area(interpolate="linear", invalid="break-paths-filter-domains")
+    rows = ({**row, "kind": kind} for kind in kinds[-2:] for row in _steps(of, kind, per, by=of.width_s))
+    line = _panel([*rows]).mark_line(interpolate="step-after", strokeWidth=1.8)
     lines = line.encode(**same, strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=None))
-    return alt.layer(*([due.encode(**same)] if is_open else []), lines)
+    return alt.layer(*([due.encode(**{**same, "y": unstacked})] if is_open else []), lines)
+
+
+def _blocks(of: Course, per: int) -> Iterator[Row]:
+    """The corners of what fell due: drawn in steps, the last stretch before a hole would be lost."""
+    for at, due in of.bins.select("at_s", "due").iter_rows():
+        height = None if due is None else due / of.width_s
+        yield {"x": at / per, "y": height, "kind": "due"}
+        yield {"x": (at + of.width_s) / per, "y": height, "kind": "due"}
 
 
 def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, str]) -> alt.Chart:
@@ -146,11 +156,12 @@ def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
         {"x": at / per, "x2": (at + of.width_s) / per, "count": count, "kind": called[fault]}
         for at, fault, count in of.faults.select("at_s", "fault", "count").iter_rows()
     ]
+    most = max(sum(row["count"] for row in rows if row["x"] == at) for at in {row["x"] for row in rows})
     scale = alt.Scale(domain=list(called.values()), range=[INK["bad"], *COLORS[1:]][: len(called)])
     bars = _panel(rows, 60).mark_bar(orient="vertical", stroke=INK["ground"], strokeWidth=0.5)
     color = alt.Color("kind:N", scale=scale, legend=legend(width))
     drawn: alt.Chart = bars.encode(
-        x=x, x2="x2", y=_y("exchanges that broke", "count:Q", least=1), color=color
+        x=x, x2="x2", y=_y("exchanges that broke", "count:Q", sorted({0, most // 2, most})), color=color
     )
     return drawn
 
@@ -166,7 +177,7 @@ def _phases(of: Course, time: _Time, inside: int) -> Drawing:
     ]
     room = inside / time.last
     fitting = [row for row in rows if (row["x2"] - row["x"]) * room > len(row["name"]) * 7]
-    x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(domain=[0, time.last], nice=False))
+    x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(domain=[0, time.last], nice=False, padding=0))
     made = [
         _panel(rows, 18).mark_bar(height=16, color=INK["grid"], stroke=INK["ground"]).encode(x=x, x2="x2"),
         _panel(fitting, 18)

@@ -88,6 +88,7 @@ def png(chart: Chart) -> bytes:
     """*chart* as PNG on white, 900 pixels wide at twice the density, with its title and what it says."""
     said = wrap(visible(chart.says), 125)
     drawn = chart.draw(900)
+    drawn.padding = 20
     drawn.title = alt.TitleParams(visible(chart.title), subtitle=said)
     root = _drawn(drawn)
     _clean(root, _ON_WHITE, "", _FONT_ON_WHITE)
@@ -153,7 +154,7 @@ _LOOK: dict[str, Any] = {
     },
     "title": {
         "anchor": "start",
-        "frame": "group",
+        "frame": "bounds",
         "color": INK["ink"],
         "fontSize": 16 * _BROADER,
         "fontWeight": 600,
@@ -170,6 +171,8 @@ _KEPT = frozenset(
     [
         "x",
         "y",
+        "dx",
+        "dy",
         "x1",
         "x2",
         "y1",
