@@ -8,7 +8,7 @@
     if (!at) return;
     at.hidden = false;
     for (let each = at; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
-    at.scrollIntoView();
+    at.scrollIntoView({ behavior: "instant" });
   };
   addEventListener("hashchange", show);
   show();
