@@ -5,9 +5,10 @@ from functools import partial
 from typing import NamedTuple
 
 import altair as alt
+import polars as pl
 
 from harness.report.charts.drawing import INK, NARROW, SMALL, Chart, Drawing
-from harness.report.charts.lines import Row, unit
+from harness.report.charts.lines import Row, Unit, unit
 from harness.report.charts.series import COLORS, Series, distinct, legend, rows_of, told_apart
 from harness.report.figures import Course
 
@@ -54,7 +55,7 @@ def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     per = 60 if end > _IN_MINUTES else 1
     time = _Time("minutes" if per == 60 else "seconds", per, end / per)
     makers: list[Callable[..., Drawing]] = [_in_flight, _rates]
-    makers += [partial(_ttft, called=called)] if of.ttft["p50_ms"].count() else []
+    makers += [partial(_ttft, called=called)] if _has_ttft(of, called) else []
     makers += [_broken] if len(of.faults) else []
     inside = width - _MARGIN - 24
     shown: list[Drawing] = [
@@ -68,6 +69,10 @@ def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     return whole
 
 
+def _has_ttft(of: Course, called: Mapping[str, str]) -> bool:
+    return of.ttft.filter(pl.col("variant").is_in(list(called)))["p50_ms"].count() > 0
+
+
 def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
     """A value for each stretch, from its beginning to its end."""
     values = of.bins.select("at_s", column).rows()
@@ -75,7 +80,7 @@ def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
     return [{"x": at / per, "y": None if y is None else y / by} for at, y in (*values, *last)]
 
 
-def _y(title: str, field: str = "y:Q", ticks: Sequence[int] = ()) -> alt.Y:
+def _y(title: str, field: str = "y:Q", ticks: Sequence[int] = (), *, stack: bool = False) -> alt.Y:
     where = {"values": list(ticks)} if ticks else {"tickCount": 3}
     axis = alt.Axis(
         **where,
@@ -84,7 +89,7 @@ def _y(title: str, field: str = "y:Q", ticks: Sequence[int] = ()) -> alt.Y:
         titleX=-(_MARGIN - 8),
         format=",~r",
     )
-    return alt.Y(field, title=title, axis=axis, scale=alt.Scale(zero=True, nice=True))
+    return alt.Y(field, title=title, axis=axis, scale=alt.Scale(zero=True, nice=True), stack=stack)
 
 
 def _panel(rows: Sequence[Row], height: int = 90) -> alt.Chart:
@@ -113,13 +118,11 @@ def _rates(of: Course, x: alt.X, per: int, width: int) -> Drawing:
     scale = alt.Scale(domain=kinds, range=[colors[kind] for kind in kinds])
     dash = alt.Scale(domain=["began", "ended"], range=[[1, 0], [2, 3]])
     same = {"x": x, "y": _y("trials a second"), "color": alt.Color("kind:N", scale=scale, legend=told)}
-    unstacked = _y("trials a second")
-    unstacked.stack = False
     due = _panel([*_blocks(of, per)]).mark_area(interpolate="linear", invalid="break-paths-filter-domains")
     rows = ({**row, "kind": kind} for kind in kinds[-2:] for row in _steps(of, kind, per, by=of.width_s))
     line = _panel([*rows]).mark_line(interpolate="step-after", strokeWidth=1.8)
     lines = line.encode(**same, strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=None))
-    return alt.layer(*([due.encode(**{**same, "y": unstacked})] if is_open else []), lines)
+    return alt.layer(*([due.encode(**same)] if is_open else []), lines)
 
 
 def _blocks(of: Course, per: int) -> Iterator[Row]:
@@ -131,22 +134,29 @@ def _blocks(of: Course, per: int) -> Iterator[Row]:
 
 
 def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, str]) -> alt.Chart:
-    known = [row for row in of.ttft.iter_rows(named=True) if row["variant"] in called]
-    by = unit(max((row["p50_ms"] or 0 for row in known), default=0))
+    known = of.ttft.filter(pl.col("variant").is_in(list(called)), pl.col("p50_ms").is_not_null())
+    medians = {(row["variant"], row["at_s"]): row["p50_ms"] for row in known.iter_rows(named=True)}
+    by = unit(max(medians.values()))
+    drawn = [variant for variant in called if variant in set(known["variant"])]
     rows = [
         {
-            "label": called[row["variant"]],
-            "x": (row["at_s"] + of.width_s / 2) / per,
-            "y": None if row["p50_ms"] is None else row["p50_ms"] / by.ms,
+            "label": called[variant],
+            "x": (at + of.width_s / 2) / per,
+            "y": _over(medians.get((variant, at)), by),
         }
-        for row in known
+        for variant in drawn
+        for at in of.bins["at_s"]
     ]
-    names = [name for name in called.values() if any(row["label"] == name for row in rows)]
     line = _panel(rows).mark_line(
         strokeWidth=1.8, point={"size": 16, "filled": True}, invalid="break-paths-show-domains"
     )
-    drawn: alt.Chart = line.encode(x=x, y=_y(f"median TTFT, {by.name}"), **told_apart(names, width, {}))
-    return drawn
+    told = told_apart([called[variant] for variant in drawn], width, {})
+    made: alt.Chart = line.encode(x=x, y=_y(f"median TTFT, {by.name}"), **told)
+    return made
+
+
+def _over(value: float | None, by: Unit) -> float | None:
+    return None if value is None else value / by.ms
 
 
 def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
@@ -161,7 +171,10 @@ def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
     bars = _panel(rows, 60).mark_bar(orient="vertical", stroke=INK["ground"], strokeWidth=0.5)
     color = alt.Color("kind:N", scale=scale, legend=legend(width))
     drawn: alt.Chart = bars.encode(
-        x=x, x2="x2", y=_y("exchanges that broke", "count:Q", sorted({0, most // 2, most})), color=color
+        x=x,
+        x2="x2",
+        y=_y("exchanges that broke", "count:Q", sorted({0, most // 2, most}), stack=True),
+        color=color,
     )
     return drawn
 
