@@ -21,7 +21,7 @@ Piece = tuple[str, str]
 Line = list[Piece]
 
 SPARKS = "▁▂▃▄▅▆▇█"
-TALLEST = 20
+TALLEST = 22
 """Lines of a board: it stands beneath what was said before, and is not to push that away."""
 
 _LONGEST_NAME, _SHORTEST_NAME = 32, 8
@@ -30,10 +30,11 @@ _BAR = 12
 
 def board(shot: Snapshot, width: int, height: int) -> list[Line]:
     """The lines of *shot* for a terminal so wide and so high; none is wider."""
-    beneath = [line for line in _beneath(shot, width) if line]
-    most = max(1, min(height - 1, TALLEST) - len(beneath) - 2)
-    lines = [_head(shot), *_rows(shot, width, most), *beneath]
-    return [fitted(line, width) for line in lines[: max(1, height - 1)]]
+    most = min(height - 1, TALLEST)
+    beneath = list(_beneath(shot, width))
+    rows = list(_rows(shot, width, max(1, most - len(beneath) - 2)))
+    apart: list[Line] = [[]] if len(rows) + len(beneath) + 2 <= most else []
+    return [fitted(line, width) for line in [_head(shot), *rows, *apart, *beneath][: max(1, most)]]
 
 
 def plain(line: Line) -> str:
@@ -145,7 +146,7 @@ def _row(row: Progress, columns: Sequence[_Column]) -> Iterator[Piece]:
     for nth, column in enumerate(columns):
         text, style = column.cell(row)
         between = "  " if nth else ""
-        yield between + _placed(column, text), style or ("dim" if row.is_over else "")
+        yield between + _placed(column, text), f"{style} dim".strip() if row.is_over else style
 
 
 def _placed(column: _Column, text: str) -> str:
@@ -166,40 +167,45 @@ def _bar(row: Progress) -> str:
 def _beneath(shot: Snapshot, width: int) -> Iterator[Line]:
     yield _rates(shot)
     yield _latency("TTFT", shot.ttft, "of this phase", width)
-    yield _latency("gap", shot.gap, "median of each reply", width)
+    yield _latency("gap", shot.gap, "of each reply its median", width)
     faults = ", ".join(f"{fault} {count}" for fault, count in shot.faults)
-    yield [(_title("faults"), "dim"), (faults or "none so far", "red" if faults else "dim")]
+    yield _said("faults", faults or "none so far", "red" if faults else "dim")
     if shot.budget:
-        yield [(_title("budget"), "dim"), (" · ".join(_share(*each) for each in shot.budget), "")]
-    yield _exact(shot)
+        yield _said("budget", " · ".join(_share(*each) for each in shot.budget))
+    yield _exact(shot.believed)
+    if shot.lag_ms is not None:
+        median, most = map(_ms, shot.lag_ms)
+        yield _said("", f"loop late by p50 {median}, most {most}, the worst of each of {shot.lag_n} s")
     yield from _verdict(shot.believed)
 
 
-def _title(word: str) -> str:
-    return word.ljust(9)
+def _said(title: str, words: str, style: str = "") -> Line:
+    return [(title.ljust(9), "dim"), (words, style)]
 
 
 def _rates(shot: Snapshot) -> Line:
-    parts = [f"in flight {shot.in_flight}"]
-    if shot.asked_per_s is not None:
-        parts.append(f"asked {shot.asked_per_s:.1f}/s")
-    parts += [f"began {_per_s(shot.began_per_s)}", f"ended {_per_s(shot.ended_per_s)}"]
-    if shot.looked_s:
-        parts[-1] += f", last {shot.looked_s:.0f} s"
-    if shot.dropped:
-        parts.append(f"dropped {shot.dropped}")
-    return [(_title("load"), "dim"), (" · ".join(parts), "")]
+    asked = "" if shot.asked_per_s is None else f"  asked {_per_s(shot.asked_per_s)}"
+    over = f", last {shot.looked_s:.0f} s" if shot.looked_s else ""
+    dropped = f"  dropped {shot.dropped}" if shot.dropped else ""
+    rates = f"  began {_per_s(shot.began_per_s)}  ended {_per_s(shot.ended_per_s)}{over}"
+    return _said("load", f"in flight {shot.in_flight:>4}{asked}{rates}{dropped}")
 
 
 def _latency(title: str, latency: Latency, what: str, width: int) -> Line:
-    figures = f"p50 {_ms(latency.p50_ms)} · p95 {_ms(latency.p95_ms)} · n = {latency.n}, {what}"
-    line: Line = [(_title(title), "dim"), (figures, "")]
+    """The figures, and where there is room their history."""
+    figures = f"p50 {_ms(latency.p50_ms):>9}  p95 {_ms(latency.p95_ms):>9}  n {latency.n:>6}"
     known = [value for value in latency.history if value is not None]
-    if not known or width < 80:
-        return line
-    line.append((f"  {sparks(latency.history)}", "cyan"))
-    reach = f"{_ms(min(known))} to {_ms(max(known))}"
-    return [*line, (f"  {reach}, p50 of each {latency.bucket_s:.0f} s", "dim")]
+    if not known or width < _HISTORY:
+        return [*_said(title, figures), (f", {what}", "dim")]
+    reach = f"{_ms(min(known))} to {_ms(max(known))}, p50 of each {latency.bucket_s:.0f} s, {what}"
+    return [
+        *_said(title, figures),
+        (f"  {sparks(latency.history):<{BUCKETS}}", "cyan"),
+        (f"  {reach}", "dim"),
+    ]
+
+
+_HISTORY = 96
 
 
 def _share(what: str, used: float, limit: float) -> str:
@@ -212,38 +218,32 @@ def _share(what: str, used: float, limit: float) -> str:
             return f"{used:,.0f} of {limit:,.0f} {what}"
 
 
-def _exact(shot: Snapshot) -> Line:
-    """How far off the times are: what we know of our own delays, and of what calibration found."""
-    believed, parts = shot.believed, []
-    if believed is not None:
-        exact = None if believed.exact.why_not else believed.exact.p99_ms
-        parts.append("not calibrated" if exact is None else f"±{_ms(exact)} (p99) by calibration")
-    if believed is not None and believed.delay_p50_ms is not None:
-        late = _two("p50", believed.delay_p50_ms, "p99", believed.delay_p99_ms)
-        parts.append(f"read late by {late}, n = {believed.delay_n:,}")
-    else:
-        parts.append(f"read late by {DASH}")
-    if shot.lag_ms is not None:
-        parts.append(f"loop late by {_two('p50', shot.lag_ms[0], 'most', shot.lag_ms[1])} in {shot.lag_n} s")
-    return [(_title("exact"), "dim"), (" · ".join(parts), "")]
-
-
-def _two(name: str, value: float, other: str, high: float | None) -> str:
-    return f"{name} {_ms(value)}, {other} {_ms(high)}"
+def _exact(believed: Believed | None) -> Line:
+    """How far off the times are: by the calibration, and by how late we saw what the kernel had stamped."""
+    if believed is None:
+        return _said("exact", f"{DASH} no reply has been looked at", "dim")
+    known = None if believed.exact.why_not else believed.exact.p99_ms
+    exact = "not calibrated" if known is None else f"±{_ms(known)} (p99) by calibration"
+    late = DASH if believed.delay_p50_ms is None else f"p50 {_ms(believed.delay_p50_ms)}"
+    high = "" if believed.delay_p99_ms is None else f", p99 {_ms(believed.delay_p99_ms)}"
+    return _said("exact", f"{exact} · read late by {late}{high}, n = {believed.delay_n:,}")
 
 
 def _verdict(believed: Believed | None) -> Iterator[Line]:
-    """The verdict so far and its first reason, or why there is none."""
-    title = (_title("verdict"), "dim")
+    """The verdict so far with its first reasons, or why there is none."""
     if believed is None or believed.verdict.word is None:
-        yield [title, (f"{DASH} no measured reply has been looked at", "dim")]
+        yield _said("verdict", f"{DASH} no measured reply has been looked at", "dim")
         return
     word, reasons = believed.verdict.word, believed.verdict.reasons
-    yield [title, (f"{word} so far", VERDICTS[word]), (f", n = {believed.replies} replies", "")]
-    for reason in reasons[:2]:
-        yield [(_title(""), ""), (shortened(f"{reason.word} ({reason.phase}): {reason.says}", 200), "dim")]
-    if len(reasons) > 2:
-        yield [(_title(""), ""), (f"and {len(reasons) - 2} more reasons", "dim")]
+    line = _said("verdict", f"{word} so far", VERDICTS[word])
+    yield [*line, (f", n = {believed.replies} replies", "")]
+    for reason in reasons[:_REASONS]:
+        yield _said("", shortened(f"{reason.word} ({reason.phase}): {reason.says}", 200), "dim")
+    if len(reasons) > _REASONS:
+        yield _said("", f"and {len(reasons) - _REASONS} more reasons", "dim")
+
+
+_REASONS = 2
 
 
 def _ms(value: float | None) -> str:
@@ -260,4 +260,4 @@ def _ms(value: float | None) -> str:
 
 
 def _per_s(rate: float | None) -> str:
-    return f"{DASH}/s" if rate is None else f"{rate:.1f}/s"
+    return f"{DASH if rate is None else f'{rate:.1f}':>6}/s"

@@ -67,13 +67,15 @@ def test_everything_that_is_known_stands_in_the_board() -> None:
     said = shown(FULL, 140)
     for words in (
         "nightly  1:07  steps: open load, 0:13 to go",
-        "in flight 3 · asked 12.0/s · began 11.5/s · ended 9.0/s, last 10 s",
-        "p50 119 ms · p95 3,456 ms · n = 41, of this phase  ▂ ▄█  100 ms to 400 ms, p50 of each 2 s",
-        "p50 8.12 ms · p95 – · n = 41, median of each reply",
+        "in flight    3  asked   12.0/s  began   11.5/s  ended    9.0/s, last 10 s",
+        f"p50    119 ms  p95  3,456 ms  n     41  {'▂ ▄█':<24}  100 ms to 400 ms, p50 of each 2 s",
+        f"p50   8.12 ms  p95         –  n     41  {'██':<24}  8.00 ms to 9.00 ms, p50 of each 2 s",
+        "p50 of each 2 s, of this phase",
+        "p50 of each 2 s, of each reply its median",
         "disconnected 3, http 1",
         "1,200 of 10,000 tokens · 0.5000 of 2 USD · 1.1 of 5 min",
         "±0.21 ms (p99) by calibration · read late by p50 0.06 ms, p99 0.90 ms, n = 17,484",
-        "loop late by p50 0.40 ms, most 12 ms in 60 s",
+        "loop late by p50 0.40 ms, most 12 ms, the worst of each of 60 s",
         "valid so far, n = 41 replies",
     ):
         assert words in said
@@ -84,10 +86,10 @@ def test_what_is_not_known_is_a_dash_and_never_0() -> None:
     said = shown(Snapshot("nightly", 0.0, rows=(progress(in_flight=0, answered=0),)), 140)
     assert re.search(r"base +╌+ +0/50 +0 +0 +0 +– +– +0", said)
     for words in (
-        "began –/s · ended –/s",
-        "TTFT     p50 – · p95 – · n = 0",
-        "gap      p50 – · p95 – · n = 0",
-        "read late by –",
+        "began      –/s  ended      –/s",
+        "TTFT     p50         –  p95         –  n      0",
+        "gap      p50         –  p95         –  n      0",
+        "exact    – no reply has been looked at",
         "– no measured reply has been looked at",
     ):
         assert words in said
@@ -105,6 +107,11 @@ def test_a_verdict_comes_with_its_reasons_and_too_many_are_counted() -> None:
     assert "client-bound (main): held up 0" in said
     assert "and 2 more reasons" in said
     assert "held up 2" not in said
+
+
+def test_without_stamps_of_the_kernel_it_is_not_known_how_late_we_read() -> None:
+    found = Believed(Verdict(Word.DEGRADED), 41, exact=Exactness(why_not="none fits"))
+    assert "not calibrated · read late by –, n = 0" in lines_of(replace(FULL, believed=found), "exact")
 
 
 def test_nothing_measured_is_no_verdict() -> None:
@@ -138,6 +145,7 @@ def test_a_narrow_terminal_shows_how_far_it_is_before_how_fast() -> None:
     said = shown(FULL, 52)
     assert re.search(r"^variant +done +in flight +errors +TTFT p50$", said, re.MULTILINE)
     assert re.search(r"^base +42/50 +1 +2 +120 ms$", said, re.MULTILINE)
+    assert re.search(r"n +41, of this phase$", lines_of(FULL, "TTFT", 80))
 
 
 @pytest.mark.parametrize("height", [1, 2, 5, 12, 24, 60])
