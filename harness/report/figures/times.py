@@ -41,11 +41,12 @@ def quantile_curve(scan: Scan, metric: Latency) -> pl.DataFrame:
     values = _ranked(scan, metric)
     counts = values.group_by(*SERIES, maintain_order=True).agg(n=pl.len().cast(pl.Int64))
     least = [ceil(Fraction(_WHOLE, _WHOLE - level)) for level in _LEVELS]
-    levels = pl.DataFrame({"level": _LEVELS, "least": least})
+    percents = [level * 100 / _WHOLE for level in _LEVELS]  # polars divides by a constant otherwise: 50.00…01
+    levels = pl.DataFrame({"level": _LEVELS, "percent": percents, "least": least})
     rank = pl.max_horizontal((pl.col("n") * pl.col("level") + _WHOLE - 1) // _WHOLE, 1)
     wanted = counts.join(levels, how="cross").filter(pl.col("n") >= pl.col("least")).with_columns(rank=rank)
     return wanted.join(values, on=[*SERIES, "rank"], how="left", maintain_order="left").select(
-        *SERIES, percent=pl.col("level") * 100 / _WHOLE, value_ms="value", n="n"
+        *SERIES, "percent", value_ms="value", n="n"
     )
 
 
