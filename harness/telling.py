@@ -127,17 +127,19 @@ def _manifests(arm: Arm, folders: Mapping[str, Path], results: Path) -> tuple[Ma
 def _over_each_other(
     found: Sequence[Pair], folders: Mapping[str, Path], results: Path
 ) -> Iterable[charts.Chart]:
-    """Charts of both sides over each other: of all that is compared, the last run of each side."""
-    sides = [[getattr(pair, side) for pair in found] for side in ("before", "after")]
+    """Charts of both sides over each other, of the last run of each; of variants of other names one pair."""
+    alike = found[0].before.variant == found[0].after.variant
+    sides = [
+        [getattr(pair, side) for pair in (found if alike else found[:1])] for side in ("before", "after")
+    ]
     labels = f"A {_called(sides[0])}", f"B {_called(sides[1])}"
     scans = [partial(_of_arms, arms, _folder(arms[0].sources[-1].run, folders, results)) for arms in sides]
     return charts.of_comparison(scans[0], scans[1], labels)
 
 
 def _called(arms: Sequence[Arm]) -> str:
-    """What one side is called: its variant where it has only one, else its run."""
-    variants = {arm.variant for arm in arms}
-    return variants.pop() if len(variants) == 1 else arms[0].sources[-1].run
+    """What one side is called: the arm where it is one, else its run."""
+    return f"{arms[0].variant} ({arms[0].phase})" if len(arms) == 1 else arms[0].sources[-1].run
 
 
 def _of_arms(arms: Sequence[Arm], folder: Path, name: str) -> pl.LazyFrame:
