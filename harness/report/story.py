@@ -138,8 +138,8 @@ class Story:
 
 def story(folder: Path) -> Story:
     """The run in *folder*. Raises `RunDirectoryError` where its tables are not there."""
-    told = outcome(folder)
     summary = read_summary(folder)
+    told = outcome(folder)
     cases = scan("cases", folder).collect()
     arms = _arms(cases, [row.variant for row in summary.rows])
     return Story(

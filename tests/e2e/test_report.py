@@ -1,0 +1,172 @@
+"""`harness report` as a user runs it: in the terminal, as a page, of two runs, and where it cannot."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from harness.errors import Exit
+from harness.record.store import SUMMARY
+from harness.report.html import LIMIT
+from harness.report.visible import visible
+from harness.standin.hostile import TEXT
+from tests.e2e.test_hostile import SUITE as HOSTILE
+from tests.report.test_html import Read, hidden
+
+pytestmark = pytest.mark.slow
+
+SUITE = """
+suite: told
+target: standin
+variants:
+  plain: {llm_override: {model_provider: Simulated, model_version: "sim:tokens=5"}}
+  other: {llm_override: {model_provider: Simulated, model_version: "sim:tokens=9"}}
+prompts:
+  - {id: good, message: hello}
+  - {id: bad, message: hello, assert: [{type: contains, value: bananas}]}
+gates: {baseline: plain, rules: [{metric: pass_rate, max_drop: 5pp}]}
+"""
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def harness_(*args: str | Path, cwd: Path) -> Done:
+    command = [sys.executable, "-m", "harness", *map(str, args)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=55, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+class Recorded(NamedTuple):
+    cwd: Path
+    folder: Path
+    ran: Done
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    cwd = tmp_path_factory.mktemp("told")
+    (cwd / "suite.yaml").write_text(SUITE)
+    ran = harness_("run", "suite.yaml", "--quiet", cwd=cwd)
+    (folder,) = (each for each in (cwd / "results" / "told").iterdir() if not each.is_symlink())
+    return Recorded(cwd, folder, ran)
+
+
+def test_in_the_terminal_it_tells_what_the_run_told_at_its_end(recorded: Recorded) -> None:
+    told = harness_("report", "told", cwd=recorded.cwd)
+    assert told.code == Exit.OK
+    assert told.out == recorded.ran.out
+    assert "bad [plain]: contains" in told.err
+    assert told.err.splitlines()[-1] == f"results: {recorded.folder}"
+
+
+def test_a_page_goes_beside_the_tables_or_where_it_is_asked_for(recorded: Recorded) -> None:
+    """The option may stand before the run's name as well as after it, and be given a file or none."""
+    for args, path in (
+        (("told", "--html"), recorded.folder / "report.html"),
+        (("--html", "told"), recorded.folder / "report.html"),
+        (("told", "--html=a/odd.name"), recorded.cwd / "a" / "odd.name"),
+    ):
+        path.unlink(missing_ok=True)
+        told = harness_("report", *args, cwd=recorded.cwd)
+        assert told.code == Exit.OK, told.err
+        assert told.out == ""
+        written = re.search(r"^report: (.*)$", told.err, re.MULTILINE)
+        assert written is not None
+        assert (recorded.cwd / written[1]) == path
+        assert path.read_text().startswith("<!doctype html>")
+
+
+def test_a_page_has_the_charts_and_the_comparison_with_the_baseline(recorded: Recorded) -> None:
+    told = harness_("report", "told", "--html", "-", cwd=recorded.cwd)
+    assert told.code == Exit.OK
+    read = Read(told.out)
+    assert len(told.out.encode()) < LIMIT
+    assert len(read.of("figure")) >= 5
+    text = " ".join(" ".join(read.text).split())
+    assert re.search(r"other against plain of \d{8}T", text)
+    assert "case-bad-other-main" in read.ids()
+
+
+def test_several_files_at_once(recorded: Recorded) -> None:
+    args = ("--html", "page.html", "--markdown", "-", "--junit", "j.xml", "--csv", "csv", "--png", "png")
+    told = harness_("report", "told", *args, cwd=recorded.cwd)
+    assert told.code == Exit.OK, told.err
+    assert told.out.startswith("## told")
+    for path in ("page.html", "j.xml"):
+        assert (recorded.cwd / path).stat().st_size > 500
+    for folder, ending in (("csv", ".csv"), ("png", ".png")):
+        written = list((recorded.cwd / folder).iterdir())
+        assert written
+        assert {path.suffix for path in written} == {ending}
+        assert all(path.name in told.err for path in written)
+
+
+def test_two_variants_are_held_against_each_other(recorded: Recorded) -> None:
+    names = ("told:plain", "told:other")
+    told = harness_("report", "--compare", *names, cwd=recorded.cwd)
+    assert told.code == Exit.OK
+    assert told.out == harness_("compare", *names, cwd=recorded.cwd).out
+    page = harness_("report", "--compare", *names, "--html", cwd=recorded.cwd)
+    assert page.code == Exit.OK, page.err
+    path = recorded.folder / "compare-told_plain.html"
+    assert page.err.splitlines()[-1] == f"report: {path}"
+    read = Read(path.read_text())
+    text = " ".join(" ".join(read.text).split())
+    assert "told:other against told:plain" in text
+    assert "Answers side by side" in text
+    assert read.of("ins")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        ((), Exit.USAGE, "which run?"),
+        (("nobody",), Exit.USAGE, "the newest are 20"),
+        (("told", "--compare", "told:plain", "told:other"), Exit.USAGE, "takes the place of RUN"),
+        (("--compare", "told:plain", "told:plain"), Exit.USAGE, "the same variant of the same run"),
+        (("told", "--html", "suite.yaml/page.html"), Exit.ENVIRONMENT, "cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_said(recorded: Recorded, args: tuple[str, ...], code: Exit, says: str) -> None:
+    told = harness_("report", *args, cwd=recorded.cwd)
+    assert told.code == code
+    assert says in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_run_that_was_killed_has_no_figures_until_it_is_graded(recorded: Recorded, tmp_path: Path) -> None:
+    there = tmp_path / "results" / "told" / recorded.folder.name
+    there.mkdir(parents=True)
+    for name in ("manifest.json", "journal-0.jsonl"):
+        (there / name).write_bytes((recorded.folder / name).read_bytes())
+    for args in ((), ("--html",), ("--markdown", "-")):
+        told = harness_("report", "latest", *args, cwd=tmp_path)
+        assert told.code == Exit.ENVIRONMENT
+        assert f"harness grade {there.name} makes them" in told.err
+        assert told.out == ""
+    assert not (there / SUMMARY).exists()
+    assert harness_("grade", "latest", cwd=tmp_path).code == recorded.ran.code
+    assert harness_("report", "latest", "--html", cwd=tmp_path).code == Exit.OK
+
+
+def test_hostile_answers_of_megabytes_are_text_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(HOSTILE)
+    harness_("run", "suite.yaml", "--quiet", cwd=tmp_path)
+    told = harness_("report", "latest", "--html", "page.html", cwd=tmp_path)
+    assert told.code == Exit.OK, told.err
+    text = (tmp_path / "page.html").read_text()
+    read = Read(text)
+    assert read.open == []
+    assert len(text.encode()) < LIMIT
+    assert not [letter for line in text.split("\n") for letter in line if hidden(letter)]
+    assert len(read.of("script")) == 1
+    assert not any(read.of(tag) for tag in ("img", "iframe", "object", "embed"))
+    assert not [name for _, attrs in read.tags for name in attrs if name.startswith("on")]
+    assert visible(TEXT.split("\n")[1]) in "".join(read.text)
