@@ -163,8 +163,8 @@ def read_summary(folder: Path) -> Summary:
         return msgspec.json.decode(path.read_bytes(), type=Summary)
     except OSError as error:
         raise RunDirectoryError(
-            f"{folder}: it goes on, or was killed: there are no figures of it yet; of one that was killed "
-            f"harness grade {folder.name} makes them"
+            f"{folder}: it goes on, or was killed: there are no figures of it yet; when it is over "
+            f"harness grade {folder.name} --retime makes them"
         ) from error
     except msgspec.DecodeError as error:
         again = f"harness grade {folder.name} makes it anew"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
 from harness.errors import Exit
-from harness.record.store import SUMMARY
+from harness.record.store import JOURNAL, SUMMARY, read_manifest, write_manifest
 from harness.report.html import LIMIT
 from harness.report.visible import visible
 from harness.standin.hostile import TEXT
@@ -144,12 +145,12 @@ def test_what_cannot_be_is_said(recorded: Recorded, args: tuple[str, ...], code:
 def test_a_run_that_was_killed_has_no_figures_until_it_is_graded(recorded: Recorded, tmp_path: Path) -> None:
     there = tmp_path / "results" / "told" / recorded.folder.name
     there.mkdir(parents=True)
-    for name in ("manifest.json", "journal-0.jsonl"):
-        (there / name).write_bytes((recorded.folder / name).read_bytes())
+    (there / JOURNAL).write_bytes((recorded.folder / JOURNAL).read_bytes())
+    write_manifest(structs.replace(read_manifest(recorded.folder), exit_code=None, verdict=None), there)
     for args in ((), ("--html",), ("--markdown", "-")):
         told = harness_("report", "latest", *args, cwd=tmp_path)
         assert told.code == Exit.ENVIRONMENT
-        assert f"harness grade {there.name} makes them" in told.err
+        assert f"harness grade {there.name} --retime makes them" in told.err
         assert told.out == ""
     assert not (there / SUMMARY).exists()
     assert harness_("grade", "latest", cwd=tmp_path).code == recorded.ran.code

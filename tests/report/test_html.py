@@ -280,7 +280,7 @@ def test_many_variants_and_prompts_have_an_end_too(tmp_path: Path) -> None:
 def test_a_run_that_has_no_figures_yet_says_what_to_do(tmp_path: Path) -> None:
     folder = made(tmp_path / "r1", [Came()])
     (folder / SUMMARY).unlink()
-    with pytest.raises(RunDirectoryError, match="harness grade r1"):
+    with pytest.raises(RunDirectoryError, match="harness grade r1 --retime"):
         story(folder)
 
 
