@@ -215,28 +215,33 @@ _REFERENCE = re.compile(r"url\(['\"]?#(\w+)['\"]?\)")
 
 
 def _clean(root: ElementTree.Element, colors: Mapping[str, str], prefix: str, font: str) -> None:
-    """Take from the drawing what draws nothing, and put in colours and a font."""
+    """Take from the drawing what draws nothing, and put in colours and a font.
+
+    Ids are numbered anew: Vega counts on from one drawing to the next.
+    """
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    names = {name: f"{prefix}{at}" for at, name in enumerate(ids)}
     for element in root.iter():
         kept = {name: value for name, value in element.attrib.items() if name in _KEPT}
         element.attrib.clear()
         for name, value in kept.items():
-            drawn = colors.get(value, value) if name in {"fill", "stroke"} else _of(name, value, prefix)
+            drawn = colors.get(value, value) if name in {"fill", "stroke"} else _of(name, value, names)
             if drawn != _DEFAULTS.get(name):
                 element.set(name, drawn)
     _prune(root)
     root.set("font-family", font)
 
 
-def _of(name: str, value: str, prefix: str) -> str:
+def _of(name: str, value: str, names: Mapping[str | None, str]) -> str:
     match name:
         case "d" | "transform" | "x1" | "x2" | "y1" | "y2":
             return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value)
         case "font-size":
             return f"{float(value.removesuffix('px')) / _BROADER:.3g}"
         case "id":
-            return prefix + value
+            return names[value]
         case "clip-path":
-            return _REFERENCE.sub(lambda found: f"url(#{prefix}{found[1]})", value)
+            return _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value)
         case _:
             return value
 

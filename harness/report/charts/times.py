@@ -25,9 +25,10 @@ def of_curve(curve: list[Row], series: Series, metric: Latency) -> Iterator[Char
     if not curve:
         return
     over = "all gaps of the exchanges that count" if metric == "gap" else "the exchanges that count"
+    at_once = " Packets that came in one read have a gap of 0." if metric == "gap" else ""
     says = (
         f"Percentiles of {meaning(metric)}, by nearest rank over {over}. A curve ends at the last "
-        f"percentile that its n values are enough for.{series.says}"
+        f"percentile that its n values are enough for.{at_once}{series.says}"
     )
     what, names = _SHORT[metric], series.among(curve)
     name = f"{metric.removesuffix('_ms')}-percentiles"

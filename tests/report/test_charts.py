@@ -1,0 +1,482 @@
+"""Charts: what is drawn is what was said, in the colours of the page; a hostile name is no markup."""
+
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+from playwright.sync_api import Browser
+
+from harness.errors import RunDirectoryError
+from harness.record.store import Manifest, read_manifest
+from harness.record.tables import SCHEMAS
+from harness.record.tables import scan as table_of
+from harness.report import charts, export
+from harness.report.charts import Chart
+from harness.report.charts.series import distinct
+from tests.arms import table
+from tests.browser.looking import DESK, PHONE, browser, looking
+from tests.report.made import Came, made
+
+LOOK = Path("harness/report/templates/look.css")
+HOSTILE = "<script>alert(1)</script>\"'&\u202eevil #fe0003"
+SVG = "{http://www.w3.org/2000/svg}"
+
+Scan = Callable[[str], pl.LazyFrame]
+
+
+def manifest() -> Manifest:
+    return Manifest(
+        run_id="r", suite="s", suite_path="s.yaml", suite_text="", target="t", dialect="sigma", seed=0,
+        choice={}, planned=0, started_at="2026-11-26T00:00:00+00:00", started_ns=0,
+    )  # fmt: skip
+
+
+def scanning(rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> Scan:
+    frames = {name: table(name, rows.get(name, ())) for name in SCHEMAS}
+    return lambda name: frames[name].lazy()
+
+
+def run_of(
+    variants: Iterable[str],
+    trials: int = 30,
+    *,
+    phase: str = "main",
+    fault: str = "disconnected",
+    seed: int = 1,
+) -> Scan:
+    """A run that has something for every chart: each variant with so many trials, the last of which broke."""
+    random = Random(seed)  # noqa: S311  values for a test
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+    names = list(variants)
+    for at, variant in enumerate(names):
+        own = {"variant": variant, "phase": phase}
+        counts = {"passed": trials - 2, "failed": 1, "error": 1, "invalid": 0, "not_run": 0}
+        rows["cases"].append(
+            {
+                "case_id": f"case {variant}",
+                "tags": [f"tag {variant}"],
+                "asked": "a",
+                "checks": "c",
+                **own,
+                **counts,
+            }
+        )
+        for trial in range(trials):
+            name, due = f"{at}/{trial}", (trial * len(names) + at) * 100_000_000
+            state = {trials - 1: "error", trials - 2: "failed"}.get(trial, "passed")
+            ttft = random.lognormvariate(4, 0.5)
+            sent, total = due + 1_000_000, ttft + 400
+            stamps = {"due_ns": due, "began_ns": due, "ended_ns": sent + int(total * 1e6)}
+            rows["trials"].append(
+                {
+                    "trial_id": name,
+                    "case_id": f"case {variant}",
+                    "window": "measured",
+                    "state": state,
+                    **own,
+                    **stamps,
+                }
+            )
+            broke = trial == trials - 1
+            times = {
+                "ttft_ms": ttft,
+                "total_ms": total,
+                "response_ttft_ms": ttft + 1,
+                "response_total_ms": total + 1,
+            }
+            rows["exchanges"].append(
+                {
+                    "exchange_id": name, "trial_id": name, "turn_id": "1", "attempt": 1, "counted": not broke,
+                    "fault": fault if broke else None, "sent_ns": sent, "ended_ns": stamps["ended_ns"],
+                    "first_answer_ns": sent + int(ttft * 1e6), "gaps": 2,
+                    "last_answer_ns": sent + int(ttft * 1e6) + 20_000_000, **({} if broke else times),
+                }
+            )  # fmt: skip
+            rows["steps"] += steps(name, due, sent, ttft, variant)
+            rows["packets"] += packets(name, sent, ttft)
+            rows["tool_calls"].append(
+                {
+                    "exchange_id": name,
+                    "call_id": "t0.0",
+                    "name": variant,
+                    "status": "ok",
+                    "duration_ms": ttft / 2,
+                }
+            )
+    return scanning(rows)
+
+
+def steps(name: str, due: int, sent: int, ttft: float, tool: str) -> list[dict[str, Any]]:
+    parts = [("queue", due, sent), ("first_packet", sent, sent + int(ttft * 5e5))]
+    parts += [(f"tool {tool}", parts[-1][2], sent + int(ttft * 1e6))]
+    parts += [("answer", parts[-1][2], parts[-1][2] + 400_000_000)]
+    return [
+        {"exchange_id": name, "seq": seq, "step": step, "began_ns": began, "ended_ns": ended,
+         "duration_ms": (ended - began) / 1e6}
+        for seq, (step, began, ended) in enumerate(parts)
+    ]  # fmt: skip
+
+
+def packets(
+    name: str, sent: int, ttft: float, kinds: Iterable[str] = ("message_delta",) * 3
+) -> list[dict[str, Any]]:
+    first = sent + int(ttft * 1e6)
+    return [
+        {"exchange_id": name, "seq": at, "kind": kind, "turn_index": 0, "tab_index": 0, "text": "word",
+         "arrived_ns": first + at * 10_000_000, "bytes": 90}
+        for at, kind in enumerate(kinds)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain() -> list[Chart]:
+    return charts.of_run(run_of(["steady", "slow"]), manifest())
+
+
+@pytest.fixture(scope="module")
+def hostile() -> list[Chart]:
+    run = run_of([HOSTILE, "plain"], fault=HOSTILE)
+    one = run("packets").filter(pl.col("exchange_id") == "0/0").collect()
+    one = one.with_columns(kind=pl.lit(HOSTILE))
+    spent = run("steps").filter(pl.col("exchange_id") == "0/0").collect()
+    both = charts.of_comparison(run, run_of([HOSTILE, "plain"], seed=2), (HOSTILE, "b"))
+    return [*charts.of_run(run, manifest()), *both, charts.packets(one), charts.steps_of(spent)]
+
+
+def by_name(found: list[Chart]) -> dict[str, Chart]:
+    return {chart.name: chart for chart in found}
+
+
+svg = cache(charts.svg)
+
+
+def tree(chart: Chart, width: int = charts.DESK) -> ElementTree.Element:
+    return ElementTree.fromstring(svg(chart, width))  # noqa: S314  drawn here
+
+
+def texts(root: ElementTree.Element) -> list[str]:
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+def numbers(chart: Chart) -> list[list[tuple[float, float]]]:
+    """The corners of each line of a chart."""
+    root = tree(chart)
+    paths = [path.get("d", "") for path in root.iter(f"{SVG}path")]
+    pairs = [re.findall(r"[ML](-?[\d.]+),(-?[\d.]+)", path) for path in paths]
+    return [[(float(x), float(y)) for x, y in each] for each in pairs]
+
+
+def test_a_run_has_every_chart_that_it_has_something_for(plain: list[Chart]) -> None:
+    assert [chart.name for chart in plain] == [
+        "results", "prompts", "tags", "ttft-percentiles", "ttft-distribution", "total-percentiles",
+        "response-percentiles", "gap-percentiles", "concurrency", "timeline", "steps", "tools",
+    ]  # fmt: skip
+    assert all(chart.says.endswith(".") and chart.title for chart in plain)
+
+
+def test_a_run_without_calls_faults_or_a_schedule_lacks_their_charts() -> None:
+    run = run_of(["v"])
+    bare = {name: run(name).collect().to_dicts() for name in ("trials", "cases", "exchanges")}
+    for row in bare["trials"]:
+        row["due_ns"] = None
+    for row in bare["exchanges"]:
+        row |= {"response_ttft_ms": None, "response_total_ms": None, "fault": None, "gaps": None}
+    found = by_name(charts.of_run(scanning(bare), manifest()))
+    assert {"tools", "steps", "response-percentiles", "gap-percentiles"} & set(found) == set()
+    assert "nothing broke" in found["timeline"].says
+    assert "due" not in texts(tree(found["timeline"]))
+
+
+def test_a_run_of_nothing_has_no_charts() -> None:
+    assert charts.of_run(scanning({}), manifest()) == []
+    assert charts.of_comparison(scanning({}), scanning({}), ("a", "b")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [charts.DESK, charts.PHONE])
+def test_a_chart_is_one_picture_of_its_own_with_nothing_in_it_but_drawing(
+    hostile: list[Chart], width: int
+) -> None:
+    for chart in hostile:
+        drawn = svg(chart, width)
+        root = ElementTree.fromstring(drawn)  # noqa: S314  drawn here
+        tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+        assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath"}, chart.name
+        assert root.get("role") == "img"
+        assert (root.get("aria-label") or "").startswith(chart.title)
+        assert all(
+            element.get("role") is None and element.get("aria-label") is None
+            for element in root.iter()
+            if element is not root
+        )
+        assert "<script" not in drawn
+        assert "\u202e" not in drawn
+        assert not re.search(r"\b(href|src|style|class|on\w+)=|https?:(?!//www\.w3\.org/2000/svg)", drawn)
+        assert len(drawn) < 60_000, chart.name
+
+
+def test_a_hostile_name_is_there_as_text(hostile: list[Chart]) -> None:
+    shown = [text for chart in hostile for text in texts(tree(chart))]
+    assert sum("<script>alert(1)</script>" in text for text in shown) >= 12
+    assert any("\\u202e" in text for text in shown)
+
+
+def test_colours_are_those_of_the_page_and_no_others(hostile: list[Chart]) -> None:
+    known = set(re.findall(r"--[a-z0-9]+", LOOK.read_text()))
+    for chart in hostile:
+        for element in tree(chart).iter():
+            for name in ("fill", "stroke"):
+                color = element.get(name)
+                if color not in {None, "none", "transparent"}:
+                    assert re.fullmatch(r"var\((--\w+)\)", color or ""), (chart.name, color)
+                    assert (color or "")[4:-1] in known
+
+
+@pytest.mark.slow
+def test_ids_do_not_clash_on_a_page_with_each_chart_at_two_widths(hostile: list[Chart]) -> None:
+    found: list[str] = []
+    for chart in by_name(hostile).values():
+        for width in (charts.DESK, charts.PHONE):
+            root = tree(chart, width)
+            mine = [element.get("id", "") for element in root.iter() if element.get("id")]
+            used = re.findall(r"url\(#([^)]+)\)", svg(chart, width))
+            assert set(used) <= set(mine)
+            found += mine
+    assert len(found) == len(set(found)) > 0
+
+
+def test_a_chart_is_drawn_alike_each_time(plain: list[Chart]) -> None:
+    assert all(charts.svg(chart, charts.DESK) == charts.svg(chart, charts.DESK) for chart in plain[-4:])
+
+
+@pytest.mark.slow
+def test_a_chart_is_as_wide_as_it_was_asked_to_be(plain: list[Chart]) -> None:
+    for chart in plain:
+        for width in (charts.DESK, charts.PHONE):
+            assert float(tree(chart, width).get("width", "0")) == pytest.approx(width, rel=0.06), chart.name
+
+
+@pytest.mark.slow
+def test_every_specification_is_valid(hostile: list[Chart]) -> None:
+    for chart in hostile:
+        for width in (charts.DESK, charts.PHONE):
+            assert chart.draw(width).to_dict(validate=True)
+
+
+def test_a_picture_is_a_png_of_a_sensible_size(plain: list[Chart]) -> None:
+    for chart in (by_name(plain)[name] for name in ("results", "ttft-percentiles", "timeline")):
+        picture = charts.png(chart)
+        assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", picture[16:24])
+        assert 1_700 <= width <= 1_900
+        assert 300 <= height <= 2_400
+        assert 10_000 < len(picture) < 1_000_000
+
+
+def test_a_curve_lies_where_its_values_are() -> None:
+    """Of two curves, of 200 and of 100 ms, the one is twice as far from the bottom as the other."""
+    trials = [
+        {
+            "trial_id": f"{variant}{at}",
+            "variant": variant,
+            "phase": "main",
+            "window": "measured",
+            "state": "passed",
+        }
+        for variant in ("a", "b")
+        for at in range(20)
+    ]
+    exchanges = [
+        {"exchange_id": row["trial_id"], "trial_id": row["trial_id"], "attempt": 1, "counted": True,
+         "ttft_ms": 200.0 if row["variant"] == "a" else 100.0}
+        for row in trials
+    ]  # fmt: skip
+    chart = by_name(charts.of_run(scanning({"trials": trials, "exchanges": exchanges}), manifest()))
+    lines = [corners for corners in numbers(chart["ttft-percentiles"]) if len(corners) > 5]
+    heights = sorted({y for corners in lines for _, y in corners})
+    assert len(heights) == 2
+    assert (300 - heights[0]) == pytest.approx(2 * (300 - heights[1]), abs=1)
+    assert texts(tree(chart["ttft-percentiles"])).count("95 %") == 1
+    assert "99 %" not in texts(tree(chart["ttft-percentiles"]))
+    assert "a (n = 20)" in texts(tree(chart["ttft-percentiles"]))
+
+
+def test_nothing_is_piled_up_that_is_no_sum() -> None:
+    """Lines lie where their values are: Vega would stack areas unasked."""
+    drawn = by_name(charts.of_run(run_of(["v"]), manifest()))["timeline"].draw(900).to_dict()
+    panels = [layer for panel in drawn["vconcat"] for layer in panel.get("layer", [panel])]
+    stacked = [
+        panel["encoding"]["y"]["title"]
+        for panel in panels
+        if panel.get("encoding", {}).get("y", {}).get("stack", False) is not False
+    ]
+    assert stacked == ["exchanges that broke"]
+
+
+def test_at_most_eight_series_are_drawn_and_the_others_are_told_of() -> None:
+    found = by_name(charts.of_run(run_of([f"v{at}" for at in range(11)], trials=3), manifest()))
+    assert "The 8 with most trials are drawn; 3 more are not." in found["results"].says
+    labels = [text for text in texts(tree(found["results"])) if re.fullmatch(r"v\d+", text)]
+    assert labels == [f"v{at}" for at in range(8)]
+
+
+def test_names_that_look_alike_when_cut_stay_apart() -> None:
+    long = "x" * 50
+    assert distinct([long + "1", long + "2", "", "a"], 10) == [
+        "xxxxxxxxx…",
+        "xxxxxxxxx… ~2",
+        "(no name)",
+        "a",
+    ]
+
+
+def test_a_comparison_pairs_variants_by_name_and_two_lone_ones_whatever_they_are_called() -> None:
+    several = charts.of_comparison(run_of(["a", "b"]), run_of(["b", "c"], seed=2), ("old", "new"))
+    assert [chart.name for chart in several] == ["prompts", "ttft-percentiles", "total-percentiles", "steps"]
+    labels = texts(tree(several[1]))
+    assert [label for label in labels if "n = " in label] == ["old (n = 29)", "new (n = 29)"]
+    lone = charts.of_comparison(run_of(["a"]), run_of(["c"], seed=2), ("old", "new"))
+    assert "ttft-percentiles" in by_name(lone)
+    assert charts.of_comparison(run_of(["a", "b"]), run_of(["c", "d"]), ("old", "new")) == []
+
+
+def test_a_comparison_shows_prompts_before_and_after_the_largest_change_first() -> None:
+    def cases(*passed: int) -> list[dict[str, Any]]:
+        own = {"variant": "v", "phase": "main", "tags": [], "asked": "a", "checks": "c"}
+        return [{"case_id": f"p{at}", **own, "passed": n, "failed": 10 - n} for at, n in enumerate(passed)]
+
+    trials = [{"trial_id": "t", "variant": "v", "phase": "main", "state": "passed", "window": "measured"}]
+    reworded = [{**row, "asked": "other"} if row["case_id"] == "p3" else row for row in cases(10, 2, 6, 0)]
+    before = scanning({"cases": cases(10, 9, 5, 10), "trials": trials})
+    (chart,) = charts.of_comparison(before, scanning({"cases": reworded, "trials": trials}), ("old", "new"))
+    shown = texts(tree(chart))
+    assert [text for text in shown if "→" in text] == [
+        "9 of 10 → 2 of 10", "5 of 10 → 6 of 10", "10 of 10 → 10 of 10"
+    ]  # fmt: skip
+    assert [text for text in shown if re.fullmatch(r"p\d", text)] == ["p1", "p2", "p0"]
+    assert "of 3 prompts" in chart.says
+    assert "2 of them changed" in chart.says
+
+
+def test_packets_have_a_lane_for_each_sort_and_a_tick_for_each_packet() -> None:
+    kinds = [
+        "reasoning_start",
+        "reasoning_delta",
+        "search_tool_start",
+        "search_tool_documents_delta",
+        "message_delta",
+    ]
+    frame = table("packets", packets("e", 0, 100.0, kinds))
+    chart = charts.packets(frame, 0)
+    shown = texts(tree(chart))
+    assert [text for text in shown if text in {"reasoning", "search 0.0", "message"}] == [
+        "reasoning", "search 0.0", "message"
+    ]  # fmt: skip
+    assert shown.count("2, 180 B") == 2
+    ticks = sum(len(corners) // 2 for corners in numbers(chart) if corners)
+    assert ticks == 5
+    assert "ms since it was sent" in shown
+    assert "ms since the first packet" in texts(tree(charts.packets(frame)))
+
+
+def test_of_very_many_packets_ticks_that_lie_upon_each_other_are_drawn_once() -> None:
+    frame = table("packets", packets("e", 0, 100.0, ["message_delta"] * 30_000))
+    chart = charts.packets(frame, 0)
+    assert "30,000 packets" in chart.says
+    assert "drawn once" in chart.says
+    assert len(charts.svg(chart, charts.DESK)) < 60_000
+
+
+def test_the_steps_of_an_exchange_stand_from_when_it_was_sent() -> None:
+    frame = table("steps", steps("e", 0, 50_000_000, 100.0, "search"))
+    shown = texts(tree(charts.steps_of(frame)))
+    assert [text for text in shown if text in {"queue", "first_packet", "tool search", "answer"}][:4] == [
+        "queue", "first_packet", "tool search", "answer"
+    ]  # fmt: skip
+    assert {"50 ms", "400 ms"} <= set(shown)
+
+
+def test_long_times_are_shown_in_seconds() -> None:
+    frame = table("steps", steps("e", 0, 0, 60_000.0, "search"))
+    assert "s since it was sent" in texts(tree(charts.steps_of(frame)))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "dark"), [(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)])
+def test_charts_stand_on_a_page_in_its_colours(
+    chromium: Browser, hostile: list[Chart], tmp_path: Path, size: dict[str, int], dark: bool
+) -> None:
+    shown = by_name(hostile).values()
+    drawn = "".join(
+        f'<figure><div class="wide">{svg(chart, charts.DESK)}</div>'
+        f'<div class="narrow">{svg(chart, charts.PHONE)}</div></figure>'
+        for chart in shown
+    )
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>c</title>'
+    page = tmp_path / "charts.html"
+    page.write_text(
+        f'<!doctype html><html lang="en"><head>{head}<style>{LOOK.read_text()}</style></head>'
+        f'<body><main class="page"><h1>Charts</h1>{drawn}</main></body></html>'
+    )
+    with looking(chromium, size=size, dark=dark, offline=True) as look:
+        look.page.goto(page.as_uri())
+        look.check(f"charts-{'dark' if dark else 'light'}-{size['width']}")
+        assert look.requests == [page.as_uri()]
+        visible = look.page.locator("figure svg:visible")
+        assert visible.count() == len(shown)
+        width = look.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"]
+        color = look.page.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
+        red = int(re.findall(r"\d+", color)[0])
+        assert (red > 128) == dark
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(tmp_path / "run", [Came(case="=1+1", tags=("x", "y")), Came(case="b", variant="@w")])
+
+
+def test_tables_are_written_as_csv_with_nothing_for_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    written = export.csv(folder, tmp_path / "out")
+    assert sorted(path.name for path in written) == sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert {"variants.csv", "prompts.csv", "steps.csv", "quantiles.csv", "checks.csv", "audits.csv"} <= {
+        path.name for path in written
+    }
+    prompts = pl.read_csv(tmp_path / "out" / "prompts.csv")
+    assert prompts.select("case_id", "variant", "tags").rows() == [("'=1+1", "v", "x y"), ("b", "'@w", "")]
+    variants = pl.read_csv(tmp_path / "out" / "variants.csv")
+    assert variants["cost_usd"].null_count() == 2
+    assert variants["trials"].to_list() == [1, 1]
+    assert pl.read_csv(tmp_path / "out" / "checks.csv")["failed"].to_list() == [1, 1]
+
+
+@pytest.mark.slow
+def test_charts_are_written_as_pictures(folder: Path, tmp_path: Path) -> None:
+    written = export.png(folder, tmp_path / "out" / "deep")
+    names = [
+        chart.name for chart in charts.of_run(lambda name: table_of(name, folder), read_manifest(folder))
+    ]
+    assert [path.name for path in written] == [f"{name}.png" for name in names]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_where_nothing_can_be_written_it_is_said(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(RunDirectoryError, match=r"out.*cannot be written"):
+        export.csv(folder, tmp_path / "out")
+    with pytest.raises(RunDirectoryError, match="manifest"):
+        export.png(tmp_path, tmp_path / "elsewhere")
