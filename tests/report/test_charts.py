@@ -347,6 +347,23 @@ def test_a_comparison_pairs_variants_by_name_and_two_lone_ones_whatever_they_are
     assert charts.of_comparison(run_of(["a", "b"]), run_of(["c", "d"]), ("old", "new")) == []
 
 
+def test_a_comparison_of_two_variants_pairs_their_phases() -> None:
+    def both(variant: str) -> Scan:
+        parts = [run_of([variant], phase=phase) for phase in ("day", "night")]
+        renamed = [{name: part(name).collect() for name in SCHEMAS} for part in parts]
+        keys = ("trial_id", "exchange_id")
+        for frames in renamed[1:]:
+            for name, frame in frames.items():
+                frames[name] = frame.with_columns(
+                    pl.lit("n") + pl.col(key) for key in keys if key in frame.columns
+                )
+        return lambda name: pl.concat([frames[name] for frames in renamed]).lazy()
+
+    found = by_name(charts.of_comparison(both("a"), both("b"), ("A", "B")))
+    labels = [text for text in texts(tree(found["total-percentiles"])) if "n = " in text]
+    assert labels == ["day, A (n = 29)", "day, B (n = 29)", "night, A (n = 29)", "night, B (n = 29)"]
+
+
 def test_a_comparison_shows_prompts_before_and_after_the_largest_change_first() -> None:
     def cases(*passed: int) -> list[dict[str, Any]]:
         own = {"variant": "v", "phase": "main", "tags": [], "asked": "a", "checks": "c"}

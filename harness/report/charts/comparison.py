@@ -14,6 +14,7 @@ from harness.report.charts.rates import RATE
 from harness.report.charts.series import MOST, Key, Series, distinct
 from harness.report.charts.steps import of_spent
 from harness.report.charts.times import of_curve
+from harness.report.visible import shortened
 
 _ROWS = 30
 
@@ -38,7 +39,7 @@ class Sides(NamedTuple):
 def of_comparison(before: Scan, after: Scan, labels: tuple[str, str]) -> list[Chart]:
     """Charts of *before* and *after* over each other, which are called by *labels*.
 
-    Variants are paired by their name and phase, at most 4; where each side has one, those two.
+    Variants are paired by their name and phase, at most 4; where each side has only one, those two.
     """
     sides = _sides(before, after, labels)
     if not sides.pairs:
@@ -60,15 +61,12 @@ def of_comparison(before: Scan, after: Scan, labels: tuple[str, str]) -> list[Ch
 
 
 def _sides(before: Scan, after: Scan, labels: tuple[str, str]) -> Sides:
-    was, now = _keys(before), _keys(after)
-    shared = [(key, key) for key in was if key in now]
-    pairs = shared or ([(was[0], now[0])] if len(was) == len(now) == 1 else [])
+    pairs = _pairs(_keys(before), _keys(after))
     drawn = pairs[: MOST // 2]
-    several = len({phase for key, _ in drawn for phase in key[:1]}) > 1
-    called = distinct(f"{key[1]} · {key[0]}" if several else key[1] for key, _ in drawn)
-    names = distinct(
-        [f"{one}, {label}" for one in called for label in labels] if len(drawn) > 1 else labels, 60
-    )
+    called = distinct(_called(drawn), 30)
+    told = [shortened(label, 30) for label in labels]
+    each = [f"{one}, {label}" for one in called for label in told] if len(drawn) > 1 else told
+    names = distinct(each, 64)
     left = len(pairs) - len(drawn)
     says = f" The {len(drawn)} pairs with most trials are drawn; {left:,} more are not." if left else ""
     return Sides(
@@ -76,6 +74,27 @@ def _sides(before: Scan, after: Scan, labels: tuple[str, str]) -> Sides:
         Series({key: name for (_, key), name in zip(drawn, names[1::2], strict=False)}, says),
         dict(zip(drawn, called, strict=True)),
     )
+
+
+def _pairs(was: list[Key], now: list[Key]) -> list[tuple[Key, Key]]:
+    """What is held against what: the same name, else the same phase of lone variants, else lone ones."""
+    shared = [(key, key) for key in was if key in now]
+    if shared or len({key[1] for key in was}) != 1 or len({key[1] for key in now}) != 1:
+        return shared
+    by_phase = [(left, right) for left in was for right in now if left[0] == right[0]]
+    return by_phase or ([(was[0], now[0])] if len(was) == len(now) == 1 else [])
+
+
+def _called(pairs: list[tuple[Key, Key]]) -> list[str]:
+    """What each pair is called: by its variant, by its phase, or by both where it takes both."""
+    several = len({was[0] for was, _ in pairs}) > 1
+    names = [
+        was[1] if was[1] == now[1] else was[0] if several else f"{was[1]} → {now[1]}" for was, now in pairs
+    ]
+    return [
+        f"{name} · {was[0]}" if several and was[1] == now[1] else name
+        for name, (was, now) in zip(names, pairs, strict=True)
+    ]
 
 
 def _keys(scan: Scan) -> list[Key]:

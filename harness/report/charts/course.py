@@ -112,7 +112,7 @@ def _rates(of: Course, x: alt.X, per: int, width: int) -> Drawing:
     """What began and ended in front of what was due: where the two part, the schedule was not kept."""
     is_open = of.bins["due"].count() > 0
     kinds = [*(["due"] if is_open else []), "began", "ended"]
-    told = legend(width)
+    told = legend(width, kinds)
     told.symbolType = "square"
     colors = {"due": INK["line"], "began": INK["c1"], "ended": INK["c2"]}
     scale = alt.Scale(domain=kinds, range=[colors[kind] for kind in kinds])
@@ -169,7 +169,7 @@ def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
     most = max(sum(row["count"] for row in rows if row["x"] == at) for at in {row["x"] for row in rows})
     scale = alt.Scale(domain=list(called.values()), range=[INK["bad"], *COLORS[1:]][: len(called)])
     bars = _panel(rows, 60).mark_bar(orient="vertical", stroke=INK["ground"], strokeWidth=0.5)
-    color = alt.Color("kind:N", scale=scale, legend=legend(width))
+    color = alt.Color("kind:N", scale=scale, legend=legend(width, list(called.values())))
     drawn: alt.Chart = bars.encode(
         x=x,
         x2="x2",

@@ -48,7 +48,7 @@ def bars(
     span = (low, _with_room(low, high, list(ends.values()), inside))
     used = [part for part in parts if any(row["part"] == part for row in rows)]
     scale = alt.Scale(domain=used, range=[parts[part] for part in used])
-    color = alt.Color("part:N", scale=scale, legend=legend(width, columns=6, offset=10))
+    color = alt.Color("part:N", scale=scale, legend=legend(width, used, offset=10))
     y = _band(order, narrow=narrow)
     bar = rows_of(rows).mark_bar(height=_BAR, stroke=INK["ground"], strokeWidth=1)
     text = rows_of(list(_fitting(rows, inside / (span[1] - span[0]))))
@@ -91,7 +91,7 @@ def dots(
     lines, order = _lines(rows, names, narrow=narrow)
     high = max(across.high, *(_rightmost(row) for row in lines))
     room = _with_room(across.low, high, [row["text"] for row in lines], _inside(order, width))
-    told = legend(width, offset=10) if len(names) > 1 else None
+    told = legend(width, names, offset=10) if len(names) > 1 else None
     scale = alt.Scale(domain=list(names), range=list(COLORS[: len(names)]))
     color = alt.Color("series:N", scale=scale, legend=told)
     shapes = alt.Scale(domain=list(names), range=list(SHAPES[: len(names)]))

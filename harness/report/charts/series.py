@@ -80,10 +80,12 @@ def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> l
     return shown
 
 
-def legend(width: int, *, columns: int = 4, offset: int = 26) -> alt.Legend:
-    """A legend above a wide chart, *offset* so that the title of its axis has room; beneath a narrow one."""
+def legend(width: int, names: Sequence[str], *, offset: int = 26) -> alt.Legend:
+    """A legend of *names* above a wide chart, with room for the title of its axis, or beneath a narrow one."""
     if width < NARROW:
         return alt.Legend(title=None, orient="bottom", columns=1)
+    broad = max((len(name) for name in names), default=1) * 7.2 + 60
+    columns = max(1, min(len(names), int(width / broad)))
     return alt.Legend(title=None, orient="top", direction="horizontal", columns=columns, offset=offset)
 
 
@@ -95,7 +97,7 @@ def rows_of(rows: Sequence[dict[str, Any]]) -> alt.Chart:
 def told_apart(names: Sequence[str], width: int, labels: Mapping[str, str]) -> dict[str, Any]:
     """Encodings by the field `series`: a colour and a dash for each of *names*, *labels* in the legend."""
     shown = [labels.get(name, name) for name in names]
-    told = legend(width)
+    told = legend(width, shown)
     told.symbolType = "stroke"
     color = alt.Scale(domain=shown, range=list(COLORS[: len(names)]))
     dash = alt.Scale(domain=shown, range=list(DASHES[: len(names)]))
