@@ -213,6 +213,7 @@ def test_it_stays_below_its_limit_and_says_what_it_left_out(tmp_path: Path) -> N
     assert f"{3_000 - ROWS:,} more prompts are not shown here" in words(text)
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_before_anything_is_left_out(tmp_path: Path) -> None:
     told = story(made(tmp_path / "r1", many(SHOWN, 200_000)))
     text = page(told)
