@@ -34,6 +34,7 @@ from harness.record import store
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, shown
 from harness.report.tally import Tally
+from harness.report.visible import visible
 from harness.result import Moment, Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
@@ -427,7 +428,7 @@ async def _cut_after_grace(reins: Reins) -> None:
 def say(console: Console | None, words: str, *, style: str = "dim") -> None:
     """Talk to whoever watches, if anybody does."""
     if console is not None:
-        console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(words), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _shown(run: Conduct, tally: Tally) -> AbstractAsyncContextManager[None]:

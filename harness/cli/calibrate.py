@@ -36,6 +36,7 @@ def calibrate(
     from harness.calibrate.shapes import USUAL, remarks, shape_of, unsearched
     from harness.drive.loop import in_a_loop
     from harness.report.calibration import calibration_table
+    from harness.report.visible import document
     from harness.suite.read import load_suite
 
     talk = Console(stderr=True)
@@ -48,7 +49,7 @@ def calibrate(
     told = in_a_loop(partial(_measured, shape, lambda words: talk.print(words, style="dim"), quick=quick))
     path = keep(told, results)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        typer.echo(document(told))
     else:
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 200

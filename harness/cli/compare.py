@@ -45,7 +45,6 @@ def compare(
     Every figure has its interval and the counts behind it; B is held against A. The exit code is 0 whatever
     is found: [bold]harness gate[/] decides.
     """
-    import msgspec
     from rich.console import Console
 
     from harness.compare import Asked
@@ -53,6 +52,7 @@ def compare(
     from harness.deciding import pairs
     from harness.errors import UsageError
     from harness.report.decided import comparison
+    from harness.report.visible import document
     from harness.suite.metric import metric as metric_of
 
     if question not in {"suite", "population"}:
@@ -68,7 +68,7 @@ def compare(
         for pair in pairs(before, after, results, run=of)
     ]
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        typer.echo(document(found))
         return
     console = Console()
     console.width = console.width if console.is_terminal else 160

@@ -43,15 +43,15 @@ def flaky(
     """
     from datetime import UTC
 
-    import msgspec
     from rich.console import Console
 
     from harness.flaky import ledger, meant, quarantine_lines
+    from harness.report.visible import document
 
     found = meant(which, results)
     told = ledger(found.suite, found.results, _days(half_life), last=found.last)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        typer.echo(document(told))
         return
     today = datetime.now(UTC)
     console = Console()

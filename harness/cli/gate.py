@@ -32,17 +32,17 @@ def gate(
     Exit codes: 0 pass · 1 fail · 2 no gates, no such run, or no baseline · 3 inconclusive, some trials
     invalid, interrupted, or not to be believed · 4 the results cannot be read.
     """
-    import msgspec
     from rich.console import Console
 
     from harness.deciding import gated
     from harness.record.runs import run_folder
     from harness.report.decided import ruling
+    from harness.report.visible import document
 
     folder = run_folder(run, results)
     done = gated(folder, results, baseline=baseline, suite=suite)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(done.ruling), indent=2).decode())
+        typer.echo(document(done.ruling))
     else:
         console = Console()
         console.width = console.width if console.is_terminal else 160

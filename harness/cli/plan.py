@@ -99,9 +99,9 @@ def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
 
 
 def _json(value: object) -> str:
-    import msgspec
+    from harness.report.visible import document
 
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return document(value)
 
 
 def _loads(plan: "Plan") -> Iterator[str]:

@@ -142,14 +142,15 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
 
     from harness.report.decided import ruling
     from harness.report.terminal import exactness, reasons, spending, summary_table, verdict_lines
+    from harness.report.visible import document, visible
 
     for warning in done.manifest.warnings if warn else ():
-        talk.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        talk.print(f"warning: {visible(warning)}", style="yellow", markup=False, emoji=False, soft_wrap=True)
     if as_json:
         told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
         told |= msgspec.to_builtins(done.summary)
         told |= {} if done.ruling is None else {"gate": msgspec.to_builtins(done.ruling)}
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        typer.echo(document(told))
     else:
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 160
@@ -159,7 +160,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
         if done.ruling is not None:
             figures.print(ruling(done.ruling))
         for sentence in done.confirmed:
-            figures.print(sentence, highlight=False, markup=False)
+            figures.print(visible(sentence), highlight=False, markup=False, emoji=False)
     for sentence in spending(done.manifest.spent):
         talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for line in reasons(done.not_passed()):

@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 LONGEST = 20_000
 """Characters of a text that are shown at once."""
 
@@ -18,10 +20,8 @@ def visible(text: str) -> str:
 
 def shortened(text: str, longest: int) -> str:
     """*text* in one line of at most *longest* characters."""
-    start = " ".join(text.split(maxsplit=longest))[
-        : longest + 1
-    ]  # a word is a letter at least: enough of them
-    shown = visible(start)
+    words = text.split(maxsplit=longest)  # a word has a letter at least, so these are enough
+    shown = visible(" ".join(words)[: longest + 1])
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -39,7 +39,16 @@ def one_line(text: str) -> str:
 
 def as_json(value: object) -> str:
     """*value* as JSON in one line: the same when read, with nothing hidden when looked at."""
-    text = json.dumps(value, ensure_ascii=False)
+    return _escaped(json.dumps(value, ensure_ascii=False))
+
+
+def document(value: object) -> str:
+    """*value*, of which structs may be a part, as an indented JSON document, likewise."""
+    return _escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _escaped(text: str) -> str:
+    """JSON with an escape for what is not printable: outside of its strings that is line ends only."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from harness.errors import Exit
-from harness.report.visible import LONGEST, as_json, cut, one_line, shortened, visible
+from harness.report.visible import LONGEST, as_json, cut, document, one_line, shortened, visible
 from harness.standin.hostile import TEXT, TOOL
 from tests.conftest import Standin
 
@@ -144,6 +144,18 @@ def test_a_comparison_names_hostile_tools_and_prompts_as_they_read(recorded: Rec
 
 
 @pytest.mark.slow
+def test_a_document_on_standard_output_has_nothing_hidden_and_reads_as_what_it_was(
+    recorded: Recorded,
+) -> None:
+    told = harness_("grade", recorded.folder, "--json", cwd=recorded.cwd).told
+    assert hidden(told) == set()
+    assert "bad \x1b[31m\u202e[bold]" in {row["variant"] for row in json.loads(told)["rows"]}
+    told = harness_("compare", "odd", "long", "--of", recorded.folder, "--json", cwd=recorded.cwd).told
+    assert hidden(told) == set()
+    assert any(TOOL in each["what"] for each in json.loads(told)[0]["divergences"])
+
+
+@pytest.mark.slow
 def test_a_plan_and_its_curl_commands_have_no_line_of_a_prompts_own(recorded: Recorded) -> None:
     listed = harness_("plan", "suite.yaml", "--offline", cwd=recorded.cwd).told
     assert hidden(listed) == set()
@@ -195,6 +207,9 @@ def test_every_way_of_showing_a_text_leaves_nothing_hidden(text: str) -> None:
     assert len(shortened(text, 40)) <= 40
     assert hidden(as_json({"text": text}), but="") == set()
     assert json.loads(as_json({"text": text})) == {"text": text}
+    if "\ud800" not in text:  # which nobody can encode
+        assert hidden(document({"text": text})) == set()
+        assert json.loads(document({"text": text})) == {"text": text}
 
 
 def test_what_is_cut_says_how_much_is_left_out_and_takes_no_time_over_it() -> None:
