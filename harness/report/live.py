@@ -21,6 +21,7 @@ from rich.style import Style
 from harness.report.board import Line, board
 from harness.report.sofar import keep_judging
 from harness.report.tally import Latency, Snapshot, Tally, snapshot
+from harness.report.visible import shortened
 
 SECOND = 1e9
 LINE_EVERY_S = 2.0
@@ -84,9 +85,8 @@ async def _write(tally: Tally, console: Console) -> None:
 
     def write() -> None:
         shot = snapshot(tally)
-        console.print(
-            f"[{duration(shot.elapsed_s)}] {told(shot)}", highlight=False, soft_wrap=True, markup=False
-        )
+        line = f"[{duration(shot.elapsed_s)}] {told(shot)}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     wait_s = LINE_EVERY_S
     try:
@@ -113,7 +113,9 @@ def told(shot: Snapshot) -> str:
     ]
     if shot.remaining_s is not None and shot.stopping is None:
         several = len({row.phase for row in shot.rows}) > 1
-        parts.append(f"ETA {duration(shot.remaining_s)}{f' of {shot.phase}' if several else ''}")
+        parts.append(
+            f"ETA {duration(shot.remaining_s)}{f' of {shortened(shot.phase, 32)}' if several else ''}"
+        )
     if shot.believed is not None and shot.believed.verdict.word is not None:
         parts.append(f"{shot.believed.verdict.word} so far")
     return " · ".join(parts)

@@ -1,11 +1,13 @@
 """A run in one line, for where nobody watches."""
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from harness.report.live import duration, told
+from harness.report.live import Picture, duration, told
 from harness.report.tally import Believed, snapshot
 from harness.result import Skip
 from harness.verdict import Verdict, Word
@@ -44,6 +46,31 @@ def test_a_line_of_a_run_that_stops_says_why_and_guesses_nothing(tmp_path: Path)
     going.reins.stop(Skip.INTERRUPTED)
     now[0] = 2 * SECOND
     assert told(snapshot(going)) == "0 done · 0 in flight · –/s · 0 errors · draining (interrupted)"
+
+
+HOSTILE = "[bold]:smile: \x1b[2J\u202e"
+
+
+def test_a_phase_is_named_as_text(tmp_path: Path) -> None:
+    going, now = tally(plan(tmp_path, "base", load="{main: {rate: 10/s, for: 20s}, more: {workers: 1}}"))
+    now[0] = 4 * SECOND + 1
+    line = told(replace(snapshot(going), phase=HOSTILE))
+    assert line.endswith("ETA 16 s of [bold]:smile: \\x1b[2J\\u202e")
+
+
+def drawn(*, no_color: bool) -> str:
+    console = Console(file=StringIO(), force_terminal=True, color_system="standard", no_color=no_color)
+    console.print(Picture([[("a", "red"), (" [bold]:smile:[/bold]", "")], [("b", "")]]))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_picture_is_drawn_as_it_is_written() -> None:
+    assert drawn(no_color=False) == "\x1b[31ma\x1b[0m [bold]:smile:[/bold]\nb"
+
+
+def test_where_no_colour_is_wanted_there_is_none() -> None:
+    assert "\x1b[3" not in drawn(no_color=True)
 
 
 @pytest.mark.parametrize(

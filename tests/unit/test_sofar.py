@@ -8,9 +8,9 @@ from msgspec import structs
 from harness.drive.attempt import Running
 from harness.plan import Plan
 from harness.report.sofar import SoFar, Tables
-from harness.result import Moment, Result
+from harness.result import Moment, Result, Skip
 from harness.verdict import Word
-from tests.going import SECOND, answered, broken, moment, plan
+from tests.going import SECOND, answered, broken, moment, plan, skipped
 from tests.replies import MS
 
 OPEN = "{main: {rate: 10/s, for: 20s, max_in_flight: 4}}"
@@ -79,6 +79,18 @@ def test_many_looks_come_to_the_same_as_one(tmp_path: Path) -> None:
         pieces.hear(each)
         found = again.look(pieces.taken())
     assert found == once.look(heard(a_run(80)).taken())
+
+
+@pytest.mark.parametrize("apart_ns", [SECOND // 20, 0], ids=["spread", "at once"])
+def test_a_verdict_can_be_asked_for_after_any_result_of_an_open_load(tmp_path: Path, apart_ns: int) -> None:
+    looked, pieces, words = tables(tmp_path, load=OPEN), SoFar(), set()
+    for n in range(60):
+        due_ns = SECOND + n * apart_ns
+        kinds = (answered(ttft_ms=100 + n, at_ns=due_ns), broken(at_ns=due_ns), skipped(why=Skip.DROPPED))
+        pieces.hear(structs.replace(kinds[n % 7 % 3], due_ns=due_ns))
+        words.add(looked.look(pieces.taken()).verdict.word)
+    assert Word.SERVER_SATURATED in words  # a seventh and more found no room
+    assert looked.look(pieces.taken()).verdict.signs[0].arrivals == 60
 
 
 def test_stamps_that_are_not_the_kernels_say_nothing_of_our_delay(tmp_path: Path) -> None:
