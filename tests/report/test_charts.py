@@ -25,7 +25,7 @@ from tests.browser.looking import DESK, PHONE, browser, looking
 from tests.report.made import Came, made
 
 LOOK = Path("harness/report/templates/look.css")
-HOSTILE = "<script>alert(1)</script>\"'&\u202eevil #fe0003"
+HOSTILE = "\u202e<script>alert(1)</script>\"'& #fe0003"
 SVG = "{http://www.w3.org/2000/svg}"
 
 Scan = Callable[[str], pl.LazyFrame]
@@ -355,7 +355,7 @@ def test_a_comparison_of_two_variants_pairs_their_phases() -> None:
         for frames in renamed[1:]:
             for name, frame in frames.items():
                 frames[name] = frame.with_columns(
-                    pl.lit("n") + pl.col(key) for key in keys if key in frame.columns
+                    (pl.lit("n") + pl.col(key)).alias(key) for key in keys if key in frame.columns
                 )
         return lambda name: pl.concat([frames[name] for frames in renamed]).lazy()
 

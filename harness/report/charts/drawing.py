@@ -78,8 +78,7 @@ def svg(chart: Chart, width: int) -> str:
     It has no styles, scripts or references of its own, and its ids begin with its name and width: several
     stand on one page.
     """
-    with debug_mode(arg=False):  # it validates every part as it is made: tests do that
-        root = _drawn(chart.draw(width))
+    root = _drawn(_made(chart, width))
     _clean(root, _ON_PAGE, f"{chart.name}-{width}-", _FONT)
     root.set("role", "img")
     root.set("aria-label", visible(f"{chart.title}. {chart.says}"))
@@ -89,7 +88,7 @@ def svg(chart: Chart, width: int) -> str:
 def png(chart: Chart) -> bytes:
     """*chart* as PNG on white, 900 pixels wide at twice the density, with its title and what it says."""
     said = wrap(visible(chart.says), 125)
-    drawn = chart.draw(900)
+    drawn = _made(chart, 900)
     drawn.padding = 20
     drawn.title = alt.TitleParams(visible(chart.title), subtitle=said)
     root = _drawn(drawn)
@@ -99,6 +98,11 @@ def png(chart: Chart) -> bytes:
     return vl_convert.svg_to_png(ElementTree.tostring(root, encoding="unicode"), scale=2)
 
 
+def _made(chart: Chart, width: int) -> Drawing:
+    with debug_mode(arg=False):  # else every part is validated as it is made, which tests do
+        return chart.draw(width)
+
+
 def _drawn(chart: Drawing) -> ElementTree.Element:
     spec = chart.to_dict(validate=False)  # tests do; of a thousand rows it takes longer than drawing them
     spec["config"] = _LOOK
@@ -106,9 +110,9 @@ def _drawn(chart: Drawing) -> ElementTree.Element:
     return ElementTree.fromstring(drawn)  # noqa: S314  drawn here; names in it are escaped
 
 
-_BROADER = 1.2
+BROADER = 1.2
 """By how much some fonts are broader than the one that is measured with: texts are laid out as if larger."""
-TEXT, SMALL = 12 * _BROADER, 11 * _BROADER
+TEXT, SMALL = 12 * BROADER, 11 * BROADER
 """Sizes of text that come out as 12 and 11 pixels."""
 _TEXT = {
     "labelFontSize": TEXT,
@@ -130,7 +134,7 @@ _LOOK: dict[str, Any] = {
         "tickColor": INK["line"],
         "tickSize": 4,
         "labelPadding": 5,
-        "labelLimit": 260,
+        "labelLimit": 312,
     },
     "axisX": {"titlePadding": 8},
     "axisY": {
@@ -151,14 +155,14 @@ _LOOK: dict[str, Any] = {
         "symbolSize": 90,
         "columnPadding": 26,
         "rowPadding": 4,
-        "labelLimit": 300,
+        "labelLimit": 360,
         "offset": 10,
     },
     "title": {
         "anchor": "start",
         "frame": "bounds",
         "color": INK["ink"],
-        "fontSize": 16 * _BROADER,
+        "fontSize": 16 * BROADER,
         "fontWeight": 600,
         "subtitleColor": INK["soft"],
         "subtitleFontSize": TEXT,
@@ -240,7 +244,7 @@ def _of(name: str, value: str, names: Mapping[str | None, str]) -> str:
         case "d" | "transform" | "x1" | "x2" | "y1" | "y2":
             return _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value)
         case "font-size":
-            return f"{float(value.removesuffix('px')) / _BROADER:.3g}"
+            return f"{float(value.removesuffix('px')) / BROADER:.3g}"
         case "id":
             return names[value]
         case "clip-path":

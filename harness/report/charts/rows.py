@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from harness.report.charts.drawing import INK, NARROW, SMALL, Drawing
+from harness.report.charts.drawing import BROADER, INK, NARROW, SMALL, Drawing
 from harness.report.charts.lines import Row
 from harness.report.charts.series import COLORS, SHAPES, legend, rows_of
 
@@ -176,7 +176,7 @@ def _with_room(low: float, high: float, texts: Sequence[str], inside: float) -> 
 
 
 def _band(order: Sequence[str], *, narrow: bool) -> alt.Y:
-    axis = alt.Axis(labels=not narrow, title=None, labelColor=INK["ink"], labelLimit=_LABEL)
+    axis = alt.Axis(labels=not narrow, title=None, labelColor=INK["ink"], labelLimit=_LABEL * BROADER)
     return alt.Y("row:N", sort=list(order), scale=alt.Scale(domain=list(order)), axis=axis)
 
 
@@ -185,7 +185,7 @@ def _labels(order: Sequence[str], at: float, *, narrow: bool, dy: float) -> list
     if not narrow:
         return []
     text = rows_of([{"row": name, "at": at, "label": name} for name in order])
-    marked = text.mark_text(align="left", dy=dy, color=INK["ink"])
+    marked = text.mark_text(align="left", dy=dy, color=INK["ink"], limit=_LABEL * BROADER)
     return [marked.encode(x="at:Q", y=alt.Y("row:N"), text="label:N")]
 
 

@@ -81,7 +81,7 @@ def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> l
 
 
 def legend(width: int, names: Sequence[str], *, offset: int = 26) -> alt.Legend:
-    """A legend of *names* above a wide chart, with room for the title of its axis, or beneath a narrow one."""
+    """A legend of *names* above a wide chart, *offset* for the title of its axis, or beneath a narrow one."""
     if width < NARROW:
         return alt.Legend(title=None, orient="bottom", columns=1)
     broad = max((len(name) for name in names), default=1) * 7.2 + 60
