@@ -59,7 +59,8 @@ def sigma_ask(client: Client, judge: Judge, *, keep_sessions: bool = True) -> As
     retry = Retry.model_validate({"attempts": TRIES, "for": ("connect", "429", "503")})
 
     async def ask(question: str) -> Answered:
-        turn = Turn(id="1", message=question)
+        # Sigma's database holds no NUL and refuses it: an answer with one would escape its judge.
+        turn = Turn(id="1", message=question.replace("\0", "\N{SYMBOL FOR NULL}"))
         case = Case("judge", (), (turn,), (), repeat=None, retry=retry, cluster=None)
         running = Running(Trial("judge", case, "judge", (settings,), retry=retry, repeat=1, phase="judge"))
         try:

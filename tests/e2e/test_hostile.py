@@ -47,10 +47,13 @@ class Ran(NamedTuple):
     talk: str
 
 
-def harness_(*args: str | Path, cwd: Path, **environment: str) -> Ran:
+def harness_(*args: str | Path, cwd: Path, keys: str = "", **environment: str) -> Ran:
     command = [sys.executable, "-m", "harness", *map(str, args)]
     env = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")} | environment
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, timeout=60, check=False)
+    typed = keys.encode()
+    done = subprocess.run(
+        command, cwd=cwd, env=env, input=typed, capture_output=True, timeout=60, check=False
+    )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -187,6 +190,33 @@ def test_a_recorded_reply_is_read_as_text_and_cut_and_whole_as_json(onyx: Standi
     document = harness_("read", "body", "--json", cwd=tmp_path).told
     assert hidden(document) == set()
     assert json.loads(document)["answer"] == reply.answer()
+
+
+JUDGED = """
+suite: judged
+target: standin
+judge: {target: self, llm_override: {model_provider: Simulated, model_version: judge}}
+prompts:
+  - id: one
+    message: say it
+    llm_override: {model_provider: Simulated, model_version: "sim:ttft=1ms,gap=0,fault=hostile:50k"}
+    assert: [{type: llm-rubric, value: It says "thirty days :boom:"}]
+"""
+
+
+@pytest.mark.slow
+def test_who_labels_sees_an_answer_as_it_reads_and_no_more_than_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(JUDGED)
+    ran = harness_("run", "suite.yaml", cwd=tmp_path)
+    assert ran.code == Exit.FAILED, ran.talk
+    assert hidden(ran.talk) == set()
+    told = harness_("judge", "label", "judged", "--by", "me", cwd=tmp_path, keys="f\n")
+    assert told.code == Exit.OK, told.talk
+    assert hidden(told.talk + told.told) == set()
+    assert longest(told.talk) < LONGEST + 100
+    assert "more characters)" in told.talk
+    assert r"<b>\x1b[31m\u202e\x07\x00" in told.talk
+    assert ":boom:" in told.talk
 
 
 @pytest.mark.slow
