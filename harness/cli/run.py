@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
-from harness.cli.report import Junit, Markdown, publish
+from harness.cli.report import Html, Junit, Markdown, publish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +42,7 @@ def run(
         bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    html: Html = None,
     markdown: Markdown = None,
     junit: Junit = None,
     as_json: Annotated[
@@ -102,7 +103,7 @@ def run(
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
     show(done, as_json=as_json, talk=talk, warn=quiet)
-    publish(done.folder, markdown=markdown, junit=junit)
+    publish(done.folder, markdown=markdown, junit=junit, html=html)
     if traces is not None:
         talk.print(f"traces sent: {traces(done.folder, None)}", highlight=False)
     raise typer.Exit(done.exit_code)

@@ -54,7 +54,7 @@ class Recorded(NamedTuple):
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     cwd = tmp_path_factory.mktemp("told")
     (cwd / "suite.yaml").write_text(SUITE)
-    ran = harness_("run", "suite.yaml", "--quiet", cwd=cwd)
+    ran = harness_("run", "suite.yaml", "--quiet", "--html", cwd=cwd)
     (folder,) = (each for each in (cwd / "results" / "told").iterdir() if not each.is_symlink())
     return Recorded(cwd, folder, ran)
 
@@ -67,6 +67,13 @@ def test_in_the_terminal_it_tells_what_the_run_told_at_its_end(recorded: Recorde
     assert told.err.splitlines()[-1] == f"results: {recorded.folder}"
 
 
+def test_a_run_leaves_its_page_where_it_is_asked_to(recorded: Recorded) -> None:
+    path = re.search(r"^report: (.*)$", recorded.ran.err, re.MULTILINE)
+    assert path is not None
+    assert recorded.cwd / path[1] == recorded.folder / "report.html"
+    assert (recorded.folder / "report.html").read_text().startswith("<!doctype html>")
+
+
 def test_a_page_goes_beside_the_tables_or_where_it_is_asked_for(recorded: Recorded) -> None:
     """The option may stand before the run's name as well as after it, and be given a file or none."""
     for args, path in (
@@ -74,14 +81,14 @@ def test_a_page_goes_beside_the_tables_or_where_it_is_asked_for(recorded: Record
         (("--html", "told"), recorded.folder / "report.html"),
         (("told", "--html=a/odd.name"), recorded.cwd / "a" / "odd.name"),
     ):
-        path.unlink(missing_ok=True)
+        before = path.stat().st_mtime_ns if path.exists() else 0
         told = harness_("report", *args, cwd=recorded.cwd)
         assert told.code == Exit.OK, told.err
         assert told.out == ""
         written = re.search(r"^report: (.*)$", told.err, re.MULTILINE)
         assert written is not None
         assert (recorded.cwd / written[1]) == path
-        assert path.read_text().startswith("<!doctype html>")
+        assert path.stat().st_mtime_ns > before
 
 
 def test_a_page_has_the_charts_and_the_comparison_with_the_baseline(recorded: Recorded) -> None:
