@@ -147,9 +147,8 @@ def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, st
         for variant in drawn
         for at in of.bins["at_s"]
     ]
-    line = _panel(rows).mark_line(
-        strokeWidth=1.8, point={"size": 16, "filled": True}, invalid="break-paths-show-domains"
-    )
+    # A lone median is a line to where it begins: with round ends that is a dot.
+    line = _panel(rows).mark_line(strokeWidth=1.8, strokeCap="round", invalid="break-paths-filter-domains")
     told = told_apart([called[variant] for variant in drawn], width, {})
     made: alt.Chart = line.encode(x=x, y=_y(f"median TTFT, {by.name}"), **told)
     return made

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from harness.arms import Scan
-from harness.report.charts.drawing import INK, NARROW
+from harness.report.charts.drawing import BROADER, INK, NARROW
 from harness.report.visible import shortened
 
 MOST = 8
@@ -83,7 +83,7 @@ def distinct(names: Iterator[str] | Sequence[str], longest: int = _LONGEST) -> l
 def legend(width: int, names: Sequence[str], *, offset: int = 26) -> alt.Legend:
     """A legend of *names* above a wide chart, *offset* for the title of its axis, or beneath a narrow one."""
     if width < NARROW:
-        return alt.Legend(title=None, orient="bottom", columns=1)
+        return alt.Legend(title=None, orient="bottom", columns=1, labelLimit=(width - 80) * BROADER)
     broad = max((len(name) for name in names), default=1) * 7.2 + 60
     columns = max(1, min(len(names), int(width / broad)))
     return alt.Legend(title=None, orient="top", direction="horizontal", columns=columns, offset=offset)

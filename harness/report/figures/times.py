@@ -1,5 +1,6 @@
 """How long things took: percentile curves and distributions, per phase and variant."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
 from typing import Literal
@@ -38,16 +39,13 @@ def quantile_curve(scan: Scan, metric: Latency) -> pl.DataFrame:
     By nearest rank, as all quantiles here; the curve of a series ends at the last one that its *n* values are
     enough for (`stats.quantiles.least_count`: 20 for 95 %, 100 for 99 %).
     """
-    values = _ranked(scan, metric)
-    counts = values.group_by(*SERIES, maintain_order=True).agg(n=pl.len().cast(pl.Int64))
-    least = [ceil(Fraction(_WHOLE, _WHOLE - level)) for level in _LEVELS]
-    percents = [level * 100 / _WHOLE for level in _LEVELS]  # polars divides by a constant otherwise: 50.00…01
-    levels = pl.DataFrame({"level": _LEVELS, "percent": percents, "least": least})
-    rank = pl.max_horizontal((pl.col("n") * pl.col("level") + _WHOLE - 1) // _WHOLE, 1)
-    wanted = counts.join(levels, how="cross").filter(pl.col("n") >= pl.col("least")).with_columns(rank=rank)
-    return wanted.join(values, on=[*SERIES, "rank"], how="left", maintain_order="left").select(
-        *SERIES, "percent", value_ms="value", n="n"
-    )
+    rows: list[tuple[object, ...]] = []
+    for key, ordered in _ordered(scan, metric):
+        n = len(ordered)
+        levels = [level for level in _LEVELS if n >= ceil(Fraction(_WHOLE, _WHOLE - level))]
+        found = ordered.gather([max(0, ceil(Fraction(n * level, _WHOLE)) - 1) for level in levels])
+        rows += [(*key, level * 100 / _WHOLE, value, n) for level, value in zip(levels, found, strict=True)]
+    return pl.DataFrame(rows, schema={**_KEYS, "percent": pl.Float64, **_VALUE, "n": pl.Int64}, orient="row")
 
 
 def ecdf(scan: Scan, metric: Latency) -> pl.DataFrame:
@@ -56,25 +54,27 @@ def ecdf(scan: Scan, metric: Latency) -> pl.DataFrame:
     At most 201 points of each series, its least and its highest value among them; at these the share is
     exact.
     """
-    values = _ranked(scan, metric)
-    n = pl.len().over(SERIES).cast(pl.Int64)
-    step = (n + _POINTS - 1) // _POINTS
-    at_most = pl.col("rank").max().over(*SERIES, "value")
-    chosen = ((pl.col("rank") - 1) % step == 0) | (pl.col("rank") == n)
-    return (
-        values.with_columns(n=n, share=at_most / n, chosen=chosen)
-        .filter("chosen")
-        .unique([*SERIES, "value"], keep="last", maintain_order=True)
-        .select(*SERIES, value_ms="value", share="share", n="n")
-    )
+    rows: list[tuple[object, ...]] = []
+    for key, ordered in _ordered(scan, metric):
+        n = len(ordered)
+        chosen = ordered.gather([*range(0, n, -(-n // _POINTS)), n - 1]).unique(maintain_order=True)
+        upto = ordered.search_sorted(chosen, side="right")
+        rows += [(*key, value, at / n, n) for value, at in zip(chosen, upto, strict=True)]
+    return pl.DataFrame(rows, schema={**_KEYS, **_VALUE, "share": pl.Float64, "n": pl.Int64}, orient="row")
 
 
-def _ranked(scan: Scan, metric: Latency) -> pl.DataFrame:
-    """The values of each series in order, with their rank from 1; series in the order of the run."""
-    of = gaps(scan) if metric == "gap" else _latency(scan, metric)
-    joined = of.join(named(scan), on="trial_id", how="inner")
-    ranked = joined.select("order", *SERIES, value="value").collect().sort("order", "value")
-    return ranked.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("order")).drop("order")
+_KEYS = dict.fromkeys(SERIES, pl.String)
+_VALUE = {"value_ms": pl.Float64}
+
+
+def _ordered(scan: Scan, metric: Latency) -> Iterator[tuple[tuple[str, str], pl.Series]]:
+    """The values of each series in order, by phase and variant; series in the order of the run."""
+    values = gaps(scan) if metric == "gap" else _latency(scan, metric)
+    named_as = named(scan).select("order", *SERIES).unique("order").collect()
+    names = {order: (phase, variant) for order, phase, variant in named_as.iter_rows()}
+    parts = values.partition_by("order", as_dict=True)
+    for (order,), part in sorted(parts.items()):
+        yield names[order], part["value"].sort()
 
 
 def named(scan: Scan) -> pl.LazyFrame:
@@ -84,25 +84,40 @@ def named(scan: Scan) -> pl.LazyFrame:
     return trials.join(order, on=SERIES, how="left")
 
 
-def _latency(scan: Scan, metric: str) -> pl.LazyFrame:
-    return scan("exchanges").filter("counted", pl.col(metric).is_not_null()).select("trial_id", value=metric)
+def _latency(scan: Scan, metric: str) -> pl.DataFrame:
+    known = scan("exchanges").filter("counted", pl.col(metric).is_not_null()).select("trial_id", value=metric)
+    return known.join(named(scan), on="trial_id", how="inner").select("order", "value").collect()
 
 
-def gaps(scan: Scan) -> pl.LazyFrame:
-    """Every gap of the exchanges that count, in ms: `trial_id`, `value`.
+def gaps(scan: Scan) -> pl.DataFrame:
+    """Every gap of the exchanges that count, in ms: `order` of the series, and `value`.
 
     A final answer's packets are those with text from its first to its last. Where that makes another number
     of gaps than the exchange has, as of models side by side, the exchange is left out.
+
+    Packets of an exchange stand together, so they are looked up by the run of rows that they are in: millions
+    of ids are dear to join.
     """
+    columns = ("first_answer_ns", "last_answer_ns", "gaps")
     counted = scan("exchanges").filter("counted", pl.col("gaps") > 0)
-    whole = counted.select("exchange_id", "trial_id", "first_answer_ns", "last_answer_ns", "gaps")
+    whole = counted.select("exchange_id", "trial_id", *columns).join(named(scan), on="trial_id", how="inner")
     text = pl.col("kind").is_in(["message_start", "message_delta"]) & (pl.col("text").str.len_bytes() > 0)
-    packets = scan("packets").filter(text).select("exchange_id", "arrived_ns")
-    within = pl.col("arrived_ns").is_between("first_answer_ns", "last_answer_ns")
-    kept = packets.join(whole, on="exchange_id", how="inner", maintain_order="left").filter(within)
+    packets = scan("packets").filter(text).select("exchange_id", "arrived_ns").collect()
+    of = packets["exchange_id"].rle_id()
+    heads = packets.lazy().select("exchange_id").filter(of != of.shift(1).fill_null(of.len()))
+    runs = heads.join(whole, on="exchange_id", how="left", maintain_order="left").collect()
+    first, last = (runs[name].gather(of) for name in columns[:2])
+    kept = packets.select(pl.col("arrived_ns"), of.alias("of")).filter(
+        pl.col("arrived_ns").is_between(first, last)
+    )
+    return _between(kept, runs)
+
+
+def _between(kept: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    """The gaps between the rows of each run, where there are as many as there should be."""
+    sizes = kept.group_by("of").agg(found=pl.len() - 1)
+    told = runs.select("order", "gaps", of=pl.int_range(pl.len(), dtype=pl.UInt32))
+    sound = told.join(sizes, on="of", how="inner").filter(pl.col("found") == pl.col("gaps"))
     gap = (pl.col("arrived_ns") - pl.col("arrived_ns").shift(1)) / 1e6
-    same = pl.col("exchange_id") == pl.col("exchange_id").shift(1)
-    found = kept.with_columns(value=pl.when(same).then(gap)).filter(pl.col("value").is_not_null())
-    sound = found.group_by("exchange_id").agg(found=pl.len(), gaps=pl.col("gaps").first())
-    sound = sound.filter(pl.col("found") == pl.col("gaps"))
-    return found.join(sound, on="exchange_id", how="semi").select("trial_id", "value")
+    inside = kept.select("of", value=gap).filter(kept["of"] == kept["of"].shift(1))
+    return inside.join(sound.select("of", "order"), on="of", how="inner").select("order", "value")
