@@ -34,6 +34,7 @@ def promptfoo(
     is whatever the suite has to have mended before it runs. Nothing is sent anywhere.
     """
     from harness.errors import UsageError
+    from harness.report.visible import visible
     from harness.suite.promptfoo import imported
 
     if target is not None and target != "standin":
@@ -60,13 +61,13 @@ def promptfoo(
     else:
         _write(out, text)
     for note in made.notes:
-        typer.echo(str(note), err=True)
+        typer.echo(visible(str(note)), err=True)
     problems = _problems(text, out or Path("suite.yaml"))
     for problem in problems:
-        typer.echo(problem, err=True)
+        typer.echo(visible(problem), err=True)
     more = f"; to mend before it runs: {len(problems)}" if problems else ""
     for remark in made.remarks:
-        typer.echo(remark, err=True)
+        typer.echo(visible(remark), err=True)
     typer.echo(f"{made.counts()}{more}", err=True)
 
 

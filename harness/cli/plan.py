@@ -48,7 +48,7 @@ def plan(
     """
     from harness.forecast import lines as forecast_lines
     from harness.plan import Choice, make_plan
-    from harness.report.visible import one_line
+    from harness.report.visible import one_line, visible
     from harness.suite.read import load_suite
 
     gc.disable()  # what is made here is kept to the end, which is near
@@ -62,7 +62,7 @@ def plan(
         warnings += catalogue.warnings
         found = f"all names found at {_seen(catalogue, address)}"
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(f"warning: {visible(warning)}", err=True)
     expected = _expected(planned, results, baseline)
     told = list(forecast_lines(expected))
     if forecast:
@@ -80,7 +80,7 @@ def plan(
     spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
     for line in told:
         typer.echo(line, err=True)
-    typer.echo(f"{len(planned.trials)} trials{spent}; {found}", err=True)
+    typer.echo(f"{len(planned.trials)} trials{spent}; {visible(found)}", err=True)
 
 
 def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
