@@ -3,7 +3,7 @@
 Nothing in it asks the network for anything: styles, script and charts are inline, and its security policy
 allows nothing else, the script by its hash. So a hostile answer that got past the escaping could still do
 nothing. The file stays below 3 MiB whatever the run came to: the texts of conversations are cut
-first, then conversations are left out, then charts, and the page says so.
+first, then tables, then conversations are left out, then charts, and the page says so.
 """
 
 from base64 import b64encode
@@ -33,8 +33,25 @@ from harness.verdict import Word
 LIMIT_MIB = 3
 LIMIT = LIMIT_MIB * 1024 * 1024
 
-_CUTS = (CUT, 6_000, 2_000, 500, 0)
-"""Characters of a text of a conversation, each tried where the page is too large with the one before."""
+
+class Room(NamedTuple):
+    """What a page has room for: so many characters of a text, and so many rows of a table."""
+
+    longest: int
+    rows: int
+
+
+_ROOMS = (
+    Room(CUT, ROWS),
+    Room(6_000, ROWS),
+    Room(2_000, ROWS),
+    Room(500, ROWS),
+    Room(500, 100),
+    Room(0, 100),
+)
+_LEAST_ROOMS = (Room(0, 30), Room(0, 10))
+"""Each is tried where the page is too large with the one before; between the two, charts go."""
+
 
 _SECTIONS = {
     "verdict": "Verdict",
@@ -94,24 +111,21 @@ def sections(there: Collection[str]) -> list[tuple[str, str]]:
 
 
 def fitting(template: str, values: Mapping[str, Any], drawn: Sequence[Drawn]) -> str:
-    """*template* with *values* and as much of conversations and of *drawn* as stays below the limit."""
-    made = environment()
-    longest, charts = list(_CUTS), list(drawn)
-    while True:
-        text = pages.render(
-            made,
-            template,
-            **values,
-            longest=longest[0],
-            drawn=charts,
-            undrawn=len(drawn) - len(charts),
-        )
-        if len(text.encode()) <= LIMIT or (len(longest) == 1 and not charts):
-            return text
-        if len(longest) > 1:
-            longest.pop(0)
-        else:
-            charts.pop()
+    """*template* with *values*, and of conversations, tables and *drawn* as much as stays below the limit."""
+    made, text = environment(), ""
+    for room, charts in _tries(len(drawn)):
+        left_out = {"drawn": drawn[:charts], "undrawn": len(drawn) - charts}
+        text = pages.render(made, template, **values, **left_out, **room._asdict())
+        if len(text.encode()) <= LIMIT:
+            break
+    return text
+
+
+def _tries(charts: int) -> Iterator[tuple[Room, int]]:
+    """From everything to the least, each a room and a number of charts."""
+    yield from ((room, charts) for room in _ROOMS)
+    yield from ((_ROOMS[-1], count) for count in range(charts - 1, -1, -1))
+    yield from ((room, 0) for room in _LEAST_ROOMS)
 
 
 def environment() -> Any:
@@ -124,7 +138,7 @@ def environment() -> Any:
         "script_digest": b64encode(sha256(script.encode()).digest()).decode(),
         "styles": pages.ours(styles),
         "states": [str(state) for state in State],
-        "whole": CUT,
+        "whole": _ROOMS[0],
         "limit_mib": LIMIT_MIB,
         "cells": decided.cells,
         "notes_of": decided.notes,
@@ -166,14 +180,13 @@ def _of_run(told: Story) -> dict[str, Any]:
         "spending": list(spending(manifest.spent)),
         "notes": list(notes(summary)),
         "priced": any(each.cost.replies for each in told.variants),
-        "tools": figures.tools(tables).head(ROWS).to_dicts(),
-        "waterfall": figures.waterfall(tables).head(ROWS).to_dicts(),
+        "tools": figures.tools(tables).to_dicts(),
+        "waterfall": figures.waterfall(tables).to_dicts(),
         "checks": sorted(filter(_tells, summary.checks), key=lambda row: (-row.failed, -row.ungraded)),
         "reduced": list(reductions(summary)),
         "judged": list(judged(summary)),
         "facts": list(facts(told)),
         "command": command(manifest),
-        "suite_longest": 60_000,
     }
 
 

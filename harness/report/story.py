@@ -7,7 +7,6 @@ prompts (`harness.stats.repeats`), since repeats of one prompt say little about 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,11 +70,11 @@ class PromptRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Prompts against arms; *left_out* prompts and *arms_left_out* arms are not in it."""
+    """*prompts* prompts against arms, *rows* of them; *arms_left_out* arms are not in it."""
 
     arms: tuple[Arm, ...]
     rows: tuple[PromptRow, ...]
-    left_out: int
+    prompts: int
     arms_left_out: int
 
 
@@ -228,7 +227,7 @@ def _matrix(prompts: Sequence[Prompt], cases: pl.DataFrame, arms: Sequence[Arm])
         PromptRow(name, tuple(tags.get(name) or ()), tuple(by_case[name].get(arm) for arm in shown))
         for name in names[:ROWS]
     )
-    return Matrix(tuple(shown), tuple(rows), max(0, len(names) - ROWS), len(arms) - len(shown))
+    return Matrix(tuple(shown), tuple(rows), len(names), len(arms) - len(shown))
 
 
 def _tags(folder: Path, arms: Sequence[Arm]) -> Tags:
@@ -237,7 +236,7 @@ def _tags(folder: Path, arms: Sequence[Arm]) -> Tags:
         judged = row["passed"] + row["failed"]
         cell = TagCell(row["pass_rate"], row["low"], row["high"], row["passed"], judged, row["prompts"])
         found.setdefault(row["tag"], {})[Arm(row["variant"], row["phase"])] = cell
-    rows = (TagRow(tag, tuple(map(cells.get, arms))) for tag, cells in islice(found.items(), ROWS))
+    rows = (TagRow(tag, tuple(map(cells.get, arms))) for tag, cells in found.items())
     return Tags(tuple(arms), tuple(rows))
 
 
@@ -260,7 +259,7 @@ def _audit(folder: Path) -> Iterator[AuditRow]:
         .collect()
     )
     ordered = sorted(rows.iter_rows(), key=lambda row: (_WORST_FIRST.index(Word(row[2])), row[1], row[0]))
-    for variant, setting, finding, count, asked, seen in ordered[:ROWS]:
+    for variant, setting, finding, count, asked, seen in ordered:
         yield AuditRow(variant, setting, finding, count, asked, seen or "")
 
 

@@ -224,6 +224,20 @@ def test_long_texts_are_cut_before_anything_is_left_out(tmp_path: Path) -> None:
     assert "more characters)" in text
 
 
+@pytest.mark.slow
+def test_tables_have_an_end_too_and_say_what_is_missing(tmp_path: Path) -> None:
+    """Every prompt under as many variants as are shown, each with a long name and a tag of its own."""
+    names = [f"{at} <&>" + "\u202e" * 200 for at in range(ROWS + 50)]
+    came = [Came(name, f"v{arm}", tags=(name,)) for name in names for arm in range(COLUMNS)]
+    drawn = [Drawn("c", "A chart", "of what", ours("<svg>" + "x" * 1_000_000 + "</svg>"), None)]
+    text = page(story(made(tmp_path / "r1", came)), Beside(drawn))
+    assert len(text.encode()) <= LIMIT
+    assert "<figure" in text
+    (rows,) = re.findall(r"Tables are cut at (\d+) rows", words(text))
+    assert f"{len(names) - int(rows)} more prompts are not shown here" in words(text)
+    assert f"{len(names) - int(rows)} more tags are not shown here" in words(text)
+
+
 def test_charts_go_last_and_are_missed(tmp_path: Path) -> None:
     drawn = [
         Drawn(f"c{at}", "A chart", "of what", ours("<svg>" + "x" * 700_000 + "</svg>"), None)
