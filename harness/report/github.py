@@ -9,7 +9,7 @@ from harness.gate import Word
 from harness.grade.states import State
 from harness.report.markdown import markdown
 from harness.report.outcome import Outcome
-from harness.report.terminal import shortened
+from harness.report.visible import shortened
 
 MOST = 10
 """GitHub shows so many annotations of a kind in a step."""

@@ -11,7 +11,7 @@ from itertools import islice
 from harness.gate import Ruling, Word
 from harness.grade.states import State
 from harness.report.outcome import Outcome, Prompt
-from harness.report.terminal import shortened
+from harness.report.visible import shortened
 
 LISTED = 20
 _SIGNS = {Word.PASS: "✅", Word.FAIL: "❌", Word.INCONCLUSIVE: "⚠️"}

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from harness.audit import Word as Effect
 from harness.grade.states import State
-from harness.report.visible import shortened as shortened  # noqa: PLC0414  others take it from here
-from harness.report.visible import visible as visible  # noqa: PLC0414
+from harness.report.visible import shortened, visible
 from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
 from harness.summarise import CheckRow, Figure, LoadRow, Row, Summary

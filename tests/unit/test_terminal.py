@@ -4,7 +4,8 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from harness.report.terminal import ignored, notes, reasons, shortened, summary_table
+from harness.report.terminal import ignored, notes, reasons, summary_table
+from harness.report.visible import shortened
 from harness.summarise import Figure, Ignored, Row, Summary
 
 SECOND = 1_000_000_000
