@@ -16,7 +16,7 @@ from harness.report.charts.steps import of_spent
 from harness.report.charts.times import of_curve
 from harness.report.visible import shortened
 
-_ROWS = 30
+_LINES = 60
 
 
 class Sides(NamedTuple):
@@ -121,7 +121,7 @@ def _of_prompts(before: Scan, after: Scan, sides: Sides) -> Iterator[Chart]:
     if not moved:
         return
     by_change = sorted(moved, key=lambda row: -abs(row["mid"] - row["low"]))
-    chosen = list(dict.fromkeys(row["case"] for row in by_change))[:_ROWS]
+    chosen = list(dict.fromkeys(row["case"] for row in by_change))[: _LINES // (2 * len(sides.pairs))]
     called = dict(zip(chosen, distinct(chosen), strict=True))
     drawn = [{**row, "row": called[case]} for case in chosen for row in moved if row["case"] == case]
     changed = sum(row["mid"] != row["low"] for row in moved)

@@ -13,7 +13,7 @@ from harness.report.charts.rows import Across
 from harness.report.charts.series import Series, distinct
 
 _STATES = {"passed": "c3", "failed": "c2", "error": "bad", "invalid": "odd", "not_run": "warn"}
-_ROWS = 30
+_ROWS, _LINES = 30, 60
 RATE = Across("pass rate", high=1.0, is_share=True)
 
 
@@ -76,7 +76,7 @@ def _rates(frame: pl.DataFrame, by: str, series: Series, what: tuple[str, str]) 
     known = [row for row in series.rows(frame) if row["pass_rate"] is not None]
     if not known:
         return
-    chosen = _least(known, by)
+    chosen = _least(known, by)[: max(8, _LINES // len(series.among(known)))]
     called = dict(zip(chosen, distinct(chosen), strict=True))
     drawn = [_dot(row, called[row[by]]) for name in chosen for row in known if row[by] == name]
     names = series.among(drawn)

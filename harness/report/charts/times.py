@@ -96,7 +96,8 @@ def crowd(scan: Scan, series: Series) -> Iterator[Chart]:
     variants = list(dict.fromkeys(variant for _, variant in series.names))
     called = dict(zip(variants, distinct(variants), strict=True))
     points, medians = _of(found.points, called), _of(found.bins, called)
-    sampled = "" if found.every == 1 else f", a dot for each {found.every:,}th in order of sending"
+    some = len(found.points)
+    sampled = "" if some == found.n else f", a dot for {some:,} of them drawn at random"
     says = (
         f"TTFT of {found.n:,} exchanges that count{sampled}, against how many exchanges were in flight when "
         "each was sent, itself among them. Lines are medians over stretches of concurrency, of 2 values at "

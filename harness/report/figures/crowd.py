@@ -14,8 +14,9 @@ _POINTS, _BINS = 1_000, 12
 class Crowd(NamedTuple):
     """TTFT by how many exchanges were in flight.
 
-    *points*: `phase`, `variant`, `in_flight`, `ttft_ms`, of every *every*-th exchange that counts, by when it
-    was sent, of *n*. *bins*, of all of them: `variant`, `from`, `upto`, `p50_ms`, `p95_ms`, `n`.
+    *points*: `phase`, `variant`, `in_flight`, `ttft_ms` of the *n* exchanges that count, in the order in
+    which they were sent; of many, 1,000 drawn at random, since of variants that take turns each twentieth
+    would always be of the same. *bins*, of all: `variant`, `from`, `upto`, `p50_ms`, `p95_ms`, `n`.
     Variants are told apart, as one that is slow is busier, too; phases are not, as they are what the load
     differs by.
     """
@@ -23,7 +24,6 @@ class Crowd(NamedTuple):
     points: pl.DataFrame
     bins: pl.DataFrame
     n: int
-    every: int
 
 
 def by_concurrency(scan: Scan) -> Crowd:
@@ -35,9 +35,8 @@ def by_concurrency(scan: Scan) -> Crowd:
     crowd = _crowded(scan("exchanges"))
     counted = crowd.filter("counted", pl.col("ttft_ms").is_not_null())
     rows = counted.join(named(scan), on="trial_id", how="inner", maintain_order="left").collect()
-    every = max(1, -(-len(rows) // _POINTS))
-    points = rows.gather_every(every).select(*SERIES, "in_flight", "ttft_ms")
-    return Crowd(points, _bins(rows), len(rows), every)
+    drawn = rows.sample(min(len(rows), _POINTS), seed=1).sort("at")
+    return Crowd(drawn.select(*SERIES, "in_flight", "ttft_ms"), _bins(rows), len(rows))
 
 
 def _crowded(exchanges: pl.LazyFrame) -> pl.LazyFrame:
