@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import convert
+
 from harness.compare import Comparison
+from harness.gate import Ruling
 from harness.record.store import Manifest
 from harness.report import html
 from harness.report.decided import place
 from harness.report.twins import Twin
+from harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,15 @@ def _runs(told: Versus) -> Iterator[dict[str, Any]]:
     """Each run of both sides: what it is and whether it may be believed; one that is both sides once."""
     before, after = ({each.run_id: each for each in side} for side in told.sides)
     for run_id, manifest in (before | after).items():
+        verdict = convert(manifest.verdict or {"word": None}, Verdict)
+        ruling = None if manifest.gate is None else convert(manifest.gate, Ruling)
         sides = [name for name, side in (("A, before", before), ("B, after", after)) if run_id in side]
         yield {
             "side": "; ".join(sides),
             "manifest": manifest,
             "began": html.began(manifest),
             "took": html.took(manifest),
-            "word": (manifest.verdict or {}).get("word"),
-            "reasons": (manifest.verdict or {}).get("reasons", ()),
-            "gate": (manifest.gate or {}).get("word"),
+            "verdict": verdict,
+            "gate": ruling and ruling.word,
             "exit_says": html.exit_says(manifest),
         }
