@@ -20,7 +20,7 @@ from harness.record.tables import SCHEMAS, scan
 from harness.report import charts, figures
 
 EXCHANGES, PACKETS, STEPS, PROMPTS = 20_000, 50, 6, 200
-VARIANTS = 4
+VARIANTS = 8
 
 Stamps = NDArray[np.signedinteger[Any]]
 Columns = dict[str, pl.Series | pl.Expr]
@@ -36,7 +36,7 @@ def table(name: str, columns: Columns, rows: int) -> pl.DataFrame:
 
 
 def made_up(folder: Path) -> None:
-    """An open run of 1,000 s: 20 exchanges a second of 4 variants, 50 packets and 6 steps each."""
+    """An open run of 1,000 s: 20 exchanges a second of 8 variants, 50 packets and 6 steps each."""
     random = np.random.default_rng(1)
     at = np.arange(EXCHANGES)
     ids = pl.Series([f"{each:016x}.1.1" for each in at])

@@ -1,7 +1,6 @@
 """Pass rates: by prompt, by tag, and what each variant came to."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import polars as pl
 
@@ -37,18 +36,18 @@ def by_tag(scan: Scan) -> pl.DataFrame:
     """
     cases = scan("cases").select("tags", *SERIES, *STATES).collect()
     exploded = cases.explode("tags").filter(pl.col("tags").is_not_null()).rename({"tags": "tag"})
-    order = exploded.select("tag", *SERIES).unique(maintain_order=True)
-    rows = [_of_tag(key, exploded) for key in order.iter_rows(named=True)]
+    parts = exploded.partition_by("tag", *SERIES, maintain_order=True, as_dict=True)
+    rows = [(*key, *_of_tag(part)) for key, part in parts.items()]
     counts = dict.fromkeys(("prompts", *STATES), pl.Int64)
     texts = dict.fromkeys(("tag", *SERIES), pl.String)
     return pl.DataFrame(rows, schema={**texts, **counts, **_INTERVAL}, orient="row")
 
 
-def _of_tag(key: dict[str, str], cases: pl.DataFrame) -> dict[str, Any]:
-    mine = cases.filter(*(pl.col(name) == value for name, value in key.items()))
-    tries = [Tries(passed, passed + failed) for passed, failed in mine.select("passed", "failed").iter_rows()]
-    counts = {state: int(mine[state].sum()) for state in STATES}
-    return {**key, "prompts": len(mine), **counts, **dict(zip(_INTERVAL, _rated(tries), strict=True))}
+def _of_tag(cases: pl.DataFrame) -> Iterator[float | None]:
+    yield len(cases)
+    yield from (int(cases[state].sum()) for state in STATES)
+    judged = cases.select("passed", "failed").iter_rows()
+    yield from _rated([Tries(passed, passed + failed) for passed, failed in judged])
 
 
 def _rated(tries: Sequence[Tries]) -> tuple[float | None, float | None, float | None]:
