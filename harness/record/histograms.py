@@ -4,8 +4,6 @@ Filled from the journal, with what its audit found, they are written as ``.hgrm`
 beside the tables, in the text form that HdrHistogram's own plotters read. Three
 significant digits: a value is right to 0.1 %. The percentiles of a report come
 from the raw values (`harness.stats.quantiles`); a test holds the two together.
-Those of the live board are exact, too (`harness.stats.ordered`): to ask a
-histogram for one takes 2 ms, and there are two for each variant ten times a second.
 """
 
 from collections.abc import Iterator
@@ -46,10 +44,6 @@ class Histograms:
         """Add the counts of *other*, of another process say. Percentiles are never averaged."""
         for key, histogram in other._of.items():  # noqa: SLF001  of this very class
             self._at(key).add(histogram)
-
-    def count(self, metric: str) -> int:
-        """How many values of *metric* there are, over all phases and variants."""
-        return sum(histogram.get_total_count() for histogram in self._all(metric))
 
     def percentile_ms(self, metric: str, percentile: float) -> float | None:
         """A percentile of *metric* over all phases and variants so far, in ms; None without values."""

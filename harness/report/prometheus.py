@@ -118,9 +118,8 @@ def _histogram(name: str, says: str, values: Iterable[tuple[tuple[str, str], Tim
     family = HistogramMetricFamily(name, says, labels=["phase", "variant"])
     bounds = [round(bound * SECOND) for bound in BOUNDS_S]
     for where, times in values:
-        at_most = zip(map(str, BOUNDS_S), times.ordered.at_most(bounds), strict=True)
-        buckets = [*at_most, ("+Inf", len(times.ordered))]
-        family.add_metric(where, buckets, times.ordered.total / SECOND)
+        at_most = zip(map(str, BOUNDS_S), times.whole.at_most(bounds), strict=True)
+        family.add_metric(where, [*at_most, ("+Inf", times.whole.count)], times.whole.total / SECOND)
     return family
 
 

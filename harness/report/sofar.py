@@ -35,6 +35,9 @@ SHARE = 0.02
 MOST_READS = 1_000_000
 """Of more reads only every second is kept, then every fourth: a quantile does not need them all."""
 
+MOST_REPLIES = 100_000
+"""Of a longer run the verdict so far is that of its last so many trials, and of their replies."""
+
 _TRIALS = {
     "trial_id": pl.Int64,
     "phase": pl.String,
@@ -139,7 +142,7 @@ class Tables:
         reads = pl.DataFrame(fresh.reads, schema=_READS, orient="col")
         for second, count in (reads["arrived_ns"] // 1_000_000_000).value_counts().iter_rows():
             self.per_second[second] = self.per_second.get(second, 0) + count
-        self.reads = _longer(self.reads, reads.gather_every(self.every))
+        self.reads = _longer(self.reads, reads.gather_every(self.every), 2 * MOST_READS)
         if len(self.reads) > self.many:
             self.reads, self.every = self.reads.gather_every(2), self.every * 2
         self.trials = _longer(self.trials, pl.DataFrame(fresh.trials, schema=_TRIALS, orient="row"))
@@ -159,8 +162,8 @@ class Tables:
         return float(busy.quantile(0.9) or 0.0)
 
 
-def _longer(frame: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-    grown = frame.vstack(more)
+def _longer(frame: pl.DataFrame, more: pl.DataFrame, most: int = MOST_REPLIES) -> pl.DataFrame:
+    grown = frame.vstack(more).tail(most)
     return grown.rechunk() if grown.n_chunks() > 32 else grown
 
 

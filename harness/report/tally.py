@@ -13,7 +13,7 @@ from bisect import bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, product
+from itertools import product
 
 from harness.calibrate.kept import Exactness
 from harness.drive.reins import Reins
@@ -21,8 +21,8 @@ from harness.metrics import MS, SECOND, counts, gap_p50_ns, ttft_ns
 from harness.plan import Plan
 from harness.result import Moment, Result
 from harness.schedule import ends_ns
-from harness.stats.ordered import Ordered
 from harness.stats.quantiles import rank
+from harness.stats.sketch import Sketch
 from harness.suite.model import Phase
 from harness.verdict import Verdict
 
@@ -143,36 +143,34 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Times:
-    """Times in ns, in order, and again by when they came, since *since_ns*: the stretches get longer."""
+    """Times in ns, together and by when they came, since *since_ns*: the stretches get longer."""
 
     since_ns: int
-    ordered: Ordered = field(default_factory=Ordered)
+    whole: Sketch = field(default_factory=Sketch)
     width_ns: int = int(SECOND)
-    buckets: list[list[int]] = field(default_factory=list)
+    buckets: list[Sketch] = field(default_factory=list)
 
     def add(self, at_ns: int, took_ns: int) -> None:
         """Something took *took_ns*, and ended at *at_ns*."""
-        self.ordered.add(took_ns)
+        self.whole.add(took_ns)
         nth = self._bucket(at_ns)
         while nth >= BUCKETS:
-            self.buckets = [sorted(chain(*self.buckets[i : i + 2])) for i in range(0, BUCKETS, 2)]
+            for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
+                first.merge(second)
+            self.buckets = self.buckets[::2]
             self.width_ns *= 2
             nth = self._bucket(at_ns)
-        self.buckets += [[] for _ in range(nth + 1 - len(self.buckets))]
-        insort(self.buckets[nth], took_ns)
+        self.buckets += [Sketch() for _ in range(nth + 1 - len(self.buckets))]
+        self.buckets[nth].add(took_ns)
 
     def _bucket(self, at_ns: int) -> int:
         return max(0, at_ns - self.since_ns) // self.width_ns
 
     def latency(self) -> Latency:
         """What there is so far."""
-        return Latency(
-            len(self.ordered),
-            _ms(self.ordered.quantile(500)),
-            _ms(self.ordered.quantile(950)),
-            tuple(map(_median_ms, self.buckets)),
-            self.width_ns / SECOND,
-        )
+        p50, p95 = map(_ms, self.whole.quantiles(500, 950))
+        medians = (_ms(each.quantiles(500)[0]) for each in self.buckets)
+        return Latency(self.whole.count, p50, p95, tuple(medians), self.width_ns / SECOND)
 
 
 @dataclass(slots=True)
