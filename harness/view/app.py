@@ -234,7 +234,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; both end it at once, with exit code 0. *ready* is called before."""
     config = uvicorn.Config(
-        app, ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=1, server_header=False
+        app, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=1, server_header=False
     )
     # uvicorn raises the signal again when it has shut down, for these handlers.
     for number in (signal.SIGTERM, signal.SIGINT):

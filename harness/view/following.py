@@ -8,6 +8,7 @@ of the suite runs. What a trial would need for its state is then not graded yet,
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -36,13 +37,17 @@ _AHEAD = 100_000
 
 @dataclass(slots=True)
 class Following:
-    """The journal of a run as far as it was read, and the tables that come of it."""
+    """The journal of a run as far as it was read, and the tables that come of it.
+
+    *behind*: there were more lines than a page may wait for.
+    """
 
     place: Place
     manifest: Manifest
     plan: Plan | None = None
     ungraded: str = ""
     offset: int = 0
+    behind: bool = False
     trials: dict[str, Trial] = field(default_factory=dict)
     tables: Tables = field(init=False)
     lock: Lock = field(default_factory=Lock)
@@ -52,7 +57,7 @@ class Following:
         try:
             self.plan = planned(self.manifest)
         except HarnessError as error:
-            self.ungraded = f"its suite cannot be read any more: {error}"
+            self.ungraded = f"its suite cannot be read from here: {error}{_hint(self.manifest)}"
         else:
             self.trials = {trial.trial_id: trial for trial in (*self.plan.trials, *self.plan.more)}
             self._further = {name: self.plan.phase(name) for name in self.plan.cycles}
@@ -82,7 +87,8 @@ class Following:
                         for column in self.tables.columns[name].values():
                             column.clear()
                     self.offset = after
-                    if time.perf_counter() > until:
+                    self.behind = time.perf_counter() > until
+                    if self.behind:
                         break
             except OSError:  # no journal yet
                 return
@@ -156,6 +162,11 @@ class Following:
         names = ("case_id", "variant", "phase", "tags")
         told = [dict(zip(names, (*key, tags), strict=True)) for key, tags in rows.items()]
         return pl.DataFrame(told, schema=dict(SCHEMAS["cases"]))
+
+
+def _hint(manifest: Manifest) -> str:
+    relative = not Path(manifest.suite_path).is_absolute()
+    return "; start harness view where the run was started" if relative else ""
 
 
 def _unjudged(result: Result) -> Standing:

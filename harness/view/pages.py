@@ -85,7 +85,7 @@ def _of_run(seen: Seen) -> dict[str, Any]:
         "run": seen,
         "place": seen.place,
         "manifest": seen.manifest,
-        "live": seen.standing == "going",
+        "live": seen.standing == "going" or (seen.progress is not None and seen.progress.behind),
         "quiet": duration(quiet_s(seen.place.folder)) if seen.standing == "silent" else "",
     }
 
@@ -145,7 +145,7 @@ def packets(seen: Seen, trial_id: str, query: QueryParams) -> dict[str, Any] | N
         "rows": rows,
         "count": count,
         "page": page,
-        "pages": max(1, -(-count // one_trial.PACKETS_A_PAGE)),
+        "last": max(1, -(-count // one_trial.PACKETS_A_PAGE)),
         "first": (page - 1) * one_trial.PACKETS_A_PAGE,
         "url": f"{seen.place.url}/trial/{quote(trial_id, safe='')}",
         "page_url": _pages(query),

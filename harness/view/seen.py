@@ -18,10 +18,14 @@ from harness.view.places import Place, Standing, links_out, standing
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run without tables is: results read, bytes not read yet, and why some have no state."""
+    """How far a run without tables is: results read, bytes not read yet, and why some have no state.
+
+    *behind*: the next look has more.
+    """
 
     done: int
     unread: int
+    behind: bool
     ungraded: str
 
 
@@ -77,7 +81,7 @@ def seen(place: Place, followed: Followed) -> Seen:
         return Seen(place, manifest, stands, partial(scan, folder=place.folder), of_trial, _summary(place))
     following = followed.of(place, manifest)
     frames = following.frames()
-    progress = Progress(following.done, following.unread, following.ungraded)
+    progress = Progress(following.done, following.unread, following.behind, following.ungraded)
     figures = following.summary(frames) if following.done else None
     return Seen(
         place, manifest, stands, lambda name: frames[name].lazy(), following.of_trial, figures, progress

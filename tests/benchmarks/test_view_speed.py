@@ -45,7 +45,7 @@ def tables() -> dict[str, pl.DataFrame]:
     failed = random.random(TRIALS) < 0.1
     answers = pl.Series([f"{WORDS} {each} " * 5 for each in at.tolist()])
     packet_at = np.repeat(sent, EACH) + np.tile(np.arange(EACH) * 20_000_000, TRIALS)
-    own = {"variant": variants, "phase": pl.lit("main"), "case_id": cases}
+    own: dict[str, pl.Series | pl.Expr] = {"variant": variants, "phase": pl.lit("main"), "case_id": cases}
     return {
         "trials": table(
             "trials",
