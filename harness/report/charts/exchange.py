@@ -27,8 +27,10 @@ _ENDING = re.compile(
 def packets(frame: pl.DataFrame, sent_ns: int | None = None) -> Chart:
     """When each packet of one exchange came: rows of the table `packets`, a lane for each sort.
 
-    Counted from *sent_ns*, of the exchange, or else from the first packet.
+    Counted from *sent_ns*, of the exchange, or else from the first packet. Raises `ValueError` without any.
     """
+    if frame["arrived_ns"].count() == 0:
+        raise ValueError("there is no packet to draw")
     start = int(frame["arrived_ns"].drop_nulls().to_list()[0]) if sent_ns is None else sent_ns
     since = "sent" if sent_ns is not None else "first packet"
     placed = list(_lanes(frame, start))
@@ -111,7 +113,12 @@ def _ticks(ticks: Sequence[Row], ends: dict[str, str], of: Unit, *, title: str, 
 
 
 def steps_of(frame: pl.DataFrame) -> Chart:
-    """Where the time of one exchange went: rows of the table `steps`, a lane for each step."""
+    """Where the time of one exchange went: rows of the table `steps`, a lane for each step.
+
+    Raises `ValueError` without any.
+    """
+    if frame.is_empty():
+        raise ValueError("there is no step to draw")
     listed = list(
         frame.sort("seq").select("step", "began_ns", "ended_ns", "duration_ms").iter_rows(named=True)
     )

@@ -95,7 +95,7 @@ def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: st
 
 
 def _lines(rows: Sequence[Row], width: int, interpolate: Any) -> alt.Chart:
-    line = rows_of(rows).mark_line(interpolate=interpolate, strokeWidth=2, strokeCap="butt", clip=True)
+    line = rows_of(rows).mark_line(interpolate=interpolate, strokeWidth=2, strokeCap="butt")
     made: alt.Chart = line.properties(**_size(width))
     return made
 

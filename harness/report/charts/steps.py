@@ -10,7 +10,7 @@ from harness.report.charts.drawing import INK, Chart
 from harness.report.charts.lines import Row, Unit, unit
 from harness.report.charts.rows import Across
 from harness.report.charts.series import Series, distinct
-from harness.report.figures.work import BEFORE
+from harness.report.figures.work import BEFORE, place
 
 _OTHER = "other tools"
 _TOOL = "tool "
@@ -44,7 +44,7 @@ def where_time_went(scan: Scan, series: Series) -> Iterator[Chart]:
 
 def of_spent(spent: Sequence[Row], left_out: str = "") -> Iterator[Chart]:
     """The same, of rows of `series`, `step`, `mean_ms` and `n`."""
-    if not spent:
+    if not any(row["mean_ms"] > 0 for row in spent):
         return
     parts, totals = parts_of(spent), _totals(spent)
     of = unit(max(totals.values()))
@@ -88,7 +88,7 @@ def parts_of(spent: Sequence[Row]) -> Parts:
     own = tools if len(tools) <= len(_OF_TOOLS) else tools[: len(_OF_TOOLS) - 1]
     shown = dict(zip(own, distinct([step.removeprefix(_TOOL) for step in own], 24), strict=True))
     names, colors = {}, {}
-    for step in took:
+    for step in sorted(took, key=place):
         if step in tools:
             names[step] = shown.get(step, _OTHER)
         else:

@@ -26,15 +26,18 @@ def waterfall(scan: Scan) -> pl.DataFrame:
     of_step = scan("steps").join(mine, on="exchange_id", how="inner").group_by("order", *SERIES, "step")
     summed = of_step.agg(took=pl.col("duration_ms").sum(), with_it=pl.col("exchange_id").n_unique())
     joined = summed.join(sizes, on=SERIES, how="left").with_columns(mean_ms=pl.col("took") / pl.col("n"))
-    ordered = joined.sort("order", place(pl.col("step")), "step")
+    places = pl.col("step").replace_strict(_PLACES, default=_AMONG, return_dtype=pl.Int64)
+    ordered = joined.sort("order", places, "step")
     return ordered.select(*SERIES, "step", "mean_ms", "with_it", "n").collect()
 
 
-def place(step: pl.Expr) -> pl.Expr:
+def place(step: str) -> int:
     """Where *step* stands among the others: its turn in a reply, tools between thinking and the answer."""
-    places = {name: at for at, name in enumerate((*BEFORE, *_FIRST))}
-    places |= {name: _AMONG + 1 + at for at, name in enumerate(_LAST)}
-    return step.replace_strict(places, default=_AMONG, return_dtype=pl.Int64)
+    return _PLACES.get(step, _AMONG)
+
+
+_PLACES = {name: at for at, name in enumerate((*BEFORE, *_FIRST))}
+_PLACES |= {name: _AMONG + 1 + at for at, name in enumerate(_LAST)}
 
 
 def tools(scan: Scan) -> pl.DataFrame:
