@@ -14,7 +14,7 @@ import polars as pl
 from harness.arms import Arm
 from harness.compare import Asked, Comparison, compare
 from harness.deciding import Against, Pair, Standing, against, bench, pairs, source
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, RunDirectoryError, UsageError
 from harness.record.runs import planned, run_folder
 from harness.record.store import Manifest, read_manifest
 from harness.record.tables import scan
@@ -90,18 +90,27 @@ def compared_page(before: str, after: str, results: Path, say: Say = lambda _: N
     folders = _folders((before, after), results)
     told = [_told(pair, folders, results) for pair in found]
     say("drawing charts")
-    drawn = _drawn(_over_each_other(found, folders, results))
+    missing = {why for _, why in told if why}
+    drawn: list[html.Drawn] = []
+    try:
+        drawn = _drawn(_over_each_other(found, folders, results))
+    except RunDirectoryError as error:
+        missing.add(f"there are no charts: {error}")
     say("writing the page")
     sides = tuple(_manifests(getattr(found[0], side), folders, results) for side in ("before", "after"))
-    return versus.page(versus.Versus((before, after), sides, told), drawn)
+    compared = versus.Versus((before, after), sides, [each for each, _ in told], tuple(sorted(missing)))
+    return versus.page(compared, drawn)
 
 
-def _told(pair: Pair, folders: Mapping[str, Path], results: Path) -> versus.Told:
+def _told(pair: Pair, folders: Mapping[str, Path], results: Path) -> tuple[versus.Told, str]:
+    """What a pair comes to, with answers of both; and why these are not there, as of a pinned baseline."""
     told = compare(pair.before, pair.after, flags=pair.flags)
-    there = {
-        one.run: _folder(one.run, folders, results) for one in (*pair.before.sources, *pair.after.sources)
-    }
-    return versus.Told(told, tuple(twins(told, (pair.before, pair.after), there)))
+    sources = (*pair.before.sources, *pair.after.sources)
+    there = {one.run: _folder(one.run, folders, results) for one in sources}
+    try:
+        return versus.Told(told, tuple(twins(told, (pair.before, pair.after), there))), ""
+    except RunDirectoryError as error:
+        return versus.Told(told, ()), f"there are no answers side by side: {error}"
 
 
 def _folders(names: Iterable[str], results: Path) -> dict[str, Path]:

@@ -25,11 +25,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """What is compared, by its *names*: the manifests of the runs of each side, and each pair of arms."""
+    """What is compared, by its *names*: the manifests of the runs of each side, and each pair of arms.
+
+    *missing* says what there is not, and why.
+    """
 
     names: tuple[str, str]
     sides: tuple[tuple[Manifest, ...], ...]
     pairs: Sequence[Told]
+    missing: Sequence[str] = ()
 
 
 def page(told: Versus, drawn: Sequence[html.Drawn] = ()) -> str:
