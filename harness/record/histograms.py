@@ -45,6 +45,10 @@ class Histograms:
         for key, histogram in other._of.items():  # noqa: SLF001  of this very class
             self._at(key).add(histogram)
 
+    def count(self, metric: str) -> int:
+        """How many values of *metric* there are, over all phases and variants."""
+        return sum(histogram.get_total_count() for histogram in self._all(metric))
+
     def percentile_ms(self, metric: str, percentile: float) -> float | None:
         """A percentile of *metric* over all phases and variants so far, in ms; None without values."""
         whole = HdrHistogram(1, LONGEST_US, DIGITS)

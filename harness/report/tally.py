@@ -143,12 +143,16 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Times:
-    """Times in ns, together and by when they came, since *since_ns*: the stretches get longer."""
+    """Times in ns, together and by when they came, since *since_ns*: the stretches get longer.
+
+    *told* is the median of each stretch that nothing was added to since it was worked out.
+    """
 
     since_ns: int
     whole: Sketch = field(default_factory=Sketch)
     width_ns: int = int(SECOND)
     buckets: list[Sketch] = field(default_factory=list)
+    told: dict[int, float | None] = field(default_factory=dict)
 
     def add(self, at_ns: int, took_ns: int) -> None:
         """Something took *took_ns*, and ended at *at_ns*."""
@@ -158,10 +162,12 @@ class Times:
             for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
                 first.merge(second)
             self.buckets = self.buckets[::2]
+            self.told.clear()
             self.width_ns *= 2
             nth = self._bucket(at_ns)
         self.buckets += [Sketch() for _ in range(nth + 1 - len(self.buckets))]
         self.buckets[nth].add(took_ns)
+        self.told.pop(nth, None)
 
     def _bucket(self, at_ns: int) -> int:
         return max(0, at_ns - self.since_ns) // self.width_ns
@@ -169,8 +175,11 @@ class Times:
     def latency(self) -> Latency:
         """What there is so far."""
         p50, p95 = map(_ms, self.whole.quantiles(500, 950))
-        medians = (_ms(each.quantiles(500)[0]) for each in self.buckets)
-        return Latency(self.whole.count, p50, p95, tuple(medians), self.width_ns / SECOND)
+        for nth, bucket in enumerate(self.buckets):
+            if nth not in self.told:
+                self.told[nth] = _ms(bucket.quantiles(500)[0])
+        history = tuple(self.told[nth] for nth in range(len(self.buckets)))
+        return Latency(self.whole.count, p50, p95, history, self.width_ns / SECOND)
 
 
 @dataclass(slots=True)

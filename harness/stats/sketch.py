@@ -6,6 +6,7 @@ is near enough. A run of a day with a board has as many bins as one of a minute.
 in 200 kB each and 2 ms for a quantile; the board has two for each variant and each stretch of time.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ _LOG = log(_GROWTH)
 
 @dataclass(slots=True)
 class Sketch:
-    """How many values there are near each size; *total* is their exact sum. What is less than 1 counts as 1."""
+    """How many values there are near each size; *total* is their exact sum. What is below 1 counts as 1."""
 
     bins: Counter[int] = field(default_factory=Counter)
     count: int = 0
@@ -41,19 +42,24 @@ class Sketch:
 
     def quantiles(self, *per_milles: int) -> list[int | None]:
         """Each of these quantiles by nearest rank, None of too few (`harness.stats.quantiles`)."""
-        ordered = sorted(self.bins)
-        ends = list(accumulate(self.bins[each] for each in ordered))
-        return [self._at(rank(self.count, each), ordered, ends) for each in per_milles]
-
-    def _at(self, nth: int | None, ordered: Sequence[int], ends: Sequence[int]) -> int | None:
-        if nth is None:
-            return None
-        found = next(each for each, end in zip(ordered, ends, strict=True) if nth < end)
-        return round(2 * _GROWTH**found / (_GROWTH + 1))
+        ordered, ends = self._ends()
+        ranks = (rank(self.count, each) for each in per_milles)
+        return [None if nth is None else _middle(ordered[bisect_right(ends, nth)]) for nth in ranks]
 
     def at_most(self, bounds: Sequence[int]) -> list[int]:
         """For each of *bounds* how many values are no higher, those in its own bin among them."""
-        return [sum(n for each, n in self.bins.items() if each <= _bin(bound)) for bound in bounds]
+        ordered, ends = self._ends()
+        return [[0, *ends][bisect_right(ordered, _bin(bound))] for bound in bounds]
+
+    def _ends(self) -> tuple[list[int], list[int]]:
+        """The bins in order, and how many values there are up to the end of each."""
+        ordered = sorted(self.bins)
+        return ordered, list(accumulate(map(self.bins.__getitem__, ordered)))
+
+
+def _middle(of: int) -> int:
+    """The value that is as far from the one end of a bin as from the other, for its size."""
+    return round(2 * _GROWTH**of / (_GROWTH + 1))
 
 
 def _bin(value: int) -> int:
