@@ -38,7 +38,9 @@ class Came:
         return f"{self.case}/{self.variant}/{self.phase}/{self.repeat}"
 
 
-SUITE = "suite: made\ntarget: standin\nvariants: {v: {deep_research: false}}\nprompts: [{id: q, message: hi}]\n"
+SUITE = (
+    "suite: made\ntarget: standin\nvariants: {v: {deep_research: false}}\nprompts: [{id: q, message: hi}]\n"
+)
 
 
 def made(folder: Path, came: Iterable[Came], **fields: Any) -> Path:
