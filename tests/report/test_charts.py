@@ -242,7 +242,7 @@ def clipped(name: str) -> Chart:
     rows = [{"series": name, "percent": percent, "value_ms": 5.0, "n": 9} for percent in (0, 50)]
 
     def draw(width: int) -> Drawing:
-        made = lines.percentiles(rows, [name], width, "time")
+        made = lines.percentiles(rows, {name: 0}, width, "time")
         made.mark.clip = True
         return made
 
@@ -333,6 +333,21 @@ def test_at_most_eight_series_are_drawn_and_the_others_are_told_of() -> None:
     assert "The 8 with most trials are drawn; 3 more are not." in found["results"].says
     labels = [text for text in texts(tree(found["results"])) if re.fullmatch(r"v\d+", text)]
     assert labels == [f"v{at}" for at in range(8)]
+
+
+def test_a_series_has_its_colour_in_every_chart_that_it_is_in() -> None:
+    run = run_of(["never counted", "steady"])
+    rows = {name: run(name).collect().to_dicts() for name in SCHEMAS}
+    for row in rows["exchanges"]:
+        row["counted"] &= row["exchange_id"].startswith("1/")
+    found = by_name(charts.of_run(scanning(rows), manifest()))
+    for name in ("ttft-percentiles", "ttft-distribution", "concurrency"):
+        strokes = [path.get("stroke") for path in tree(found[name]).iter(f"{SVG}path")]
+        assert set(strokes) == {"var(--c2)"}, name
+    assert {path.get("fill") for path in tree(found["tools"]).iter(f"{SVG}path")} >= {
+        "var(--c1)",
+        "var(--c2)",
+    }
 
 
 def test_names_that_look_alike_when_cut_stay_apart() -> None:

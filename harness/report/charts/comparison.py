@@ -133,12 +133,13 @@ def _of_prompts(before: Scan, after: Scan, sides: Sides) -> Iterator[Chart]:
         f"first."
         f"{more}{sides.before.says}"
     )
-    names = [name for name in sides.pairs.values() if any(row["series"] == name for row in drawn)]
+    there = {row["series"] for row in drawn}
+    slots = {name: at for at, name in enumerate(sides.pairs.values()) if name in there}
     yield Chart(
         "prompts",
         "Pass rate by prompt, before and after",
         says,
-        lambda width: rows.dots(drawn, names, across=RATE, width=width, from_to=True),
+        lambda width: rows.dots(drawn, slots, across=RATE, width=width, from_to=True),
     )
 
 

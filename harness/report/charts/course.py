@@ -1,6 +1,6 @@
 """The course of a run, in panels beneath each other that share their seconds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -27,9 +27,7 @@ def course(of: Course, series: Series) -> Iterator[Chart]:
         f"by variant the median TTFT of the counted exchanges sent in it (of 2 at least)"
         f"{f', and {faults:,} exchanges that broke' if faults else '; nothing broke'}."
     )
-    variants = list(dict.fromkeys(variant for _, variant in series.names))
-    called = dict(zip(variants, distinct(variants), strict=True))
-    yield Chart("timeline", "The course of the run", says, lambda width: _panels(of, called, width))
+    yield Chart("timeline", "The course of the run", says, lambda width: _panels(of, series, width))
 
 
 class _Time(NamedTuple):
@@ -50,12 +48,12 @@ class _Time(NamedTuple):
         )
 
 
-def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
+def _panels(of: Course, series: Series, width: int) -> Drawing:
     end = (int(of.bins["at_s"].to_list()[-1]) + of.width_s) or 1
     per = 60 if end > _IN_MINUTES else 1
     time = _Time("minutes" if per == 60 else "seconds", per, end / per)
     makers: list[Callable[..., Drawing]] = [_in_flight, _rates]
-    makers += [partial(_ttft, called=called)] if _has_ttft(of, called) else []
+    makers += [partial(_ttft, series=series)] if _has_ttft(of, series) else []
     makers += [_broken] if len(of.faults) else []
     inside = width - _MARGIN - 24
     shown: list[Drawing] = [
@@ -69,8 +67,8 @@ def _panels(of: Course, called: Mapping[str, str], width: int) -> Drawing:
     return whole
 
 
-def _has_ttft(of: Course, called: Mapping[str, str]) -> bool:
-    return of.ttft.filter(pl.col("variant").is_in(list(called)))["p50_ms"].count() > 0
+def _has_ttft(of: Course, series: Series) -> bool:
+    return of.ttft.filter(pl.col("variant").is_in(list(series.variants)))["p50_ms"].count() > 0
 
 
 def _steps(of: Course, column: str, per: int, *, by: float = 1) -> list[Row]:
@@ -133,7 +131,8 @@ def _blocks(of: Course, per: int) -> Iterator[Row]:
         yield {"x": (at + of.width_s) / per, "y": height, "kind": "due"}
 
 
-def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, str]) -> alt.Chart:
+def _ttft(of: Course, x: alt.X, per: int, width: int, *, series: Series) -> alt.Chart:
+    called = series.variants
     known = of.ttft.filter(pl.col("variant").is_in(list(called)), pl.col("p50_ms").is_not_null())
     medians = {(row["variant"], row["at_s"]): row["p50_ms"] for row in known.iter_rows(named=True)}
     by = unit(max(medians.values()))
@@ -149,7 +148,8 @@ def _ttft(of: Course, x: alt.X, per: int, width: int, *, called: Mapping[str, st
     ]
     # A lone median is a line to where it begins: with round ends that is a dot.
     line = _panel(rows).mark_line(strokeWidth=1.8, strokeCap="round", invalid="break-paths-filter-domains")
-    told = told_apart([called[variant] for variant in drawn], width, {})
+    slots = series.variants_among([{"series": row["label"]} for row in rows])
+    told = told_apart(slots, width, {})
     made: alt.Chart = line.encode(x=x, y=_y(f"median TTFT, {by.name}"), **told)
     return made
 

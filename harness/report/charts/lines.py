@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from harness.report.charts.drawing import NARROW, Drawing
-from harness.report.charts.series import rows_of, told_apart, with_n
+from harness.report.charts.series import Slots, rows_of, told_apart, with_n
 
 Row = dict[str, Any]
 _WIDE_RANGE = 30
@@ -50,7 +50,7 @@ def scale(values: Sequence[float], *, of: int = 1) -> dict[str, Any]:
 _PERCENTS = (0, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999)
 
 
-def percentiles(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> Drawing:
+def percentiles(rows: Sequence[Row], slots: Slots, width: int, what: str) -> Drawing:
     """Quantiles against how rare they are: each step to the right halves what is left to 100 %.
 
     *rows* have `series`, `percent`, `value_ms` and `n`.
@@ -75,12 +75,11 @@ def percentiles(rows: Sequence[Row], names: Sequence[str], width: int, what: str
             labelOverlap="greedy",
         ),
     )
-    present = [name for name in names if name in labels]
     y = alt.Y("y:Q", title=f"{what}, {of.name}{_log(values)}", **scale(values, of=of.ms))
-    return _lines(drawn, width, "linear").encode(x=x, y=y, **told_apart(present, width, labels))
+    return _lines(drawn, width, "linear").encode(x=x, y=y, **told_apart(slots, width, labels))
 
 
-def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: str) -> Drawing:
+def distribution(rows: Sequence[Row], slots: Slots, width: int, what: str) -> Drawing:
     """Shares of at most so much; *rows* have `series`, `value_ms`, `share` and `n`."""
     values = [row["value_ms"] for row in rows]
     of = unit(max(values))
@@ -90,8 +89,7 @@ def distribution(rows: Sequence[Row], names: Sequence[str], width: int, what: st
     ]
     x = alt.X("x:Q", title=f"{what}, {of.name}{_log(values)}", **scale(values, of=of.ms))
     y = alt.Y("y:Q", title="share of exchanges", axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]))
-    present = [name for name in names if name in labels]
-    return _lines(drawn, width, "step-after").encode(x=x, y=y, **told_apart(present, width, labels))
+    return _lines(drawn, width, "step-after").encode(x=x, y=y, **told_apart(slots, width, labels))
 
 
 def _lines(rows: Sequence[Row], width: int, interpolate: Any) -> alt.Chart:
@@ -110,7 +108,7 @@ def _log(values: Sequence[float]) -> str:
     return " (log scale)" if is_wide(values) else ""
 
 
-def cloud(points: Sequence[Row], medians: Sequence[Row], names: Sequence[str], width: int) -> Drawing:
+def cloud(points: Sequence[Row], medians: Sequence[Row], slots: Slots, width: int) -> Drawing:
     """TTFT by how many were in flight: a dot for each of *points*, and a line through the *medians*."""
     values = [row["ttft_ms"] for row in points]
     of = unit(max(values))
@@ -133,7 +131,7 @@ def cloud(points: Sequence[Row], medians: Sequence[Row], names: Sequence[str], w
         axis=ticks,
     )
     y = alt.Y("y:Q", title=f"TTFT, {of.name}{_log(values)}", **scale(values, of=of.ms))
-    told = told_apart(names, width, {})
+    told = told_apart(slots, width, {})
     dot = rows_of(dots).mark_line(
         strokeCap="round", strokeWidth=5, opacity=0.35, invalid="break-paths-filter-domains"
     )

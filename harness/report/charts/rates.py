@@ -79,7 +79,7 @@ def _rates(frame: pl.DataFrame, by: str, series: Series, what: tuple[str, str]) 
     chosen = _least(known, by)[: max(8, _LINES // len(series.among(known)))]
     called = dict(zip(chosen, distinct(chosen), strict=True))
     drawn = [_dot(row, called[row[by]]) for name in chosen for row in known if row[by] == name]
-    names = series.among(drawn)
+    slots = series.among(drawn)
     left = len({row[by] for row in known}) - len(chosen)
     one, sure = what
     more = f"; {left:,} that pass more often are not drawn" if left else ""
@@ -87,7 +87,7 @@ def _rates(frame: pl.DataFrame, by: str, series: Series, what: tuple[str, str]) 
         f"The share of trials that passed, of those that passed or failed, {sure}: {len(chosen):,} {one}s, "
         f"those that pass least first{more}.{series.says}"
     )
-    draw = lambda width: rows.dots(drawn, names, across=RATE, width=width)  # noqa: E731  a chart draws itself
+    draw = lambda width: rows.dots(drawn, slots, across=RATE, width=width)  # noqa: E731  a chart draws itself
     yield Chart(f"{one}s", f"Pass rate by {one}", says, draw)
 
 

@@ -8,7 +8,7 @@ import altair as alt
 
 from harness.report.charts.drawing import BROADER, INK, NARROW, SMALL, Drawing
 from harness.report.charts.lines import Row
-from harness.report.charts.series import COLORS, SHAPES, legend, rows_of
+from harness.report.charts.series import COLORS, SHAPES, Slots, legend, rows_of
 
 _LETTER = 7.2
 _LABEL = 260
@@ -79,22 +79,20 @@ def _fitting(rows: Sequence[Row], room: float) -> Iterator[Row]:
             yield {**row, "mid": (row["from"] + row["upto"]) / 2}
 
 
-def dots(
-    rows: Sequence[Row], names: Sequence[str], *, across: Across, width: int, from_to: bool = False
-) -> Drawing:
+def dots(rows: Sequence[Row], slots: Slots, *, across: Across, width: int, from_to: bool = False) -> Drawing:
     """A dot at `mid` for each `row` and `series`, on a line from `low` to `high` where there is one.
 
-    The series of a row stand beneath each other, in the order of *names*; `text` is said behind the dot. With
+    The series of a row stand beneath each other, in the order of *slots*; `text` is said behind the dot. With
     *from_to* the line ends in an empty dot at `low`: what it was before.
     """
     narrow = width < NARROW
-    lines, order = _lines(rows, names, narrow=narrow)
+    lines, order = _lines(rows, list(slots), narrow=narrow)
     high = max(across.high, *(_rightmost(row) for row in lines))
     room = _with_room(across.low, high, [row["text"] for row in lines], _inside(order, width))
-    told = legend(width, names, offset=10) if len(names) > 1 else None
-    scale = alt.Scale(domain=list(names), range=list(COLORS[: len(names)]))
+    told = legend(width, list(slots), offset=10) if len(slots) > 1 else None
+    scale = alt.Scale(domain=list(slots), range=[COLORS[at] for at in slots.values()])
     color = alt.Color("series:N", scale=scale, legend=told)
-    shapes = alt.Scale(domain=list(names), range=list(SHAPES[: len(names)]))
+    shapes = alt.Scale(domain=list(slots), range=[SHAPES[at] for at in slots.values()])
     shape = alt.Shape("series:N", scale=shapes, legend=told)
     y = _band(order, narrow=narrow)
     ranged = rows_of([row for row in lines if row["low"] is not None and row["low"] != row["high"]])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -28,6 +28,8 @@ _LONGEST = 34
 
 Key = tuple[str, str]
 """A phase and a variant."""
+Slots: TypeAlias = Mapping[str, int]
+"""Which of the 8 colours, dashes and shapes each series has, by what it is called, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,24 @@ class Series:
             if name is not None:
                 yield {**row, "series": name}
 
-    def among(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What the series of *rows* are called, in order."""
+    def among(self, rows: Sequence[Mapping[str, Any]]) -> Slots:
+        """The series of *rows*, in order, with the slot of each: its colour is the same in every chart."""
         found = {row["series"] for row in rows}
-        return [name for name in self.names.values() if name in found]
+        return {name: at for at, name in enumerate(self.names.values()) if name in found}
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """The variants, whatever the phase, by what they are called."""
+        known = list(dict.fromkeys(variant for _, variant in self.names))
+        return dict(zip(known, distinct(known), strict=True))
+
+    def variants_among(self, rows: Sequence[Mapping[str, Any]]) -> Slots:
+        """As `among`, of rows whose series are variants: a variant has the slot of its first series."""
+        found = {row["series"] for row in rows}
+        slots: dict[str, int] = {}
+        for at, (_, variant) in enumerate(self.names):
+            slots.setdefault(self.variants[variant], at)
+        return {name: at for name, at in slots.items() if name in found}
 
 
 def series_of(scan: Scan) -> Series:
@@ -94,13 +110,13 @@ def rows_of(rows: Sequence[dict[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=list(rows)))
 
 
-def told_apart(names: Sequence[str], width: int, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Encodings by the field `series`: a colour and a dash for each of *names*, *labels* in the legend."""
-    shown = [labels.get(name, name) for name in names]
+def told_apart(slots: Slots, width: int, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Encodings by the field `label`: the colour and dash of each series, called as *labels* says."""
+    shown = [labels.get(name, name) for name in slots]
     told = legend(width, shown)
     told.symbolType = "stroke"
-    color = alt.Scale(domain=shown, range=list(COLORS[: len(names)]))
-    dash = alt.Scale(domain=shown, range=list(DASHES[: len(names)]))
+    color = alt.Scale(domain=shown, range=[COLORS[at] for at in slots.values()])
+    dash = alt.Scale(domain=shown, range=[DASHES[at] for at in slots.values()])
     return {
         "color": alt.Color("label:N", scale=color, legend=told),
         "strokeDash": alt.StrokeDash("label:N", scale=dash, legend=told),

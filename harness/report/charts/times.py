@@ -9,7 +9,7 @@ from harness.report import figures
 from harness.report.charts import lines
 from harness.report.charts.drawing import Chart
 from harness.report.charts.lines import Row
-from harness.report.charts.series import MOST, Series, distinct
+from harness.report.charts.series import MOST, Series
 from harness.report.figures import Latency
 
 _SHORT: dict[Latency, str] = {"ttft_ms": "TTFT", "total_ms": "total time", "gap": "gap"}
@@ -30,10 +30,10 @@ def of_curve(curve: list[Row], series: Series, metric: Latency) -> Iterator[Char
         f"Percentiles of {meaning(metric)}, by nearest rank over {over}. A curve ends at the last "
         f"percentile that its n values are enough for.{at_once}{series.says}"
     )
-    what, names = _SHORT[metric], series.among(curve)
+    what, slots = _SHORT[metric], series.among(curve)
     name = f"{metric.removesuffix('_ms')}-percentiles"
     title = f"{what[0].upper()}{what[1:]} by percentile"
-    yield Chart(name, title, says, lambda width: lines.percentiles(curve, names, width, what))
+    yield Chart(name, title, says, lambda width: lines.percentiles(curve, slots, width, what))
 
 
 def meaning(metric: Latency) -> str:
@@ -51,12 +51,12 @@ def distribution(scan: Scan, series: Series) -> Iterator[Chart]:
         f"The share of the exchanges that count with {meaning('ttft_ms')} of at most so long. A steep line "
         f"is an even one; a long way to the right at the top is a slow tail.{series.says}"
     )
-    names = series.among(steps)
+    slots = series.among(steps)
     yield Chart(
         "ttft-distribution",
         "TTFT, its distribution",
         says,
-        lambda width: lines.distribution(steps, names, width, "TTFT"),
+        lambda width: lines.distribution(steps, slots, width, "TTFT"),
     )
 
 
@@ -67,7 +67,8 @@ def waiting(scan: Scan, series: Series) -> Iterator[Chart]:
     service = [row for row in series.rows(figures.quantile_curve(scan, "ttft_ms")) if row["series"] in due]
     names = [f"{name}, {kind}" for name in series.among(response) for kind in ("response", "service")]
     both = [*_as(response, "response"), *_as(service, "service")]
-    drawn = [row for row in both if row["series"] in names[:MOST]]
+    slots = {name: at for at, name in enumerate(names[:MOST])}
+    drawn = [row for row in both if row["series"] in slots]
     if not drawn:
         return
     more = f" {len(names) - MOST} more lines are not drawn." if len(names) > MOST else ""
@@ -80,7 +81,7 @@ def waiting(scan: Scan, series: Series) -> Iterator[Chart]:
         "response-percentiles",
         "Response and service TTFT by percentile",
         says,
-        lambda width: lines.percentiles(drawn, names[:MOST], width, "TTFT"),
+        lambda width: lines.percentiles(drawn, slots, width, "TTFT"),
     )
 
 
@@ -93,8 +94,7 @@ def crowd(scan: Scan, series: Series) -> Iterator[Chart]:
     found = figures.by_concurrency(scan)
     if found.points["in_flight"].n_unique() < 2:
         return
-    variants = list(dict.fromkeys(variant for _, variant in series.names))
-    called = dict(zip(variants, distinct(variants), strict=True))
+    called = series.variants
     points, medians = _of(found.points, called), _of(found.bins, called)
     some = len(found.points)
     sampled = "" if some == found.n else f", a dot for {some:,} of them drawn at random"
@@ -103,13 +103,13 @@ def crowd(scan: Scan, series: Series) -> Iterator[Chart]:
         "each was sent, itself among them. Lines are medians over stretches of concurrency, of 2 values at "
         f"least, in all phases.{series.says}"
     )
-    names = [name for name in called.values() if any(row["series"] == name for row in points)]
+    slots = series.variants_among(points)
     if points:
         yield Chart(
             "concurrency",
             "TTFT by concurrency",
             says,
-            lambda width: lines.cloud(points, medians, names, width),
+            lambda width: lines.cloud(points, medians, slots, width),
         )
 
 

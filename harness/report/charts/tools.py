@@ -30,13 +30,13 @@ def tools(scan: Scan, series: Series) -> Iterator[Chart]:
         "the 95th percentile where 20 were, and how many calls there were in all exchanges, those that do "
         f"not count in latencies too.{more}{series.says}"
     )
-    shown = series.among(drawn)
+    slots = series.among(drawn)
     across = Across(f"time of a call, {of.name}")
     yield Chart(
         "tools",
         "Tool calls",
         says,
-        lambda width: rows.dots(drawn, shown, across=across, width=width),
+        lambda width: rows.dots(drawn, slots, across=across, width=width),
     )
 
 
