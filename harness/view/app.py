@@ -7,11 +7,11 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import jinja2
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -44,10 +44,10 @@ _OF_REPORT = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What all pages are made with: the results, the templates, and what was read before."""
+    """What all pages are made with: the results, from a template to a page, and what was read before."""
 
     results: Path
-    templates: jinja2.Environment
+    show: Callable[..., str]
     followed: Followed = field(default_factory=Followed)
     heads: Heads = field(default_factory=Heads)
     drawings: Drawings = field(default_factory=Drawings)
@@ -57,7 +57,7 @@ def create_app(results: Path, names: frozenset[str]) -> ASGIApp:
     """The view of *results*, which answers under *names*."""
     templates = environment(_HERE / "templates")
     templates.globals |= pages.SHOWN
-    view = View(results.resolve(), templates)
+    view = View(results.resolve(), partial(render, templates))
     of_run: dict[str, Callable[[View, Seen, Request], Response]] = {
         "": _run,
         "/trial/{trial}": _trial,
@@ -186,7 +186,7 @@ def _not_found(view: View, says: str) -> Response:
 
 
 def _shown(view: View, template: str, told: dict[str, Any], status: int = 200) -> Response:
-    return HTMLResponse(render(view.templates, template, **told), status)
+    return HTMLResponse(view.show(template, **told), status)
 
 
 def _no_run(results: Path, suite: str, run: str) -> str:

@@ -16,6 +16,9 @@ WORDS = 5_000
 """Words of each side that are compared one by one."""
 
 _CITED = re.compile(r"\[\[(\d{1,6})\]\]\(([^\s()]{0,2000})\)|\[(\d{1,6})\]")
+_EXACT = 1_000
+"""Words up to which the most frequent ones are matched, too: that takes the square of them."""
+
 _LONG = re.compile(r"\S{200}")
 _WORD = re.compile(r"\s*\S+")
 
@@ -103,7 +106,7 @@ def changes(before: str, after: str) -> tuple[list[Change], str]:
     if longest > WORDS:
         note = f"Only the first {WORDS:,} of up to {longest:,} words are compared."
     found: list[Change] = []
-    matcher = SequenceMatcher(None, was[:WORDS], now[:WORDS])
+    matcher = SequenceMatcher(None, was[:WORDS], now[:WORDS], autojunk=longest > _EXACT)
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():
         if kind == "equal":
             found.append(Change("same", plain("".join(was[i1:i2]))))

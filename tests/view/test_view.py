@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -325,6 +326,17 @@ def test_one_run_is_opened_at_its_page(shown: Path) -> None:
         at = process.stdout.readline().strip()
         process.terminate()
     assert at.endswith(url(shown))
+
+
+def test_an_interrupt_ends_it_quietly_with_exit_code_0(results: Path) -> None:
+    command = [*HARNESS, "view", str(results), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with httpx.Client(base_url=process.stdout.readline().strip()) as http:
+            assert http.get("/").status_code == 200
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (0, "")
 
 
 def refused(*options: str, results: Path) -> str:
