@@ -316,6 +316,17 @@ def test_a_curve_lies_where_its_values_are() -> None:
     assert "a (n = 20)" in texts(tree(chart["ttft-percentiles"]))
 
 
+def test_a_median_without_neighbours_is_drawn() -> None:
+    run = run_of(["v"])
+    rows = {name: run(name).collect().to_dicts() for name in ("trials", "exchanges")}
+    for row in rows["exchanges"]:
+        row["counted"] &= 1_000_000_000 <= row["sent_ns"] < 2_000_000_000
+    chart = by_name(charts.of_run(scanning(rows), manifest()))["timeline"]
+    level = [line for line in numbers(chart) if len(line) == 2 and line[0][1] == line[1][1]]
+    short = [line for line in level if line[0][1] != 0]  # those of the legend are at 0
+    assert [line[0][0] < line[1][0] for line in short] == [True]
+
+
 def test_nothing_is_piled_up_that_is_no_sum() -> None:
     """Lines lie where their values are: Vega would stack areas unasked."""
     drawn = by_name(charts.of_run(run_of(["v"]), manifest()))["timeline"].draw(900).to_dict()

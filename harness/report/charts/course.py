@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from harness.report.charts.drawing import INK, NARROW, SMALL, Chart, Drawing
-from harness.report.charts.lines import Row, Unit, unit
+from harness.report.charts.lines import Row, unit
 from harness.report.charts.series import COLORS, Series, distinct, legend, rows_of, told_apart
 from harness.report.figures import Course
 
@@ -138,15 +138,10 @@ def _ttft(of: Course, x: alt.X, per: int, width: int, *, series: Series) -> alt.
     by = unit(max(medians.values()))
     drawn = [variant for variant in called if variant in set(known["variant"])]
     rows = [
-        {
-            "label": called[variant],
-            "x": (at + of.width_s / 2) / per,
-            "y": _over(medians.get((variant, at)), by),
-        }
+        {"label": called[variant], "x": x_s / per, "y": y and y / by.ms}
         for variant in drawn
-        for at in of.bins["at_s"]
+        for x_s, y in _marked([(at, medians.get((variant, at))) for at in of.bins["at_s"]], of.width_s)
     ]
-    # A lone median is a line to where it begins: with round ends that is a dot.
     line = _panel(rows).mark_line(strokeWidth=1.8, strokeCap="round", invalid="break-paths-filter-domains")
     slots = series.variants_among([{"series": row["label"]} for row in rows])
     told = told_apart(slots, width, {})
@@ -154,8 +149,15 @@ def _ttft(of: Course, x: alt.X, per: int, width: int, *, series: Series) -> alt.
     return made
 
 
-def _over(value: float | None, by: Unit) -> float | None:
-    return None if value is None else value / by.ms
+def _marked(values: Sequence[tuple[int, float | None]], width_s: int) -> Iterator[tuple[float, float | None]]:
+    """*values* in the middle of their stretches; one with none beside it is a short line, to be seen."""
+    padded = [(0, None), *values, (0, None)]
+    for (_, before), (at, value), (_, after) in zip(padded, values, padded[2:], strict=False):
+        middle = at + width_s / 2
+        if value is not None and before is None and after is None:
+            yield middle - width_s / 6, value
+            middle += width_s / 6
+        yield middle, value
 
 
 def _broken(of: Course, x: alt.X, per: int, width: int) -> alt.Chart:
