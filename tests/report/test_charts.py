@@ -2,10 +2,8 @@
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,7 +11,6 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser
 
-from harness.record.store import Manifest
 from harness.record.tables import SCHEMAS
 from harness.report import charts
 from harness.report.charts import Chart, lines
@@ -21,116 +18,23 @@ from harness.report.charts.drawing import Drawing
 from harness.report.charts.series import distinct
 from tests.arms import table
 from tests.browser.looking import DESK, PHONE, browser, looking
+from tests.report.drawn import (
+    HOSTILE,
+    SVG,
+    Scan,
+    by_name,
+    manifest,
+    numbers,
+    packets,
+    run_of,
+    scanning,
+    steps,
+    svg,
+    texts,
+    tree,
+)
 
 LOOK = Path("harness/report/templates/look.css")
-HOSTILE = "\u202e<script>alert(1)</script>\"'& #fe0003"
-SVG = "{http://www.w3.org/2000/svg}"
-
-Scan = Callable[[str], pl.LazyFrame]
-
-
-def manifest() -> Manifest:
-    return Manifest(
-        run_id="r", suite="s", suite_path="s.yaml", suite_text="", target="t", dialect="sigma", seed=0,
-        choice={}, planned=0, started_at="2026-11-26T00:00:00+00:00", started_ns=0,
-    )  # fmt: skip
-
-
-def scanning(rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> Scan:
-    frames = {name: table(name, rows.get(name, ())) for name in SCHEMAS}
-    return lambda name: frames[name].lazy()
-
-
-def run_of(
-    variants: Iterable[str],
-    trials: int = 30,
-    *,
-    phase: str = "main",
-    fault: str = "disconnected",
-    seed: int = 1,
-) -> Scan:
-    """A run that has something for every chart: each variant with so many trials, the last of which broke."""
-    random = Random(seed)  # noqa: S311  values for a test
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
-    names = list(variants)
-    for at, variant in enumerate(names):
-        own = {"variant": variant, "phase": phase}
-        counts = {"passed": trials - 2, "failed": 1, "error": 1, "invalid": 0, "not_run": 0}
-        rows["cases"].append(
-            {
-                "case_id": f"case {variant}",
-                "tags": [f"tag {variant}"],
-                "asked": "a",
-                "checks": "c",
-                **own,
-                **counts,
-            }
-        )
-        for trial in range(trials):
-            name, due = f"{at}/{trial}", (trial * len(names) + at) * 100_000_000
-            state = {trials - 1: "error", trials - 2: "failed"}.get(trial, "passed")
-            ttft = random.lognormvariate(4, 0.5)
-            sent, total = due + 1_000_000, ttft + 400
-            stamps = {"due_ns": due, "began_ns": due, "ended_ns": sent + int(total * 1e6)}
-            rows["trials"].append(
-                {
-                    "trial_id": name,
-                    "case_id": f"case {variant}",
-                    "window": "measured",
-                    "state": state,
-                    **own,
-                    **stamps,
-                }
-            )
-            broke = trial == trials - 1
-            times = {
-                "ttft_ms": ttft,
-                "total_ms": total,
-                "response_ttft_ms": ttft + 1,
-                "response_total_ms": total + 1,
-            }
-            rows["exchanges"].append(
-                {
-                    "exchange_id": name, "trial_id": name, "turn_id": "1", "attempt": 1, "counted": not broke,
-                    "fault": fault if broke else None, "sent_ns": sent, "ended_ns": stamps["ended_ns"],
-                    "first_answer_ns": sent + int(ttft * 1e6), "gaps": 2,
-                    "last_answer_ns": sent + int(ttft * 1e6) + 20_000_000, **({} if broke else times),
-                }
-            )  # fmt: skip
-            rows["steps"] += steps(name, due, sent, ttft, variant)
-            rows["packets"] += packets(name, sent, ttft)
-            rows["tool_calls"].append(
-                {
-                    "exchange_id": name,
-                    "call_id": "t0.0",
-                    "name": variant,
-                    "status": "ok",
-                    "duration_ms": ttft / 2,
-                }
-            )
-    return scanning(rows)
-
-
-def steps(name: str, due: int, sent: int, ttft: float, tool: str) -> list[dict[str, Any]]:
-    parts = [("queue", due, sent), ("first_packet", sent, sent + int(ttft * 5e5))]
-    parts += [(f"tool {tool}", parts[-1][2], sent + int(ttft * 1e6))]
-    parts += [("answer", parts[-1][2], parts[-1][2] + 400_000_000)]
-    return [
-        {"exchange_id": name, "seq": seq, "step": step, "began_ns": began, "ended_ns": ended,
-         "duration_ms": (ended - began) / 1e6}
-        for seq, (step, began, ended) in enumerate(parts)
-    ]  # fmt: skip
-
-
-def packets(
-    name: str, sent: int, ttft: float, kinds: Iterable[str] = ("message_delta",) * 3
-) -> list[dict[str, Any]]:
-    first = sent + int(ttft * 1e6)
-    return [
-        {"exchange_id": name, "seq": at, "kind": kind, "turn_index": 0, "tab_index": 0, "text": "word",
-         "arrived_ns": first + at * 10_000_000, "bytes": 90}
-        for at, kind in enumerate(kinds)
-    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -146,29 +50,6 @@ def hostile() -> list[Chart]:
     spent = run("steps").filter(pl.col("exchange_id") == "0/0").collect()
     both = charts.of_comparison(run, run_of([HOSTILE, "plain"], seed=2), (HOSTILE, "b"))
     return [*charts.of_run(run, manifest()), *both, charts.packets(one), charts.steps_of(spent)]
-
-
-def by_name(found: list[Chart]) -> dict[str, Chart]:
-    return {chart.name: chart for chart in found}
-
-
-svg = cache(charts.svg)
-
-
-def tree(chart: Chart, width: int = charts.DESK) -> ElementTree.Element:
-    return ElementTree.fromstring(svg(chart, width))  # noqa: S314  drawn here
-
-
-def texts(root: ElementTree.Element) -> list[str]:
-    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
-
-
-def numbers(chart: Chart) -> list[list[tuple[float, float]]]:
-    """The corners of each line of a chart."""
-    root = tree(chart)
-    paths = [path.get("d", "") for path in root.iter(f"{SVG}path")]
-    pairs = [re.findall(r"[ML](-?[\d.]+),(-?[\d.]+)", path) for path in paths]
-    return [[(float(x), float(y)) for x, y in each] for each in pairs]
 
 
 def test_a_run_has_every_chart_that_it_has_something_for(plain: list[Chart]) -> None:
