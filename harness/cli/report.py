@@ -24,6 +24,13 @@ Html = Annotated[
         show_default=False,
     ),
 ]
+Otel = Annotated[
+    bool,
+    typer.Option(
+        "--otel",
+        help="Send a trace of each trial to OTEL_EXPORTER_OTLP_ENDPOINT (http://127.0.0.1:4318), no words.",
+    ),
+]
 Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
 
 
@@ -49,6 +56,7 @@ def report(
     csv: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the figures there, as CSV.", show_default=False)
     ] = None,
+    otel: Otel = False,
     results: Results = Path("results"),
 ) -> None:
     """Tell of a recorded run again: in the terminal, or in files; several options at once are fine.
@@ -60,18 +68,31 @@ def report(
 
     files = (markdown, junit, png, csv)
     if compare is not None:
-        if run is not None or any(files):
+        if run is not None or any(files) or otel:
             raise UsageError("--compare A B takes the place of RUN, and goes with --html alone")
         _compare(compare, html, results)
         return
     if run is None:
         raise UsageError("which run? a folder, an id, a suite, or latest; or --compare A B")
     folder = run_folder(run, results)
-    if html is None and not any(files):
+    if html is None and not otel and not any(files):
         _show(folder)
     publish(folder, markdown=markdown, junit=junit, html=html)
     if png is not None or csv is not None:
         _export(folder, png=png, csv=csv)
+    if otel:
+        send = exporter()
+        with _waiting() as say:
+            say("sending traces")
+            sent = send(folder)
+        typer.echo(f"traces sent: {sent}", err=True)
+
+
+def exporter() -> Callable[[Path], int]:
+    """What sends the traces of a run, and counts them. Raises `UsageError` where it is not installed."""
+    from harness.report.otel import export
+
+    return export
 
 
 def publish(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
-from harness.cli.report import Html, Junit, Markdown, publish
+from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,14 +58,7 @@ def run(
             "0 takes any free port.",
         ),
     ] = None,
-    otel: Annotated[
-        bool,
-        typer.Option(
-            "--otel",
-            help="Send a trace of each trial, after the run, to OTEL_EXPORTER_OTLP_ENDPOINT "
-            "(http://127.0.0.1:4318).",
-        ),
-    ] = False,
+    otel: Otel = False,
 ) -> None:
     """Run a suite: send every trial, record, grade, and print a summary per variant.
 
@@ -83,7 +76,7 @@ def run(
     if baseline is not None and not gate:
         raise UsageError("--baseline: what for? add --gate")
     talk = Console(stderr=True)
-    traces = _exporter() if otel else None
+    send = exporter() if otel else None
     options = Options(
         choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
         seed=seed,
@@ -104,8 +97,8 @@ def run(
         raise typer.Exit(Exit.INCOMPLETE) from None
     show(done, as_json=as_json, talk=talk, warn=quiet)
     publish(done.folder, markdown=markdown, junit=junit, html=html)
-    if traces is not None:
-        talk.print(f"traces sent: {traces(done.folder, None)}", highlight=False)
+    if send is not None:
+        talk.print(f"traces sent: {send(done.folder)}", highlight=False)
     raise typer.Exit(done.exit_code)
 
 
@@ -120,17 +113,6 @@ def _metrics(port: int | None, talk: "Console") -> "Iterator[Callable[[Tally], N
     with serving(port) as told:
         talk.print(f"metrics: {told.url}", highlight=False, soft_wrap=True)
         yield told.look
-
-
-def _exporter() -> "Callable[[Path, str | None], int]":
-    """What sends the traces of a run. Raises `UsageError`, before the run, where it is not installed."""
-    from harness.errors import UsageError
-
-    try:
-        from harness.report.otel import export
-    except ImportError as error:
-        raise UsageError(f"--otel: {error}; pip install 'sigma-harness[otel]'") from error
-    return export
 
 
 def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:

@@ -135,8 +135,8 @@ def difference(
         value,
         error if known else None,
         freedom,
-        value - reach if known else None,
-        value + reach if known else None,
+        max(-1.0, value - reach) if known else None,  # rates lie between 0 and 1
+        min(1.0, value + reach) if known else None,
         None if seed is None else sign_flip(d, groups, seed),
         *bounds,
         n_before=int(kept[0].count.sum()),

@@ -16,7 +16,6 @@ from harness.report import charts
 from harness.report.charts import Chart, lines
 from harness.report.charts.drawing import Drawing
 from harness.report.charts.series import distinct
-from tests.arms import table
 from tests.browser.looking import DESK, PHONE, browser, looking
 from tests.report.drawn import (
     HOSTILE,
@@ -25,10 +24,8 @@ from tests.report.drawn import (
     by_name,
     manifest,
     numbers,
-    packets,
     run_of,
     scanning,
-    steps,
     svg,
     texts,
     tree,
@@ -45,11 +42,8 @@ def plain() -> list[Chart]:
 @pytest.fixture(scope="module")
 def hostile() -> list[Chart]:
     run = run_of([HOSTILE, "plain"], fault=HOSTILE)
-    one = run("packets").filter(pl.col("exchange_id") == "0/0").collect()
-    one = one.with_columns(kind=pl.lit(HOSTILE))
-    spent = run("steps").filter(pl.col("exchange_id") == "0/0").collect()
     both = charts.of_comparison(run, run_of([HOSTILE, "plain"], seed=2), (HOSTILE, "b"))
-    return [*charts.of_run(run, manifest()), *both, charts.packets(one), charts.steps_of(spent)]
+    return [*charts.of_run(run, manifest()), *both]
 
 
 def test_a_run_has_every_chart_that_it_has_something_for(plain: list[Chart]) -> None:
@@ -297,44 +291,6 @@ def test_a_comparison_shows_prompts_before_and_after_the_largest_change_first() 
     assert "2 of them changed" in chart.says
 
 
-def test_packets_have_a_lane_for_each_sort_and_a_tick_for_each_packet() -> None:
-    kinds = [
-        "reasoning_start",
-        "reasoning_delta",
-        "search_tool_start",
-        "search_tool_documents_delta",
-        "message_delta",
-    ]
-    frame = table("packets", packets("e", 0, 100.0, kinds))
-    chart = charts.packets(frame, 0)
-    shown = texts(tree(chart))
-    assert [text for text in shown if text in {"reasoning", "search 0.0", "message"}] == [
-        "reasoning", "search 0.0", "message"
-    ]  # fmt: skip
-    assert shown.count("2, 180 B") == 2
-    ticks = sum(len(corners) // 2 for corners in numbers(chart) if corners)
-    assert ticks == 5
-    assert "ms since it was sent" in shown
-    assert "ms since the first packet" in texts(tree(charts.packets(frame)))
-
-
-def test_of_very_many_packets_ticks_that_lie_upon_each_other_are_drawn_once() -> None:
-    frame = table("packets", packets("e", 0, 100.0, ["message_delta"] * 30_000))
-    chart = charts.packets(frame, 0)
-    assert "30,000 packets" in chart.says
-    assert "drawn once" in chart.says
-    assert len(charts.svg(chart, charts.DESK)) < 60_000
-
-
-def test_the_steps_of_an_exchange_stand_from_when_it_was_sent() -> None:
-    frame = table("steps", steps("e", 0, 50_000_000, 100.0, "search"))
-    shown = texts(tree(charts.steps_of(frame)))
-    assert [text for text in shown if text in {"queue", "first_packet", "tool search", "answer"}][:4] == [
-        "queue", "first_packet", "tool search", "answer"
-    ]  # fmt: skip
-    assert {"50 ms", "400 ms"} <= set(shown)
-
-
 def test_steps_stand_in_the_order_of_a_reply_whichever_run_had_them_first() -> None:
     def spending(*parts: str) -> Scan:
         trials = [{"trial_id": "t", "variant": "v", "phase": "main", "state": "passed", "window": "measured"}]
@@ -361,11 +317,6 @@ def test_steps_stand_in_the_order_of_a_reply_whichever_run_had_them_first() -> N
     ]
     rows = {name: before(name).collect().to_dicts() for name in ("trials", "exchanges")}
     assert "steps" not in by_name(charts.of_run(scanning({**rows, "steps": idle}), manifest()))
-
-
-def test_long_times_are_shown_in_seconds() -> None:
-    frame = table("steps", steps("e", 0, 0, 60_000.0, "search"))
-    assert "s since it was sent" in texts(tree(charts.steps_of(frame)))
 
 
 @pytest.fixture(scope="module")

@@ -380,3 +380,18 @@ def test_without_the_extra_it_is_said_how_to_get_it(run: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert "pip install 'sigma-harness[otel]'" in done.stdout
+
+
+def test_a_run_of_long_ago_is_sent_by_its_report(run: Path) -> None:
+    with collecting() as collector:
+        command = [sys.executable, "-m", "harness", "report", str(run), "--otel"]
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url},
+        )
+    count = len({span.trace_id for span in collector.spans})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"traces sent: {count}\n")
+    assert count > 1

@@ -2,7 +2,6 @@
 
 from harness.report.charts.comparison import of_comparison
 from harness.report.charts.drawing import DESK, PHONE, Chart, png, svg
-from harness.report.charts.exchange import packets, steps_of
 from harness.report.charts.run import of_run
 
-__all__ = ["DESK", "PHONE", "Chart", "of_comparison", "of_run", "packets", "png", "steps_of", "svg"]
+__all__ = ["DESK", "PHONE", "Chart", "of_comparison", "of_run", "png", "svg"]

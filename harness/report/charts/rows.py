@@ -115,30 +115,6 @@ def _rightmost(row: Row) -> float:
     return max(float(row[end] or 0.0) for end in ("mid", "low", "high"))
 
 
-def ticks(
-    marks: Sequence[Row], ends: Mapping[str, str], color: alt.Color, *, across: Across, width: int
-) -> Drawing:
-    """A tick at each pair of `x` of a `row`, which a row without one ends; *ends* are the rows in order."""
-    order, narrow = list(ends), width < NARROW
-    inside = _inside(order, width)
-    low = min(across.low, *(row["x"] for row in marks if row["x"] is not None))
-    span = (low, _with_room(low, across.high, list(ends.values()), inside))
-    y = _band(order, narrow=narrow)
-    tick = rows_of(marks).mark_line(strokeWidth=13, strokeCap="butt", invalid="break-paths-filter-domains")
-    end = span[1] - (span[1] - across.high) * 0.98
-    last = rows_of([{"row": name, "at": end, "text": said} for name, said in ends.items()])
-    detail = {"color": color, "detail": "row:N", "order": "at:Q"}
-    return _layered(
-        [
-            tick.encode(x=across.axis("x", span, width), y=y, **detail),
-            last.mark_text(**_BEHIND).encode(x="at:Q", y=y, text="text:N"),
-            *_labels(order, low, narrow=narrow, dy=-15),
-        ],
-        len(order) * (40 if narrow else 24),
-        width,
-    )
-
-
 def _lines(rows: Sequence[Row], names: Sequence[str], *, narrow: bool) -> tuple[list[Row], list[str]]:
     """*rows* with a `line` each, and the lines in order.
 
