@@ -4,6 +4,7 @@ What is shown comes from prompts and answers, which may be hostile. Autoescape m
 `visible` shows what would turn a line round, or be acted on by a terminal that it is pasted into.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from markupsafe import Markup
 from harness.report.terminal import DASH
 from harness.report.visible import LONGEST as CUT
 from harness.report.visible import cut
+
+_LONG = re.compile(r"\S{200}")
 
 
 def environment(*folders: Path) -> jinja2.Environment:
@@ -30,6 +33,7 @@ def environment(*folders: Path) -> jinja2.Environment:
         "words": words,
     }
     pages.filters |= filters
+    pages.globals["breakable"] = breakable
     return pages
 
 
@@ -64,6 +68,15 @@ def share(value: float | None) -> str:
 def plain(value: object, longest: int = CUT) -> str:
     """*value* as text with nothing hidden in it, and no longer than a page bears; says what it left out."""
     return cut(str(value), longest)
+
+
+def breakable(text: str) -> Markup:
+    """*text*, escaped, with places where a long word may be broken: a browser hangs over 20,000 letters."""
+    at, stretches = 0, []
+    for found in _LONG.finditer(text):
+        stretches.append(text[at : found.end()])
+        at = found.end()
+    return Markup("<wbr>").join([*stretches, text[at:]])
 
 
 def words(value: object) -> str:

@@ -26,7 +26,6 @@ from harness.view.seen import Seen
 SHOWN: dict[str, Any] = {
     "duration": duration,
     "short": shortened,
-    "breakable": texts.breakable,
     "utc": listing.utc,
     "placement": one_trial.placement,
     "is_cut": one_trial.cut,

@@ -6,7 +6,6 @@ from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from markupsafe import Markup
 
 from harness.report.pages import plain
 from harness.report.visible import LONGEST
@@ -19,7 +18,6 @@ _CITED = re.compile(r"\[\[(\d{1,6})\]\]\(([^\s()]{0,2000})\)|\[(\d{1,6})\]")
 _EXACT = 1_000
 """Words up to which the most frequent ones are matched, too: that takes the square of them."""
 
-_LONG = re.compile(r"\S{200}")
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -87,15 +85,6 @@ def pretty(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-
-
-def breakable(text: str) -> Markup:
-    """*text*, escaped, with places where a long word may be broken: a browser hangs over 20,000 letters."""
-    at, stretches = 0, []
-    for found in _LONG.finditer(text):
-        stretches.append(text[at : found.end()])
-        at = found.end()
-    return Markup("<wbr>").join([*stretches, text[at:]])
 
 
 def changes(before: str, after: str) -> tuple[list[Change], str]:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from harness.report.html import page
+from harness.report.story import story
 from tests.browser.looking import DESK, PHONE, Look, looking
+from tests.report.made import Came, made
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -144,3 +147,12 @@ def test_without_its_script_the_page_is_whole(chromium: Browser, cwd: Path) -> N
     assert not page.locator("#filters").is_visible()
     assert page.locator("th button").count() == 0
     context.close()
+
+
+def test_a_word_without_end_is_shown_at_once(chromium: Browser, tmp_path: Path) -> None:
+    """Chromium takes a minute and more for a word of 20,000 letters that it finds no place to break in."""
+    file = tmp_path / "page.html"
+    file.write_text(page(story(made(tmp_path / "r", [Came(answer="x" * 5_000_000)]))))
+    with opened(chromium, file) as look:
+        look.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        look.check("report-long-word")

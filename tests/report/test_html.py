@@ -32,7 +32,7 @@ from tests.report.made import Came, made, manifest, ruled
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)> \x1b[31m \u202eevil \x00 {{ 7*7 }} </details>"
 )
-VOID = {"meta", "br", "input", "link", "img", "hr"}
+VOID = {"meta", "br", "input", "link", "img", "hr", "wbr"}
 
 
 class Read(HTMLParser):
