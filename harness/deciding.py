@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
-from msgspec import Struct, convert, structs
+from msgspec import Struct, structs
 
 from harness.arms import Arm, Source, prompts
 from harness.compare import Asked, line, what_differs
@@ -22,6 +22,7 @@ from harness.plan import Plan
 from harness.record import baselines, store
 from harness.record.runs import planned, run_folder
 from harness.record.tables import scan
+from harness.report.outcome import judged
 from harness.stats.judges import Corrected
 from harness.stats.many import holm
 from harness.stats.paired import Difference
@@ -335,10 +336,10 @@ def gated(folder: Path, results: Path, *, baseline: str | None = None, suite: Pa
     """
     manifest = store.read_manifest(folder)
     plan = planned(manifest)
-    verdict = None if manifest.verdict is None else convert(manifest.verdict, Verdict)
-    if manifest.gate is not None and baseline is None and suite is None:  # as it was ruled then
+    verdict, own = judged(manifest)
+    if own is not None and baseline is None and suite is None:  # as it was ruled then
         run = Standing(plan, manifest, source(folder), verdict)
-        return finding(convert(manifest.gate, Ruling), run, plan.suite)
+        return finding(own, run, plan.suite)
     by = plan.suite if suite is None else load_suite(suite)
     than = against(by, plan.variants, results, baseline)
     run = Standing(plan, manifest, source(folder), verdict)

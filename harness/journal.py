@@ -19,6 +19,9 @@ from harness.result import Exchange, Moment, Result, with_transcript
 from harness.sigma.session import SessionDetail
 
 _encode = msgspec.json.Encoder().encode
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised for JSON of another version, and for what is no JSON, or none that anybody wrote."""
+
 _decode = msgspec.json.Decoder(Result).decode
 _decode_session = msgspec.json.Decoder(SessionDetail).decode
 _decode_moment = msgspec.json.Decoder(Moment).decode
@@ -133,7 +136,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
 def _decoded(decode: Callable[[bytes], Line], line: bytes, at: str) -> Line:
     try:
         return decode(line)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RunDirectoryError(f"{at}: not a result of this version: {error}") from error
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.errors import RunDirectoryError, UsageError, did_you_mean
+from harness.journal import UNREADABLE
 from harness.record.store import MANIFEST, SUMMARY, Manifest, read_manifest, write_json
 
 FILE = "baselines.json"
@@ -146,7 +147,7 @@ def _read(folder: Path) -> dict[str, Entry]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
 
 

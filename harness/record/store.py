@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from harness import __version__
 from harness.errors import RunDirectoryError
+from harness.journal import UNREADABLE
 from harness.record.histograms import filename
 from harness.record.tables import SCHEMA_VERSION
 from harness.sigma.catalogue import Provider
@@ -131,7 +132,7 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise RunDirectoryError(f"{path}: not a manifest of this version: {error}") from error
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from msgspec import convert
+from msgspec import ValidationError, convert
 
+from harness.errors import RunDirectoryError
 from harness.gate import Ruling
 from harness.grade.states import State
 from harness.record.store import Manifest, read_manifest
@@ -68,9 +69,20 @@ def outcome(folder: Path, ruling: Ruling | None = None) -> Outcome:
     Raises `RunDirectoryError` where they are not there, or of another version.
     """
     manifest = read_manifest(folder)
-    verdict = None if manifest.verdict is None else convert(manifest.verdict, Verdict)
-    own = None if manifest.gate is None else convert(manifest.gate, Ruling)
+    verdict, own = judged(manifest)
     return Outcome(folder, manifest, verdict, tuple(_prompts(folder)), ruling or own)
+
+
+def judged(manifest: Manifest) -> tuple[Verdict | None, Ruling | None]:
+    """The verdict of a run and the ruling of its gate. Raises `RunDirectoryError` for another version's."""
+    try:
+        verdict = None if manifest.verdict is None else convert(manifest.verdict, Verdict)
+        return verdict, None if manifest.gate is None else convert(manifest.gate, Ruling)
+    except ValidationError as error:
+        raise RunDirectoryError(
+            f"{manifest.run_id}: its verdict or ruling is of another version: {error}; "
+            f"harness grade {manifest.run_id} --retime makes them anew"
+        ) from error
 
 
 _KEY = ["case_id", "variant", "phase"]

@@ -16,6 +16,7 @@ import polars as pl
 from harness.audit import Word
 from harness.errors import RunDirectoryError
 from harness.grade.states import State
+from harness.journal import UNREADABLE
 from harness.record.store import SUMMARY
 from harness.record.tables import scan
 from harness.report.failures import Failure, bad, failures
@@ -165,7 +166,7 @@ def read_summary(folder: Path) -> Summary:
             f"{folder}: it goes on, or was killed: there are no figures of it yet; when it is over "
             f"harness grade {folder.name} --retime makes them"
         ) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         again = f"harness grade {folder.name} makes it anew"
         raise RunDirectoryError(f"{path}: no summary of this version: {error}; {again}") from error
 

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import convert
-
 from harness.compare import Comparison
-from harness.gate import Ruling
 from harness.record.store import Manifest
 from harness.report import html
 from harness.report.decided import place
+from harness.report.outcome import judged
 from harness.report.twins import Twin
 from harness.verdict import Verdict
 
@@ -54,15 +52,14 @@ def _runs(told: Versus) -> Iterator[dict[str, Any]]:
     """Each run of both sides: what it is and whether it may be believed; one that is both sides once."""
     before, after = ({each.run_id: each for each in side} for side in told.sides)
     for run_id, manifest in (before | after).items():
-        verdict = convert(manifest.verdict or {"word": None}, Verdict)
-        ruling = None if manifest.gate is None else convert(manifest.gate, Ruling)
+        verdict, ruling = judged(manifest)
         sides = [name for name, side in (("A, before", before), ("B, after", after)) if run_id in side]
         yield {
             "side": "; ".join(sides),
             "manifest": manifest,
             "began": html.began(manifest),
             "took": html.took(manifest),
-            "verdict": verdict,
+            "verdict": verdict or Verdict(None),
             "gate": ruling and ruling.word,
             "exit_says": html.exit_says(manifest),
         }

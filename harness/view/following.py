@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-import msgspec
 import polars as pl
 
 from harness.audit import Evidence
@@ -20,6 +19,7 @@ from harness.finish import judge
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State, standing
 from harness.grade.subject import Known
+from harness.journal import UNREADABLE
 from harness.plan import Plan, Trial
 from harness.record.runs import planned
 from harness.record.store import Manifest
@@ -92,7 +92,7 @@ class Following:
                         break
             except OSError:  # no journal yet
                 return
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 self.ungraded = f"its journal is of another version: {error}"
 
     def frames(self) -> dict[str, pl.DataFrame]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from harness.journal import UNREADABLE
 from harness.result import Result, with_transcript
 from harness.sigma.session import SessionDetail
 
@@ -29,7 +30,7 @@ def result_of(journal: Path, trial_id: str) -> Result | None:
         return None
     try:
         return read(_result(line))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -38,14 +39,14 @@ def session_of(journal: Path, session_id: str) -> SessionDetail | None:
     line = _line(journal, _SESSION, session_id)
     try:
         return None if line is None else _session(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 
 def results_from(journal: Path, offset: int) -> Iterator[tuple[Result, int]]:
     """The results in whole lines after *offset*, each with the offset of the line after it.
 
-    Raises `msgspec.DecodeError` for a line of another version.
+    Raises one of `UNREADABLE` for a line of another version.
     """
     with journal.open("rb") as file:
         file.seek(offset)

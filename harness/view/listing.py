@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from harness.errors import RunDirectoryError
 from harness.grade.states import State
+from harness.journal import UNREADABLE
 from harness.record.baselines import everywhere
 from harness.record.store import MANIFEST, SUMMARY
 from harness.report.live import duration
@@ -154,7 +155,7 @@ def _entry(place: Place, told: Head | str, names: Mapping[tuple[str, str], list[
 def _read_figures(folder: Path) -> _Figures | None:
     try:
         return _figures((folder / SUMMARY).read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 
@@ -177,6 +178,6 @@ def _word(told: Mapping[str, Any] | None) -> str:
 def utc(written: str) -> str:
     """A moment of a manifest for people: 2026-11-26 17:59:36 UTC."""
     try:
-        return f"{datetime.fromisoformat(written):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{datetime.fromisoformat(written).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return written

@@ -6,16 +6,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import polars as pl
-from msgspec import convert
 from starlette.datastructures import QueryParams
 
-from harness.gate import Ruling
 from harness.grade.states import State
 from harness.report.live import duration
+from harness.report.outcome import judged
 from harness.report.pages import ours
 from harness.report.visible import shortened
 from harness.stats.quantiles import least_count, quantile
-from harness.verdict import Verdict
 from harness.view import compared, listing, texts, trials
 from harness.view import trial as one_trial
 from harness.view.charted import Drawings
@@ -43,7 +41,7 @@ def runs(results: Path, query: QueryParams, heads: Heads) -> dict[str, Any]:
         suite=query.get("suite", ""),
         text=query.get("text", "").strip(),
         verdict=query.get("verdict", ""),
-        page=_number(query.get("page", "")),
+        page=trials.number(query.get("page", "")),
     )
     found = listing.runs(results, asked, heads)
     return {
@@ -59,11 +57,11 @@ def runs(results: Path, query: QueryParams, heads: Heads) -> dict[str, Any]:
 def run(seen: Seen, query: QueryParams) -> dict[str, Any]:
     """A run: its verdict, its figures, its trials."""
     want = trials.wanted({name: query.getlist(name) for name in query})
-    manifest = seen.manifest
+    verdict, ruling = judged(seen.manifest)
     return {
         **_of_run(seen),
-        "verdict": None if manifest.verdict is None else convert(manifest.verdict, Verdict),
-        "ruling": None if manifest.gate is None else convert(manifest.gate, Ruling),
+        "verdict": verdict,
+        "ruling": ruling,
         "summary": seen.summary,
         "want": want,
         "choices": trials.choices(seen),
@@ -133,7 +131,7 @@ def trial(seen: Seen, trial_id: str) -> dict[str, Any] | None:
 
 def packets(seen: Seen, trial_id: str, query: QueryParams) -> dict[str, Any] | None:
     """A page of the packets of an exchange."""
-    page = _number(query.get("page", ""))
+    page = trials.number(query.get("page", ""))
     found = one_trial.packets(seen, query.get("exchange", ""), page)
     if found is None or found[2]["trial_id"] != trial_id:
         return None
@@ -170,7 +168,7 @@ def compare(before: Seen, after: Seen, query: QueryParams, run_ids: Sequence[str
     b = b or next((each for each in variants[1] if each != a or after is not before), a)
     shared = _shared(before, after, (a, b))
     case = query.get("case", "") or next(iter(shared), "")
-    repeat = _number(query.get("repeat", ""))
+    repeat = trials.number(query.get("repeat", ""))
     sides = [
         compared.side(seen, case, variant, repeat, phase=query.get("phase", ""))
         for seen, variant in ((before, a), (after, b))
@@ -252,11 +250,6 @@ def _pages(query: QueryParams) -> Any:
         return "?" + urlencode([*rest, ("page", str(page))])
 
     return at
-
-
-def _number(written: str) -> int:
-    """A number from 1 on; 1 for what is none."""
-    return max(1, int(written)) if written.isascii() and written.isdigit() and len(written) < 9 else 1
 
 
 def counts(states: Mapping[str, int]) -> list[tuple[str, int]]:

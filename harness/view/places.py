@@ -6,6 +6,7 @@ the results is not followed; `latest` is, to the run beside it.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from harness.journal import UNREADABLE
 from harness.record.store import JOURNAL, MANIFEST
 
 LATEST = "latest"
@@ -89,13 +91,13 @@ def links_out(folder: Path) -> str | None:
 
 def head(folder: Path) -> Head | str:
     """The manifest of the run in *folder*, or what is wrong with it."""
-    if (name := links_out(folder)) is not None:
-        return f"{name} is a link, which is not followed"
     try:
+        if (name := links_out(folder)) is not None:
+            return f"{name} is a link, which is not followed"
         return _head((folder / MANIFEST).read_bytes())
     except OSError as error:
         return f"{MANIFEST} cannot be read: {error.strerror}"
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return f"{MANIFEST} is none of this version: {error}"
 
 
@@ -108,9 +110,12 @@ def standing(folder: Path, exit_code: int | None) -> Standing:
 
 def quiet_s(folder: Path) -> float:
     """Seconds since something was last written in *folder*."""
+    written = [0.0]
     with os.scandir(folder) as entries:
-        written = [entry.stat(follow_symlinks=False).st_mtime for entry in entries if entry.is_file()]
-    return max(0.0, datetime.now(UTC).timestamp() - max(written, default=0.0))
+        for entry in entries:
+            with suppress(FileNotFoundError):  # a file that was being written has its own name now
+                written.append(entry.stat(follow_symlinks=False).st_mtime)
+    return max(0.0, datetime.now(UTC).timestamp() - max(written))
 
 
 def journal_of(folder: Path) -> Path:

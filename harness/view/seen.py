@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from harness.errors import RunDirectoryError
+from harness.journal import UNREADABLE
 from harness.record.store import SUMMARY, Manifest, read_manifest
 from harness.record.tables import SCHEMAS, scan
 from harness.summarise import Summary
@@ -100,7 +101,7 @@ def _has_tables(place: Place) -> bool:
 def _summary(place: Place) -> Summary | None:
     try:
         return msgspec.json.decode((place.folder / SUMMARY).read_bytes(), type=Summary)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 

@@ -52,7 +52,6 @@ def wanted(query: Mapping[str, Sequence[str]]) -> Wanted:
     def one(name: str) -> str:
         return next(iter(query.get(name, ())), "").strip()
 
-    page = one("page")
     return Wanted(
         state=tuple(each for each in query.get("state", ()) if each in STATES),
         variant=one("variant"),
@@ -61,8 +60,13 @@ def wanted(query: Mapping[str, Sequence[str]]) -> Wanted:
         tool=one("tool"),
         text=one("text"),
         sort=one("sort") if one("sort") in SORTS else "order",
-        page=int(page) if page.isascii() and page.isdigit() and int(page[:9]) > 0 else 1,
+        page=number(one("page")),
     )
+
+
+def number(written: str) -> int:
+    """A number from 1 on that stands in a URL; 1 for what is none."""
+    return max(1, int(written)) if written.isascii() and written.isdigit() and len(written) < 9 else 1
 
 
 def choices(seen: Seen) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """Pages of recorded runs, asked for by HTTP from a view in a process of its own."""
 
+import json
 import re
 import shutil
 import signal
@@ -282,17 +283,42 @@ def test_an_answer_of_five_million_letters_is_cut_and_given_whole_as_text(
 
 def test_a_folder_that_is_no_run_of_ours_is_listed_with_what_is_wrong(shown: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    for name, text in (("20260101T000000Z-aaaa", "{"), ("20260101T000000Z-bbbb", '{"run_id": 1}')):
-        (results / "odd" / name).mkdir(parents=True)
-        (results / "odd" / name / "manifest.json").write_text(text)
+    odd = {"aaaa": b"{", "bbbb": b'{"run_id": 1}', "cccc": b'{"run_id": "\xff"}', "dddd": b"[" * 100_000}
+    for name, manifest in odd.items():
+        folder = results / "odd" / f"20260101T000000Z-{name}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(manifest)
     shutil.copytree(shown, results / "shown" / shown.name)
     with viewing(results) as view:
         text = page(view, "/")
-        assert text.count("not to be read") == 2
+        assert text.count("not to be read") == len(odd)
         assert url(shown) in text
-        answer = view.get("/run/odd/20260101T000000Z-aaaa")
-        assert answer.status_code == 500
-        assert "This run cannot be read" in answer.text
+        for name in odd:
+            answer = view.get(f"/run/odd/20260101T000000Z-{name}")
+            assert answer.status_code == 500
+            assert "This run cannot be read" in answer.text
+
+
+@pytest.mark.parametrize(("key", "told"), [("verdict", {"word": "superb"}), ("gate", {"word": "pass"})])
+def test_a_verdict_or_ruling_of_another_version_is_said_to_be_one(
+    key: str, told: dict[str, str], shown: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "results" / "shown" / shown.name
+    shutil.copytree(shown, copy)
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, key: told}))
+    with viewing(tmp_path / "results") as view:
+        answer = view.get(url(copy))
+    assert answer.status_code == 500
+    assert "of another version" in answer.text
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "0", "-1", "²", "1.5"])
+def test_a_page_that_there_is_not_is_one_that_there_is(number: str, view: httpx.Client, shown: Path) -> None:
+    everything = listed(page(view, url(shown)))
+    assert everything
+    assert listed(page(view, url(shown), page=number)) == everything
+    assert url(shown) in page(view, "/", page=number)
 
 
 def test_a_report_beside_the_run_is_shown_as_if_from_elsewhere(shown: Path, tmp_path: Path) -> None:
