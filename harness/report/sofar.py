@@ -24,7 +24,7 @@ from harness.metrics import counts, milliseconds, ttft_ns
 from harness.report.tally import Believed, Tally
 from harness.result import Exchange, Moment, Result
 from harness.signs import signs_of
-from harness.stats.quantiles import least_count
+from harness.stats.quantiles import rank
 from harness.suite.model import Phase
 from harness.verdict import verdict
 
@@ -129,12 +129,13 @@ class Tables:
         }
         found = verdict(signs_of(frames, fresh.moments, self.loads))
         delays, streams = self._delays(), max((moment.in_flight for moment in fresh.moments), default=1)
+        p50_ms, p99_ms = _quantiles(delays, 500, 990)
         return Believed(
             found,
             int(self.exchanges["counted"].sum()),
             len(delays),
-            _quantile(delays, 500),
-            _quantile(delays, 990),
+            p50_ms,
+            p99_ms,
             exactness(self.results, streams, self._rate()),
         )
 
@@ -167,11 +168,11 @@ def _longer(frame: pl.DataFrame, more: pl.DataFrame, most: int = MOST_REPLIES) -
     return grown.rechunk() if grown.n_chunks() > 32 else grown
 
 
-def _quantile(values: pl.Series, per_mille: int) -> float | None:
-    if len(values) < least_count(per_mille):
-        return None
-    found = values.quantile(per_mille / 1000, interpolation="higher")
-    return None if found is None else float(found)
+def _quantiles(values: pl.Series, *per_milles: int) -> list[float | None]:
+    """Quantiles by nearest rank, None of too few (`harness.stats.quantiles`)."""
+    ordered = values.sort()
+    ranks = (rank(len(ordered), each) for each in per_milles)
+    return [None if nth is None else float(ordered[nth]) for nth in ranks]
 
 
 async def keep_judging(tally: Tally, results: Path, now: Callable[[], float] = time.perf_counter) -> None:

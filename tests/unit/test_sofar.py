@@ -9,6 +9,7 @@ from harness.drive.attempt import Running
 from harness.plan import Plan
 from harness.report.sofar import SoFar, Tables
 from harness.result import Moment, Result, Skip
+from harness.stats.quantiles import quantile
 from harness.verdict import Word
 from tests.going import SECOND, answered, broken, moment, plan, skipped
 from tests.replies import MS
@@ -100,6 +101,18 @@ def test_stamps_that_are_not_the_kernels_say_nothing_of_our_delay(tmp_path: Path
     )
     found = tables(tmp_path).look(heard([ours]).taken())
     assert (found.replies, found.delay_n, found.delay_p50_ms) == (1, 0, None)
+
+
+@pytest.mark.parametrize("reads", [50, 99, 100, 101])
+def test_our_delay_is_by_nearest_rank_as_all_quantiles_are(reads: int, tmp_path: Path) -> None:
+    reply = answered()
+    arrived = tuple(SECOND + n * MS for n in range(reads))
+    seen = tuple(at + n * MS for n, at in enumerate(arrived))
+    exchanges = (structs.replace(reply.exchanges[0], arrived_ns=arrived, seen_ns=seen),)
+    found = tables(tmp_path).look(heard([structs.replace(reply, exchanges=exchanges)]).taken())
+    delays = range(reads)
+    assert found.delay_n == reads
+    assert (found.delay_p50_ms, found.delay_p99_ms) == (quantile(delays, 500), quantile(delays, 990))
 
 
 def test_what_broke_is_no_reply(tmp_path: Path) -> None:
