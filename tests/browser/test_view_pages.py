@@ -93,6 +93,15 @@ def test_a_link_to_a_document_opens_the_list_that_it_is_in(
         assert 0 <= top < DESK["height"]
 
 
+def test_what_is_no_name_of_a_place_harms_nothing(
+    chromium: Browser, results: Path, view: httpx.Client
+) -> None:
+    with looking(chromium) as seen:
+        seen.page.goto(f"{view.base_url.join(paths(results)['run'])}#100%")
+        seen.page.locator("#charts").scroll_into_view_if_needed()
+        seen.page.locator("#chart-results svg").first.wait_for(timeout=30_000)
+
+
 def test_charts_come_when_somebody_comes_near_them(
     chromium: Browser, results: Path, view: httpx.Client
 ) -> None:

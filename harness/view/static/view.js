@@ -76,9 +76,12 @@ function localTimes(part) {
   }
 }
 
-// A link that points into something closed opens it.
+// A link that points into something closed opens it; what is no name of a place is none.
+function named() {
+  try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; }
+}
 function reveal() {
-  const place = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const place = document.getElementById(named());
   if (!place) return;
   for (let each = place; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
   place.scrollIntoView();
