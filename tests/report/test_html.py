@@ -101,6 +101,12 @@ def test_a_run_without_a_gate_or_a_measurement_says_so(tmp_path: Path) -> None:
     assert "no gate ruled" in text
 
 
+def test_a_run_of_which_nothing_was_run_has_nothing_that_passed(tmp_path: Path) -> None:
+    text = words(run(tmp_path, Came(state=State.NOT_RUN, reason="interrupted"), exit_code=3))
+    assert "Every prompt that was run passed" not in text
+    assert "No prompt was run to its end" in text
+
+
 def test_figures_have_their_counts_and_what_is_missing_is_a_dash(tmp_path: Path) -> None:
     came = [Came(f"q{at}", "a", state=State.PASSED if at else State.FAILED) for at in range(4)]
     text = words(run(tmp_path, *came, Came(variant="b", state=State.INVALID)))
