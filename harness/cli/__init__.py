@@ -1,6 +1,7 @@
 """The command line: one file per command, heavy imports only inside the commands."""
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -58,7 +59,13 @@ app.add_typer(baseline)
 
 
 def main() -> None:
-    """Run the command line; a `HarnessError` becomes its message and its exit code."""
+    """Run the command line; a `HarnessError` becomes its message and its exit code.
+
+    What standard output has no letter for is written as an escape, as on standard error: a run that is over
+    must not end in a traceback, and exit code 1, for want of a dash.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except HarnessError as error:

@@ -144,9 +144,7 @@ def _trials(shot: Snapshot) -> Iterator[Metric]:
 
 def _load(shot: Snapshot) -> Iterator[Metric]:
     due, dropped = shot.fell_due, shot.dropped
-    says = (
-        "Arrivals of open load whose turn has come; what waits behind a full pool is not in it yet."
-    )
+    says = "Arrivals of open load whose turn has come; what waits behind a full pool is not in it yet."
     yield _counter("harness_arrivals_due", says, "", [((), due)])
     yield _counter(
         "harness_dropped", "Arrivals not sent, since max_in_flight was reached.", "", [((), dropped)]

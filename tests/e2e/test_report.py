@@ -1,5 +1,6 @@
 """`harness report` as a user runs it: in the terminal, as a page, of two runs, and where it cannot."""
 
+import os
 import re
 import subprocess
 import sys
@@ -65,6 +66,14 @@ def test_in_the_terminal_it_tells_what_the_run_told_at_its_end(recorded: Recorde
     assert told.out == recorded.ran.out
     assert "bad [plain]: contains" in told.err
     assert told.err.splitlines()[-1] == f"results: {recorded.folder}"
+
+
+def test_a_terminal_without_the_letters_gets_escapes_and_the_run_its_exit_code(recorded: Recorded) -> None:
+    command = [sys.executable, "-m", "harness", "report", "told"]
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1", "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=recorded.cwd, env=env, capture_output=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stderr.decode("latin-1")
+    assert b"\\u2013" in done.stdout
 
 
 def test_a_run_leaves_its_page_where_it_is_asked_to(recorded: Recorded) -> None:

@@ -16,7 +16,7 @@
   const value = (row, column) => {
     const cell = row.cells[column];
     const text = "v" in cell.dataset ? cell.dataset.v : cell.textContent.trim();
-    const number = text === "" ? NaN : Number(text.replace(/[,%×+]| (ms|s|pp)\b.*/g, ""));
+    const number = text === "" ? NaN : Number(text.replace(/[,%×+<]| (ms|s|pp)\b.*/g, ""));
     return { text, number };
   };
   const compare = (one, other) =>
