@@ -60,7 +60,7 @@ def _against_baseline(folder: Path, results: Path, verdict: Verdict | None) -> t
     """How the run compares with its baseline, and why it does not, where one is named that is not there."""
     manifest = read_manifest(folder)
     try:
-        plan = planned(manifest)
+        plan = planned(manifest, {})
         if plan.suite.gates is None:
             return [], ""
         name = (manifest.gate or {}).get("baseline")

@@ -1,7 +1,7 @@
 """Which run is meant: a folder, an id, ``latest``, or a suite's latest; and what it had planned."""
 
 from collections import UserDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from os import environ
 from pathlib import Path
@@ -46,15 +46,16 @@ def run_folder(run: str, results: Path) -> Path:
     raise UsageError(_none_such(run, results, known))
 
 
-def planned(manifest: Manifest) -> Plan:
-    """The plan of a run, from what its manifest has of the suite.
+def planned(manifest: Manifest, environment: Mapping[str, str] = environ) -> Plan:
+    """The plan of a run, from what its manifest has of the suite, with what it takes from the *environment*.
 
-    Raises `SuiteError` or `UsageError` where the suite is none of this version, or its files are gone.
+    Who only shows a run, which may be a stranger's, gives none. Raises `SuiteError` or `UsageError` where the
+    suite is none of this version, or its files are gone.
     """
-    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environ))
+    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environment))
     plan = make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
     for checks in manifest.checks:
-        by = parse_suite(checks.suite_text, Path(checks.suite_path), _Remembered(environ))
+        by = parse_suite(checks.suite_text, Path(checks.suite_path), _Remembered(environment))
         plan, _ = with_checks(plan, manifest, by, append=checks.append)
     return plan
 
@@ -120,7 +121,7 @@ class _Remembered(UserDict[str, str]):
     """The environment, with something for what is not set any more: keys are needed for asking only."""
 
     def __missing__(self, name: str) -> str:
-        return "not-set-now"
+        return "https://not-set-now.invalid"  # an address, too, is text that nobody is asked at
 
     def __contains__(self, name: object) -> bool:
         return True

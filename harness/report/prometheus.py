@@ -175,15 +175,16 @@ def _own(shot: Snapshot) -> Iterator[Metric]:
     )
     if (believed := shot.believed) is not None:
         known = {"0.5": believed.delay_p50_ms, "0.99": believed.delay_p99_ms}
-        _quantiles(delay, known, believed.delay_n)
+        _quantiles(delay, known)  # no count: of a long run's reads only some are kept
     yield delay
 
 
-def _quantiles(summary: Metric, known: dict[str, float | None], count: int) -> None:
+def _quantiles(summary: Metric, known: dict[str, float | None], count: int | None = None) -> None:
     for quantile, milliseconds in known.items():
         if milliseconds is not None:
             summary.add_sample(summary.name, {"quantile": quantile}, milliseconds / 1000)
-    summary.add_sample(f"{summary.name}_count", {}, count)
+    if count is not None:
+        summary.add_sample(f"{summary.name}_count", {}, count)
 
 
 def _budget(shot: Snapshot) -> Iterator[Metric]:

@@ -55,7 +55,7 @@ class Following:
 
     def __post_init__(self) -> None:
         try:
-            self.plan = planned(self.manifest)
+            self.plan = planned(self.manifest, {})
         except HarnessError as error:
             self.ungraded = f"its suite cannot be read from here: {error}{_hint(self.manifest)}"
         else:

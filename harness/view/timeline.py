@@ -80,6 +80,7 @@ class _Scale:
 
 def drawing(steps: pl.DataFrame, packets: pl.DataFrame, sent_ns: int | None, width: int) -> Drawing | None:
     """The steps and packets of one exchange; None where nothing was timed. Times count from *sent_ns*."""
+    steps = steps.drop_nulls(["began_ns", "ended_ns"])
     ends = [*steps["began_ns"], *steps["ended_ns"], *packets["arrived_ns"].drop_nulls()]
     if not ends or max(ends) == min(ends):
         return None

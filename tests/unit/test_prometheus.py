@@ -110,7 +110,7 @@ def test_the_verdict_so_far_is_one_of_its_words(planned: Plan) -> None:
     words = {str(word): value(found, "harness_verdict", word=str(word)) for word in Word}
     assert words == {"client-bound": 0, "server-saturated": 0, "degraded": 1, "valid": 0}
     assert value(found, "harness_own_delay_seconds", quantile="0.99") == 0.0015
-    assert value(found, "harness_own_delay_seconds_count") == 500
+    assert value(found, "harness_own_delay_seconds_count") is None
 
 
 def test_a_run_that_stops_and_its_budget_are_told(planned: Plan) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.record.runs import run_folder
+from harness.record.runs import planned, run_folder
 from harness.record.store import point_latest
+from tests.report.made import manifest
 
 FIRST, SECOND, THIRD = "20260101T000000Z-0001", "20260102T000000Z-0002", "20260103T000000Z-0003"
 
@@ -69,3 +70,15 @@ def test_an_id_of_two_suites_is_told_with_both(results: Path) -> None:
 def test_without_any_run_it_is_said_how_one_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="harness run SUITE makes one"):
         run_folder("latest", tmp_path)
+
+
+def test_who_only_shows_a_run_reads_its_suite_without_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SIGMA_API_KEY", "a-secret")
+    suite = 'target: {base_url: "${SIGMA_URL}", api_key: "${SIGMA_API_KEY}"}\nprompts: [{message: hi}]\n'
+    told = manifest(Path(), 1, suite_text=suite, choice={})
+    assert "a-secret" in str(planned(told).suite.target.api_key)
+    shown = planned(told, {})
+    assert "a-secret" not in str(shown.suite.target)
+    assert [trial.trial_id for trial in shown.trials] == [trial.trial_id for trial in planned(told).trials]
