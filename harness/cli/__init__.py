@@ -24,7 +24,6 @@ from harness.cli.run import run
 from harness.cli.serve import serve
 from harness.cli.view import view
 from harness.errors import HarnessError
-from harness.report.visible import visible
 
 app = typer.Typer(
     name="harness",
@@ -69,5 +68,7 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
+        from harness.report.visible import visible
+
         typer.echo(visible(f"{error}"), err=True)
         sys.exit(error.exit_code)

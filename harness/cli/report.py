@@ -150,7 +150,8 @@ def _compare(names: tuple[str, str], html: str | None, results: Path) -> None:
         _put(text, html, Path(html))
     else:
         folder = run_folder(names[1].partition(":")[0], results)
-        _put(text, html, folder / f"compare-{filename(names[0])}.html")
+        called = "-".join(filename(Path(name).name) for name in names)
+        _put(text, html, folder / f"compare-{called}.html")
 
 
 def _show(folder: Path) -> None:

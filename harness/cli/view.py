@@ -72,7 +72,7 @@ def _where(run: str, results: Path) -> tuple[Path, str]:
     folder = Path(run)
     if folder.is_dir() and not (folder / MANIFEST).is_file():
         return folder, "/"
-    if run == "results":
-        raise UsageError("results: no such folder; harness run SUITE makes it, or name where runs are kept")
+    if run == "results" or (folder.is_absolute() and not folder.exists()):
+        raise UsageError(f"{run}: no such folder; harness run SUITE makes it, or name where runs are kept")
     found = run_folder(run, results)
     return found.parent.parent, Place(found.parent.name, found.name, found).url

@@ -22,17 +22,17 @@ _LATEST = "latest"
 def run_folder(run: str, results: Path) -> Path:
     """The folder of *run*: a path, an id under *results*, a suite (its latest), a baseline, or ``latest``.
 
-    Raises `UsageError` where there is none such, or where several have that id.
+    The folder of a suite is its latest run, too. Raises `UsageError` where there is none such, or where
+    several have that id.
     """
     written = Path(run)
-    if (written / MANIFEST).is_file():
-        return written.resolve()
-    if (results / run / MANIFEST).is_file():
-        return (results / run).resolve()
+    for folder in (written, results / run):
+        if (folder / MANIFEST).is_file():
+            return folder.resolve()
     known = sorted(_runs(results), key=lambda folder: folder.name)
     if run == _LATEST and known:
         return known[-1]
-    of_suite = [folder for folder in known if folder.parent.name == run]
+    of_suite = _beside(written) or [folder for folder in known if folder.parent.name == run]
     named = [folder for folder in known if folder.name == run]
     if len(named) > 1:
         raise UsageError(f"{run} is several runs: {', '.join(map(str, named))}")
@@ -125,6 +125,12 @@ class _Remembered(UserDict[str, str]):
 
     def __contains__(self, name: object) -> bool:
         return True
+
+
+def _beside(suite: Path) -> list[Path]:
+    """The runs in the folder of a suite, the latest last."""
+    found = (path.parent for path in suite.glob(f"*/{MANIFEST}") if not path.parent.is_symlink())
+    return sorted(folder.resolve() for folder in found)
 
 
 def _runs(results: Path) -> Iterator[Path]:

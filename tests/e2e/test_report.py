@@ -132,7 +132,7 @@ def test_two_variants_are_held_against_each_other(recorded: Recorded) -> None:
     assert told.out == harness_("compare", *names, cwd=recorded.cwd).out
     page = harness_("report", "--compare", *names, "--html", cwd=recorded.cwd)
     assert page.code == Exit.OK, page.err
-    path = recorded.folder / "compare-told_plain.html"
+    path = recorded.folder / "compare-told_plain-told_other.html"
     assert page.err.splitlines()[-1] == f"report: {path}"
     read = Read(path.read_text())
     text = " ".join(" ".join(read.text).split())

@@ -53,6 +53,13 @@ def test_a_run_that_does_not_exist_is_told_with_what_does_and_the_nearest_one(re
         assert word in str(told.value)
 
 
+def test_the_folder_of_a_suite_is_its_latest_run(results: Path, tmp_path: Path) -> None:
+    assert (
+        run_folder(str(tmp_path / "support"), results / "elsewhere")
+        == (results / "support" / SECOND).resolve()
+    )
+
+
 def test_a_folder_without_a_manifest_is_no_run(results: Path) -> None:
     with pytest.raises(UsageError, match="no run"):
         run_folder(str(results / "support" / "no-run"), results)
