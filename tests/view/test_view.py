@@ -384,4 +384,4 @@ def test_other_machines_are_not_let_in_unless_that_is_meant(results: Path) -> No
 
 
 def test_results_that_are_not_there_are_said(tmp_path: Path) -> None:
-    assert "no run" in refused(results=tmp_path / "nothing")
+    assert "no such folder" in refused(results=tmp_path / "nothing")
