@@ -24,7 +24,7 @@ import httpx
 
 from harness.drive.clock import ANCILLARY, KernelClock
 from harness.drive.tape import Tape
-from harness.drive.tls import Channel, Secure
+from harness.drive.tls import Channel, Secure, TlsAlert
 from harness.drive.way import Route
 
 _READ_SIZE = 65_536
@@ -111,7 +111,7 @@ class Connection:
             except (BlockingIOError, InterruptedError):
                 await self._writable(timeout)
             except OSError as exc:
-                self.fail(httpx.WriteError(f"the request could not be sent: {exc}"))
+                self._read_up_to(exc)  # an answer may lie before the hang-up, or the server's reason for it
                 return
         self._whole = not unsent
         if self._whole and self._tape is not None:
@@ -213,7 +213,7 @@ class Connection:
             if broken is None:
                 return False
         except OSError as exc:
-            self._lost(broken or exc)
+            self._lost(exc if broken is None or isinstance(exc, TlsAlert) else broken)
             return False
         if not data or self.done:  # bytes that nobody asked for are no better than a close
             self._lost(broken)
@@ -285,7 +285,9 @@ class Connection:
         self._wake()
 
     def _lost(self, exc: OSError | None) -> None:
-        if exc is not None:
+        if exc is not None and not (self._whole or self.answered):  # whoever noticed: a read, or the send
+            self.fail(httpx.WriteError(f"the request could not be sent: {exc}"))
+        elif exc is not None:
             self.fail(httpx.ReadError(f"{exc.strerror or exc} {self._so_far()}"))
         elif self.status and self._open_ended and not self.done:
             self._end(time.perf_counter_ns())

@@ -27,7 +27,6 @@ Cert = Path | str | tuple[Path | str, Path | str]
 RECORD = 16_384
 """The most that one record holds, so the most that one `read` of `ssl` gives."""
 
-_READ_SIZE = 65_536
 _UNTRUSTED = {2, 18, 19, 20, 21}  # OpenSSL's X509_V_ERR_*: nobody we trust has signed this
 _OUT_OF_DATE = {9, 10}
 _OTHER_NAME = {62, 64}
@@ -35,6 +34,10 @@ _OTHER_NAME = {62, 64}
 
 class TlsError(ConnectionError):
     """The encrypted connection broke, said so that a person knows what to do."""
+
+
+class TlsAlert(TlsError):
+    """The server has said why it ends the connection: it wants a certificate, say."""
 
 
 class Secure:
@@ -116,7 +119,7 @@ class Secure:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as exc:
-            self._end(TlsError(advice(exc, shaken=True)))
+            self._end(TlsAlert(advice(exc, shaken=True)))
         if isinstance(self.beneath, Secure) and self.beneath.over:
             self._end(TlsError("the proxy hung up"))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -140,12 +143,7 @@ class Secure:
         """
         if not self._taken:
             self._taken = self._tls.write(data[:RECORD])
-        try:
-            self._flush()
-        except BlockingIOError:
-            raise
-        except OSError as exc:
-            raise self._why() or exc from None
+        self._flush()
         taken, self._taken = self._taken, 0
         return taken
 
@@ -153,12 +151,6 @@ class Secure:
         self._unsent += self._outgoing.read()
         while self._unsent:
             self._unsent = self._unsent[self.beneath.send(self._unsent) :]
-
-    def _why(self) -> TlsError | None:
-        """Why the server hung up while we wrote, if it has said so: it wants a certificate, say."""
-        with suppress(OSError):
-            self.recvmsg(_READ_SIZE, 0)
-        return self._broken
 
     def close(self) -> None:
         """Say good-bye, if that needs no waiting, and let go of the socket."""

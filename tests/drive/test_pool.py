@@ -115,9 +115,15 @@ async def test_the_budget_of_minutes_cuts_what_is_under_way(sigma: Standin) -> N
     reins = Reins()
     planned = trials(4, "sim:ttft=10ms,gap=50ms,tokens=2000")
     results: list[Result] = []
+
+    async def cut_once_they_answer() -> None:
+        while await in_flight(sigma) < 2:
+            await anyio.lowlevel.checkpoint()
+        await cut_at(reins.now() + 300_000_000, reins)
+
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cut_at, reins.now() + 300_000_000, reins)
+            tasks.start_soon(cut_once_they_answer)
             results = await driven(sigma, planned, workers=2, reins=reins)
     assert {one.skip for one in results} == {Skip.BUDGET}
     begun = [one for one in results if one.exchanges]
