@@ -3,16 +3,15 @@
 Every page is made in a thread, from files, when it is asked for; there is nothing else to keep in order.
 """
 
-import signal
-import socket
+import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,26 +19,23 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from harness.errors import RunDirectoryError, UsageError, did_you_mean
+from harness.errors import RunDirectoryError, did_you_mean
 from harness.report.pages import environment, render
 from harness.view import pages
 from harness.view.charted import Drawings
-from harness.view.guard import guarded
+from harness.view.guard import Door, guarded
 from harness.view.listing import Heads
 from harness.view.places import Place, place, places
 from harness.view.seen import Followed, Seen, seen
 
 _HERE = Path(__file__).parent
+_REPORT = _HERE.parent / "report" / "templates"
 _STATIC = {
-    "look.css": _HERE.parent / "report" / "templates" / "look.css",
+    "look.css": _REPORT / "look.css",
     "view.css": _HERE / "static" / "view.css",
     "view.js": _HERE / "static" / "view.js",
 }
-# A report is a page with its own style and script: shown as if it came from somewhere else.
-_OF_REPORT = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
-)
+_STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,8 @@ class View:
     drawings: Drawings = field(default_factory=Drawings)
 
 
-def create_app(results: Path, names: frozenset[str]) -> ASGIApp:
-    """The view of *results*, which answers under *names*."""
+def create_app(results: Path, door: Door) -> ASGIApp:
+    """The view of *results*, for whom *door* lets in."""
     templates = environment(_HERE / "templates")
     templates.globals |= pages.SHOWN
     view = View(results.resolve(), partial(render, templates))
@@ -71,7 +67,7 @@ def create_app(results: Path, names: frozenset[str]) -> ASGIApp:
     routes += [
         Route(f"/run/{{suite}}/{{run}}{path}", _page(view, _of(make))) for path, make in of_run.items()
     ]
-    return guarded(Starlette(routes=routes, exception_handlers={HTTPException: _page(view, _missing)}), names)
+    return guarded(Starlette(routes=routes, exception_handlers={HTTPException: _page(view, _missing)}), door)
 
 
 _Make = Callable[[View, Request], Response]
@@ -166,7 +162,30 @@ def _report(view: View, run: Seen, request: Request) -> Response:
     path = run.place.folder / "report.html"
     if not path.is_file():
         return _not_found(view, f"{run.place.run_id} has no report.html; harness report --html makes one.")
-    return FileResponse(path, media_type="text/html", headers={"content-security-policy": _OF_REPORT})
+    page = path.read_bytes()
+    return Response(page, media_type="text/html", headers={"content-security-policy": _policy(page)})
+
+
+def _policy(report: bytes) -> str:
+    """What a report may do: a page with its own style, and of scripts only ours, as if from somewhere else.
+
+    It may be somebody else's file. Its styles can ask nobody for anything; a script that this version's
+    reports do not have is not run.
+    """
+    styles = " ".join(_digest(style) for style in _STYLE.findall(report)[:10]) or "'none'"
+    return (
+        f"default-src 'none'; style-src {styles}; script-src {_script()}; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
+    )
+
+
+def _digest(text: bytes) -> str:
+    return f"'sha256-{b64encode(sha256(text).digest()).decode()}'"
+
+
+@cache
+def _script() -> str:
+    return _digest((_REPORT / "report.js").read_bytes())
 
 
 def _static(request: Request) -> Response:
@@ -208,36 +227,3 @@ def _no_trial(run: Seen, trial: str) -> str:
             f"{of} has no result of trial {trial} yet: {run.progress.done} of {run.manifest.planned} are in."
         )
     return f"{of} has no trial {trial}; its page lists those that there are."
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises `UsageError` where that cannot be."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {reason}; --port 0 takes a free one, and another harness view "
-            "may be there already"
-        ) from error
-    return listener
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; both end it at once, with exit code 0. *ready* is called before."""
-    config = uvicorn.Config(
-        app, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=1, server_header=False
-    )
-    # uvicorn raises the signal again when it has shut down, for these handlers.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    ready()
-    uvicorn.Server(config).run(sockets=[listener])

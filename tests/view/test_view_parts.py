@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.doors import host_name, is_address, is_loopback
 from harness.report.pages import breakable
 from harness.report.visible import LONGEST
 from harness.sigma.transcript import Citation
-from harness.view.guard import host_name, is_address, is_loopback
 from harness.view.texts import WORDS, changes, pieces, web_address
 from harness.view.tree import Node, tree
 
