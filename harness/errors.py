@@ -6,6 +6,7 @@ HarnessError
 ├── TargetError            4   no Sigma answers at the target
 ├── StandinError           4   our own stand-in did not come up
 ├── CollectorError         4   nobody takes the traces of a run
+├── MachineError           4   this machine has no files, ports or memory left to connect with
 └── RunDirectoryError      4   the results cannot be written or read
 
 Faults of Sigma or of the network are data (`harness.result.Failure`), never one
@@ -76,6 +77,12 @@ class StandinError(HarnessError):
 
 class CollectorError(HarnessError):
     """Nobody takes the traces of a run; the run itself is whole."""
+
+    exit_code = Exit.ENVIRONMENT
+
+
+class MachineError(HarnessError):
+    """No files, ports or memory are left on this machine to connect with: no fault of who is called."""
 
     exit_code = Exit.ENVIRONMENT
 

@@ -23,16 +23,20 @@ import httptools
 import httpx
 
 from harness.drive.clock import ANCILLARY, KernelClock
-from harness.drive.tape import Tape
+from harness.drive.tape import LONGEST_REPLY, Tape
 from harness.drive.tls import Channel, Secure, TlsAlert
 from harness.drive.way import Route
 
 _READ_SIZE = 65_536
 _HOLD = 1_048_576  # so many bytes may wait for their reader before we stop taking more
 
+LONGEST_HEAD = 262_144
+"""Bytes that may come without one of the body among them: heads of 1xx responses and the final one, sizes of
+chunks and what may stand behind them, trailers. httptools would collect a header for ever."""
+
 
 class NotHttpError(httpx.RemoteProtocolError):
-    """What came is not HTTP/1.1; the bare `RemoteProtocolError` says that the server closed too early."""
+    """What came is not HTTP/1.1, or has no end; a bare `RemoteProtocolError` is a close that came too early."""
 
 
 class Connection:
@@ -45,8 +49,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_arrived", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop", "_open_ended",
-        "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen", "_silence", "_sock",
+        "_arrived", "_bare", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop",
+        "_open_ended", "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen", "_silence", "_sock",
         "_stamped", "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers",
         "http_version", "keep_alive", "route", "status",
     )  # fmt: skip
@@ -85,6 +89,7 @@ class Connection:
         self._pieces: deque[bytes] = deque()
         self._held = 0  # bytes in _pieces
         self._received = 0
+        self._bare = 0  # bytes since the last one of the body
         self._paused = False
         self._length: bytes | None = None
         self._open_ended = False  # the body ends where the connection does
@@ -225,11 +230,22 @@ class Connection:
             self._arrived = seen
             self._stamped = False
         self.answered = True
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._misread(exc)
+        self._keep_within_bounds()
         return not self.closed
+
+    def _keep_within_bounds(self) -> None:
+        """End a reply that would have no end; not from the parser's callbacks, since that ends the parser."""
+        if self._bare > LONGEST_HEAD and not self.done:
+            self.fail(
+                NotHttpError(f"{self._bare:,} bytes of framing without one of the body, {self._so_far()}")
+            )
+        elif self._tape is not None and len(self._tape.body) > LONGEST_REPLY:
+            self.fail(NotHttpError(f"the reply is longer than the limit of {LONGEST_REPLY:,} bytes"))
 
     def on_message_begin(self) -> None:
         """The first byte of a response head; there may be heads of 1xx responses before the final one."""
@@ -264,6 +280,7 @@ class Connection:
 
     def on_body(self, chunk: bytes) -> None:
         """Bytes of the body, free of their framing."""
+        self._bare = 0
         if self._tape is not None:
             self._tape.keep(chunk, self._arrived, self._seen)
         elif not self.done:

@@ -4,7 +4,8 @@ Some proxies compress whatever passes them. The stamps are of reads, so each rea
 `ends[i]` becomes the length of what could be decoded after read *i*. A read that completed nothing brought
 nothing, and what it began counts for the read that completed it: no packet is dated before it could be read.
 
-gzip and deflate only; for br and zstd there is no decoder among our dependencies.
+gzip and deflate only; for br and zstd there is no decoder among our dependencies. A kilobyte may unpack to a
+megabyte, so there is an end to what is taken, as there is for a body that came as it is.
 """
 
 import zlib
@@ -13,8 +14,9 @@ from typing import Any
 
 import httpx
 
-from harness.drive.tape import Tape
+from harness.drive.tape import LONGEST_REPLY, Tape
 
+_MOST_LAYERS = 3
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -31,6 +33,8 @@ def decode(tape: Tape, encoding: str) -> httpx.DecodingError | None:
             return httpx.DecodingError(f"the body came compressed as {name}, which was not asked for")
     if not names:
         return None
+    if len(names) > _MOST_LAYERS:
+        return httpx.DecodingError(f"the body came compressed {len(names)} times over")
     stages = [_Inflating(_WINDOWS[name]) for name in reversed(names)]
     wrong = _decoded(tape, stages)
     if wrong is None and not all(stage.whole for stage in stages):
@@ -41,7 +45,8 @@ def decode(tape: Tape, encoding: str) -> httpx.DecodingError | None:
 
 
 def _decoded(tape: Tape, stages: list["_Inflating"]) -> str | None:
-    body, begin, wrong = bytearray(), 0, None
+    body, begin = bytearray(), 0
+    wrong: str | None = None
     for read, end in enumerate(tape.ends):
         piece = bytes(tape.body[begin:end])
         begin = end
@@ -52,6 +57,8 @@ def _decoded(tape: Tape, stages: list["_Inflating"]) -> str | None:
                 body += piece
             except zlib.error as exc:
                 wrong = f"it is not: {exc}"
+            if len(body) > LONGEST_REPLY:
+                wrong = f"it unpacks to more than the limit of {LONGEST_REPLY:,} bytes"
         tape.ends[read] = len(body)
     tape.body = body
     return wrong
@@ -73,11 +80,11 @@ class _Inflating:
                 return b""
             data = self.begun
             self.inner = zlib.decompressobj(self._window(data))
-        said: bytes = self.inner.decompress(data)
+        said = bytearray(self.inner.decompress(data, LONGEST_REPLY + 1))
         while self.inner.eof and self._is_gzip and (rest := self.inner.unused_data.lstrip(b"\0")):
             self.inner = zlib.decompressobj(self.window)  # gzip members may follow each other
-            said += self.inner.decompress(rest)
-        return said
+            said += self.inner.decompress(rest, max(1, LONGEST_REPLY + 1 - len(said)))
+        return bytes(said)
 
     @property
     def whole(self) -> bool:

@@ -36,6 +36,7 @@ RESEARCH_LIMIT_NS = 65 * 60 * SECOND
 
 STOP_WAIT_S = 3.0
 _LOOK_S = 0.01
+_OPENING = 65_536  # a reply names its session in its first line; the rest may be a line without an end
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Draft:
     @property
     def step(self) -> Step:
         """How far the exchange had come."""
-        if self.tape.headers_ns is not None:
+        if self.status is not None:
             return Step.BODY
         if self.is_sent:
             return Step.HEADERS
@@ -178,8 +179,9 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
 
 
 def _names_session(draft: Draft) -> bool:
-    if draft.session_id is None and b'"chat_session_id"' in draft.tape.body:
-        draft.session_id = read_body(draft.tape.body, endpoint=draft.endpoint).chat_session_id
+    begun = draft.tape.body[:_OPENING]
+    if draft.session_id is None and b'"chat_session_id"' in begun:
+        draft.session_id = read_body(begun, endpoint=draft.endpoint).chat_session_id
     return draft.session_id is not None
 
 

@@ -11,6 +11,10 @@ from typing import Literal
 
 Stamps = Literal["kernel", "user"]
 
+LONGEST_REPLY = 48 * 2**20
+"""Bytes in one reply. A server that never ends would fill our memory; and what is kept of it stays short of
+the longest line that is read (`harness.sigma.frames.LIMIT`), so that the packets before it can be."""
+
 
 class Tape:
     """The body of one reply, when its pieces came, and the marks of the request around it.

@@ -6,11 +6,13 @@ after that is `harness.drive.connection`, the other module that speaks to the ev
 
 import asyncio  # noqa: TID251 - see above
 import contextlib
+import errno
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -18,6 +20,10 @@ from harness.drive.clock import KernelClock
 from harness.drive.proxy import Proxy, tunnel
 from harness.drive.tape import Tape
 from harness.drive.tls import Channel, Secure, TlsError, advice
+from harness.errors import MachineError
+
+if sys.platform != "win32":
+    import resource
 
 _READ_SIZE = 65_536
 
@@ -45,8 +51,8 @@ async def reach(
     """A channel to the server by *route*, at most *within* seconds later; *clock* stamps what comes by it.
 
     Every address of the name is tried in turn, as the resolver orders them. *tape* gets the marks of the way.
-    Raises `httpx.ConnectError`, `httpx.ConnectTimeout`, `httpx.ProxyError`, and RuntimeError where the event
-    loop is not asyncio's.
+    Raises `httpx.ConnectError`, `httpx.ConnectTimeout`, `httpx.ProxyError`, `MachineError` where it is this
+    machine that can open no connection, and RuntimeError where the event loop is not asyncio's.
     """
     loop = _running_loop()
     tape = Tape() if tape is None else tape
@@ -150,7 +156,11 @@ async def _first_to_answer(
 ) -> socket.socket:
     """A connected socket: every address of the host is tried in turn, as the resolver orders them."""
     failures: list[OSError] = []
-    addresses = await loop.getaddrinfo(there.host, there.port, type=socket.SOCK_STREAM)
+    try:
+        addresses = await loop.getaddrinfo(there.host, there.port, type=socket.SOCK_STREAM)
+    except OSError:
+        _look_at_ourselves()  # a resolver that can open no file says that there is no such name
+        raise
     tape.resolved_ns = time.perf_counter_ns()
     for family, kind, protocol, _, address in addresses:
         with contextlib.ExitStack() as undo:
@@ -161,8 +171,57 @@ async def _first_to_answer(
                 clock.stamp(sock)
                 await loop.sock_connect(sock, address)
             except OSError as exc:
+                if (lack := _lack(exc, family, address)) is not None:
+                    raise MachineError(f"no connection to {there} can be opened: {lack}") from exc
                 failures.append(exc)
             else:
                 undo.pop_all()
                 return sock
     raise OSError("; ".join(str(failure) for failure in failures))
+
+
+def _look_at_ourselves() -> None:
+    """Raise `MachineError` where this machine can open no socket at all."""
+    try:
+        socket.socket().close()
+    except OSError as exc:
+        if (lack := _lack(exc, socket.AF_INET, None)) is not None:
+            raise MachineError(f"no name can be looked up: {lack}") from exc
+
+
+def _lack(exc: OSError, family: int, address: Any) -> str | None:
+    """What this machine lacks, and the remedy; None where *exc* is about the server or the way to it."""
+    match exc.errno:
+        case errno.EMFILE:
+            return (
+                f"this process has all the files open that it may ({_most_files()}); raise that with "
+                "ulimit -n, or use fewer workers"
+            )
+        case errno.ENFILE:
+            return "this machine has all the files open that it can (fs.file-max); use fewer workers"
+        case errno.ENOBUFS | errno.ENOMEM:
+            return "this machine has no memory left for another socket; use fewer workers"
+        case errno.EADDRNOTAVAIL if _is_reachable(family, address):
+            return (
+                "this machine has no free port left; open fewer connections a second, or give it more ports "
+                "(net.ipv4.ip_local_port_range)"
+            )
+        case _:
+            return None
+
+
+def _most_files() -> str:
+    return "" if sys.platform == "win32" else f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
+
+
+def _is_reachable(family: int, address: Any) -> bool:
+    """Whether this machine has an address of its own to call *address* from; nothing is sent.
+
+    TCP says EADDRNOTAVAIL where it has none (IPv6 that is switched off), and where its ports are used up.
+    """
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(address)
+    except OSError:
+        return False
+    return True

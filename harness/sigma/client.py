@@ -2,6 +2,9 @@
 
 A client speaks and listens. It does not judge: a status of 503 is an answer
 like any other here, and what it means for a trial is `harness.drive.attempt`'s.
+
+No redirect is followed, by any call: the key would go to whoever is named there. Every call has an end, in
+time and in bytes, however the server goes on; a turn has its time limit and the limit of a tape.
 """
 
 from collections.abc import Mapping
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
 import httpx
 import msgspec
 
@@ -19,6 +23,13 @@ from harness.sigma.request import SEND
 CONNECT_S = 10.0
 SILENCE_S = 60.0
 """Of a stream: servers send a heartbeat every 15 s, and four missed ones are silence."""
+CALL_S = 120.0
+"""Of a call that is no turn, from its first byte to its last: a server may drip and never be silent."""
+UPLOAD_S = 900.0
+LONGEST_ANSWER = 64 * 2**20
+"""Bytes in the answer to such a call, unpacked."""
+
+_OF_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +45,14 @@ class Address:
 
 
 class Client:
-    """Connections to one Sigma; closed by leaving the block."""
+    """Connections to one Sigma; closed by leaving the block. No call but a turn takes longer than *call_s*.
 
-    def __init__(self, address: Address, transport: httpx.AsyncBaseTransport) -> None:
+    All of them raise `httpx.TransportError`, and nothing else of httpx.
+    """
+
+    def __init__(
+        self, address: Address, transport: httpx.AsyncBaseTransport, *, call_s: float = CALL_S
+    ) -> None:
         # identity: the bytes that are stamped are the bytes that are read.
         headers = {"accept-encoding": "identity", "user-agent": f"sigma-harness/{__version__}"}
         if address.api_key:
@@ -46,6 +62,7 @@ class Client:
                 )
             headers["authorization"] = f"Bearer {address.api_key}"
         self.address = address
+        self._call_s = call_s
         self._transport = transport
         self._turns: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
         self._http = httpx.AsyncClient(
@@ -101,35 +118,70 @@ class Client:
 
     async def create_session(self, info: Mapping[str, Any]) -> httpx.Response:
         """The response to making a session ahead of its first turn (wire 5.3)."""
-        return await self._http.post("/chat/create-chat-session", json=dict(info))
+        return await self._call("POST", "/chat/create-chat-session", json=dict(info))
 
     async def stop(self, session_id: str) -> httpx.Response:
         """Ask the server to end the run of a session; closing the connection does not (wire 4.4)."""
-        return await self._http.post(f"/chat/stop-chat-session/{session_id}")
+        return await self._call("POST", f"/chat/stop-chat-session/{session_id}")
 
     async def session_detail(self, session_id: str) -> httpx.Response:
         """What the server keeps of a conversation (wire 5.3)."""
-        return await self._http.get(f"/chat/get-chat-session/{session_id}")
+        return await self._call("GET", f"/chat/get-chat-session/{session_id}")
 
     async def delete_session(self, session_id: str) -> httpx.Response:
         """Delete one conversation."""
-        return await self._http.delete(f"/chat/delete-chat-session/{session_id}")
+        return await self._call("DELETE", f"/chat/delete-chat-session/{session_id}")
 
     async def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """The response to a JSON body that is no turn: a probe."""
-        return await self._http.post(path, json=dict(body))
+        return await self._call("POST", path, json=dict(body))
 
     async def upload(self, name: str, content: bytes) -> httpx.Response:
         """The response to one file (wire 5.2): 200 even where it was rejected."""
-        return await self._http.post("/user/projects/file/upload", files={"files": (name, content)})
+        path, files = "/user/projects/file/upload", {"files": (name, content)}
+        return await self._call("POST", path, within_s=UPLOAD_S, files=files)
 
     async def delete_file(self, user_file_id: str) -> httpx.Response:
         """Delete one upload."""
-        return await self._http.delete(f"/user/projects/file/{user_file_id}")
+        return await self._call("DELETE", f"/user/projects/file/{user_file_id}")
 
     async def get(
         self, path: str, *, silence_s: float = SILENCE_S, extensions: dict[str, Any] | None = None
     ) -> httpx.Response:
         """The response to a look-up. *extensions* go to the transport, as those of `send` do."""
         timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
-        return await self._http.get(path, timeout=timeout, extensions=extensions)
+        return await self._call("GET", path, timeout=timeout, extensions=extensions)
+
+    async def _call(
+        self, method: str, path: str, *, within_s: float | None = None, **rest: Any
+    ) -> httpx.Response:
+        """The whole response to a call that is no turn; *rest* is what httpx builds the request from."""
+        limit_s = self._call_s if within_s is None else within_s
+        request = self._http.build_request(method, path, **rest)
+        try:
+            with anyio.fail_after(limit_s):
+                response = await self._http.send(request, stream=True, follow_redirects=False)
+                try:
+                    content = await _content(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no end of the answer after {limit_s:g} s", request=request) from None
+        except httpx.DecodingError as error:
+            said = f"the answer came compressed, and is not what it says: {error}"
+            raise httpx.RemoteProtocolError(said, request=request) from error
+        kept = [field for field in response.headers.multi_items() if field[0].lower() not in _OF_THE_WAY]
+        whole = httpx.Response(response.status_code, headers=kept, content=content, request=request)
+        whole.encoding = "utf-8"  # whatever is said: JSON has no other, and Python's "zlib" is none of text
+        return whole
+
+
+async def _content(response: httpx.Response) -> bytes:
+    """The body as it is read, up to its limit."""
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > LONGEST_ANSWER:
+            said = f"the answer is longer than the limit of {LONGEST_ANSWER:,} bytes"
+            raise httpx.RemoteProtocolError(said, request=response.request)
+    return bytes(content)
