@@ -36,7 +36,7 @@ chunks and what may stand behind them, trailers. httptools would collect a heade
 
 
 class NotHttpError(httpx.RemoteProtocolError):
-    """What came is not HTTP/1.1, or has no end; a bare `RemoteProtocolError` is a close that came too early."""
+    """What came is not HTTP/1.1, or has no end; a bare `RemoteProtocolError` is a close too early."""
 
 
 class Connection:
@@ -50,7 +50,8 @@ class Connection:
 
     __slots__ = (
         "_arrived", "_bare", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop",
-        "_open_ended", "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen", "_silence", "_sock",
+        "_open_ended", "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen",
+        "_silence", "_sock",
         "_stamped", "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers",
         "http_version", "keep_alive", "route", "status",
     )  # fmt: skip
