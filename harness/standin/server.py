@@ -73,6 +73,9 @@ class BreakableProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
+_ACCEPTS = 16
+
+
 def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -154,4 +157,6 @@ def serve_app(made: Callable[[], ASGIApp], options: Options, ready: Callable[[st
         signal.signal(number, _leave)
     host, port = listener.getsockname()[:2]
     ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    uvicorn.Server(config).run(sockets=[listener])
+    # uvloop accepts one connection for each listening socket in a turn of its loop, and with hundreds of streams
+    # a turn takes long: so there are several of the one. Else some of 500 clients wait for minutes.
+    uvicorn.Server(config).run(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])
