@@ -157,6 +157,6 @@ def serve_app(made: Callable[[], ASGIApp], options: Options, ready: Callable[[st
         signal.signal(number, _leave)
     host, port = listener.getsockname()[:2]
     ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    # uvloop accepts one connection for each listening socket in a turn of its loop, and with hundreds of streams
-    # a turn takes long: so there are several of the one. Else some of 500 clients wait for minutes.
+    # uvloop accepts one connection for each listening socket in a turn of its loop, and with hundreds of
+    # streams a turn takes long: so there are several of the one. Else some of 500 clients wait for minutes.
     uvicorn.Server(config).run(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])
