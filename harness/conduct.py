@@ -8,7 +8,7 @@ finish, the second cuts them off, the third skips what would follow.
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
+from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError, UsageError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
@@ -102,10 +103,11 @@ class Conduct:
     """A run while it goes on.
 
     *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
-    conversations that were there before. *source* is our own, once it is up. *warnings* are what a reader of
-    the results should know. *at_round_end* says after each round what is still to be sent; *fresh* and
-    *details* are what came since the last. *decided* counts what was not sent for it, by variant. *to_count*
-    are the results whose cost is not known yet, *used* is what the server says that it has counted.
+    conversations that were there before. *before* is what the run had come to, if it goes on after a stop.
+    *source* is our own, once it is up. *warnings* are what a reader of the results should know.
+    *at_round_end* says after each round what is still to be sent; *fresh* and *details* are what came since
+    the last. *decided* counts what was not sent for it, by variant. *to_count* are the results whose cost is
+    not known yet, *used* is what the server says that it has counted.
     """
 
     plan: Plan
@@ -113,6 +115,7 @@ class Conduct:
     options: Options
     folder: Path
     catalogue: Catalogue
+    before: Earlier | None = None
     reins: Reins = field(init=False)
     given: frozenset[str] = field(init=False)
     made: dict[str, None] = field(default_factory=dict)
@@ -139,6 +142,38 @@ class Conduct:
         )
         settings = (each for asked in self.plan.asked() for each in asked.settings)
         self.given = frozenset(each.chat_session_id for each in settings if each.chat_session_id)
+        if self.before is not None:
+            self._go_on(self.before)
+
+    def _go_on(self, before: Earlier) -> None:
+        """Take up where the run had stopped: what it spent stays spent, and what it made is its own."""
+        self.made = dict.fromkeys(each for each in before.sessions if each not in self.given)
+        self.to_look = {name: None for name, trial_id in before.unseen.items() if self._looks_at(trial_id)}
+        self.decided = Counter(before.decided)
+        if self.reins.deep_research is not None:
+            spent = sum(
+                trial.deep_research * before.sent.get(trial.trial_id, 0) for trial in self._begun(before)
+            )
+            self.reins.deep_research = max(0, self.reins.deep_research - spent)
+        if self.reins.purse.is_limited:
+            for result in journal.read(self.folder / store.JOURNAL):
+                if result.began_ns is not None:
+                    self.reins.purse.book(*self.cost(result))
+            self.reins.before = self.reins.purse.counted
+
+    def _begun(self, before: Earlier) -> Iterator[Trial]:
+        yield from (*self.plan.trials, *self.plan.more)
+        for name in self.plan.cycles:
+            mine = [trial_id for trial_id, phase in before.phases.items() if phase == name]
+            yield from self.plan.upto(name, mine).values()
+
+    @property
+    def left(self) -> Plan:
+        """What of the plan is still to be sent."""
+        return self.plan if self.before is None else self.plan.without(self.before.done)
+
+    def _looks_at(self, trial_id: str) -> bool:
+        return int(trial_id[:8], 16) < self.plan.suite.target.audit * (1 << 32)
 
     def meet(self, result: Result) -> None:
         """Remember the conversations of *result*."""
@@ -146,7 +181,7 @@ class Conduct:
             self.fresh.append(result)
         if self.reins.purse.is_limited and result.began_ns is not None:
             self.to_count.append(result)
-        looked = int(result.trial_id[:8], 16) < self.plan.suite.target.audit * (1 << 32)
+        looked = self._looks_at(result.trial_id)
         for session_id in filter(None, (exchange.session_id for exchange in result.exchanges)):
             if session_id not in self.given:
                 self.made[session_id] = None
@@ -168,24 +203,37 @@ class Conduct:
 
 async def conduct(run: Conduct) -> None:
     """Send every trial, look at what the server keeps of each, and clean up after it."""
-    plan, reins = run.plan, run.reins
-    with plain_errors(), journal.Journal(run.folder / store.JOURNAL) as book:
+    left, reins, before = run.left, run.reins, run.before
+    leg = None if before is None else before.leg
+    with plain_errors(), journal.Journal(run.folder / store.JOURNAL, leg) as book:
+        if before is not None:
+            run.warn(before.says(len(run.plan.trials)))
         async with anyio.create_task_group() as around:
+            around.start_soon(_keep_on_disk, book)
             if run.options.interruptible and threading.current_thread() is threading.main_thread():
                 around.start_soon(_rein_in, reins, run.options.console)
-            if plan.suite.budget.minutes is not None:
-                around.start_soon(cut_at, reins.now() + round(plan.suite.budget.minutes * 60e9), reins)
+            if left.suite.budget.minutes is not None:
+                may_take = round(left.suite.budget.minutes * 60e9) - (before.ran_ns if before else 0)
+                around.start_soon(cut_at, reins.now() + may_take, reins)
             around.start_soon(_source_of_ours, run)
-            tally = Tally(plan, reins, run.folder.name, run.address.base_url)
+            tally = Tally(left, reins, run.folder.name, run.address.base_url)
             async with _accounts(run), _shown(run, tally):
-                for name, load in plan.loads.items():
-                    await _drive(run, name, load, book=book, tally=tally)
+                for name, load in left.loads.items():
+                    if before is None or not before.is_over(name, left):
+                        await _drive(run, name, load, book=book, tally=tally)
                     await _look(run, book)
             await _delete_sessions(run)
             await compare_target(run)
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
+
+
+async def _keep_on_disk(book: journal.Journal) -> None:
+    """Have the disk write what came, off the loop, as long as the run goes on."""
+    while True:
+        await anyio.sleep(journal.SYNC_EVERY_S)
+        await anyio.to_thread.run_sync(book.sync)
 
 
 async def _keep_books(run: Conduct) -> None:
@@ -284,11 +332,19 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
             # Watched is what is sent, not what we make of it between two rounds.
             async with anyio.create_task_group() as watched:
                 watched.start_soon(partial(watch, name, run.reins, keep, target=target, own=own))
-                await drive(trials, load, lambda: Client(run.address, transport()), sink, reins=run.reins)
+                elapsed_ns = 0 if run.before is None else run.before.elapsed_ns(name, run.left)
+                await drive(
+                    trials,
+                    load,
+                    lambda: Client(run.address, transport()),
+                    sink,
+                    reins=run.reins,
+                    elapsed_ns=elapsed_ns,
+                )
                 watched.cancel_scope.cancel()
 
         if run.at_round_end is None or load.is_open or load.is_timed:
-            await send(run.plan.phase(name))
+            await send(run.left.phase(name))
         else:
             await _in_rounds(run, name, book, send, sink=sink)
         run.clock_steps += kept.clock_steps
@@ -306,12 +362,11 @@ async def _in_rounds(
 
     What is no longer wanted is booked as decided; of the rounds by which a phase may be extended nothing is.
     """
-    wanted: Wanted = lambda _: True  # noqa: E731
     assert run.at_round_end is not None  # noqa: S101  else there would be no rounds
-    planned, more = (
-        _rounds(run.plan.phase(phase)),
-        _rounds(each for each in run.plan.more if each.phase == phase),
-    )
+    left = run.left
+    planned = _rounds(left.phase(phase))
+    more = _rounds(each for each in left.more if each.phase == phase)
+    wanted = await _wanted_so_far(run, phase, book, [*planned, *more])
     for number, trials in enumerate([*planned, *more], 1):
         sent = [trial for trial in trials if wanted(trial)]
         for trial in (each for each in trials if not wanted(each)) if number <= len(planned) else ():
@@ -326,6 +381,22 @@ async def _in_rounds(
         fresh, run.fresh = tuple(run.fresh), []
         details, run.details = run.details, {}
         wanted = await run.at_round_end(Round(phase, fresh, details, left=number < len(planned)))
+
+
+async def _wanted_so_far(
+    run: Conduct, phase: str, book: journal.Journal, rounds: list[list[Trial]]
+) -> Wanted:
+    """What is wanted before the first of the *rounds* that are left: all, unless others were sent before."""
+    path = run.folder / store.JOURNAL
+    if run.before is None or run.at_round_end is None or not rounds:
+        return lambda _: True
+    await _look(run, book)
+    done = [each for each in journal.read(path) if each.phase == phase and each.trial_id in run.before.done]
+    over = tuple(each for each in done if each.repeat < rounds[0][0].repeat)
+    run.fresh, run.details = [each for each in done if each not in over], {}
+    if not over:
+        return lambda _: True
+    return await run.at_round_end(Round(phase, over, journal.sessions(path), left=True))
 
 
 def _rounds(trials: Iterable[Trial]) -> list[list[Trial]]:

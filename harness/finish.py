@@ -4,10 +4,8 @@ The same for a run that has just ended and for one of last year that is graded a
 Sigma here, and what others had to say has been asked before (`harness.consult`).
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -251,13 +249,12 @@ def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iter
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
     """The trials of the run by id: all that were planned, and of the others as many as it came to."""
     trials = {trial.trial_id: trial for trial in plan.trials}
-    if plan.more:
-        came = set(journal.trial_ids(folder / store.JOURNAL))
-        trials |= {trial.trial_id: trial for trial in plan.more if trial.trial_id in came}
-    if plan.cycles:
-        came_to = Counter(journal.phases(folder / store.JOURNAL))
-        for name in plan.cycles:
-            trials |= {trial.trial_id: trial for trial in islice(plan.phase(name), came_to[name])}
+    if not (plan.more or plan.cycles):
+        return trials
+    came = {head.trial_id: head.phase for head in journal.heads(folder / store.JOURNAL)}
+    trials |= {trial.trial_id: trial for trial in plan.more if trial.trial_id in came}
+    for name in plan.cycles:
+        trials |= plan.upto(name, [each for each, phase in came.items() if phase == name])
     return trials
 
 

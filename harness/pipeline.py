@@ -7,13 +7,13 @@ folder made, and from then on every trial leaves a line in it.
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from msgspec import structs, to_builtins
+from msgspec import convert, structs, to_builtins
 from rich.console import Console
 
 from harness.conduct import Conduct, Options, conduct, say
@@ -26,6 +26,7 @@ from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
+from harness.earlier import Earlier, digest_of, earlier, refuse_another, refuse_others
 from harness.errors import Exit, UsageError
 from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.states import State
@@ -38,7 +39,7 @@ from harness.record.tokens import count_tokens
 from harness.report.live import counted
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
-from harness.sigma.fingerprint import fingerprint
+from harness.sigma.fingerprint import changed, fingerprint
 from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
 from harness.suite.gates import expired
@@ -54,6 +55,7 @@ __all__ = [
     "graded_again",
     "judge",
     "judged_items",
+    "resume",
     "run",
 ]
 
@@ -71,6 +73,56 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     if options.gate:
         options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
+
+
+def resume(folder: Path, options: Options | None = None, suite: Path | None = None) -> Run:
+    """Go on with the run in *folder*, which was killed or stopped: exactly what is missing is sent, once.
+
+    It is asked as it was before; of *options*, those count that say how it is shown, *target* and *workers*.
+    The suite is the run's own, or *suite* where that lies elsewhere now. Raises `UsageError` where the suite
+    or what it is made with has changed, or nothing is missing, and `RunDirectoryError` where the run still
+    goes on.
+    """
+    with store.writing(folder):
+        manifest = store.read_manifest(folder)
+        options = _as_before(options or Options(), manifest)
+        loaded = load_suite(suite or _suite_of(manifest))
+        refuse_another(loaded, manifest)
+        plan = make_plan(loaded, options.choice, seed=manifest.seed)
+        before = earlier(folder, manifest, (datetime.now(UTC), time.perf_counter_ns()))
+        refuse_others(plan, before)
+        if manifest.exit_code is not None and not any(plan.without(before.done).trials) and not plan.cycles:
+            raise UsageError(
+                f"{manifest.run_id}: nothing is missing, all {len(plan.trials)} trials have a result; "
+                "harness grade grades it again, harness report shows it"
+            )
+        return in_a_loop(partial(_run, loaded, plan, options, before))
+
+
+def _suite_of(manifest: store.Manifest) -> Path:
+    path = Path(manifest.suite_path)
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: the suite of this run is not there, as seen from this folder; "
+            f"harness run SUITE --resume {manifest.run_id} says where it is"
+        )
+    return path
+
+
+def _as_before(options: Options, manifest: store.Manifest) -> Options:
+    """*options* with all that decides what is asked as it was when the run began."""
+    asked = manifest.asked
+    return replace(
+        options,
+        choice=convert(manifest.choice, Choice),
+        seed=manifest.seed,
+        target=options.target or asked.get("target"),
+        workers=options.workers or asked.get("workers"),
+        fail_fast=options.fail_fast or asked.get("fail_fast", False),
+        gate=asked.get("gate", False),
+        baseline=asked.get("baseline"),
+        confirm=asked.get("confirm", False),
+    )
 
 
 def _extended(options: Options, suite: Suite) -> Options:
@@ -94,59 +146,106 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
 
 
-async def _run(suite: Suite, plan: Plan, options: Options) -> Run:
+async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | None = None) -> Run:
     _check(suite, plan, options)
     than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
-    async with address_of(suite, options.target) as given:
-        plan, catalogue, address = await resolved(plan, given)
-        for warning in (*suite.warnings, *_expired(suite), *catalogue.warnings):
-            say(options.console, f"warning: {warning}", style="yellow")
-        said: list[str] = []
-        with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
-            async with attached(plan, address, say=said.append, done=done) as plan:
-                started = datetime.now(UTC), time.perf_counter_ns()
-                folder = store.new_run(options.results, suite.name, started[0])
-                manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
-                store.write_manifest(manifest, folder)
-                going = Conduct(plan, address, options, folder, catalogue=catalogue)
-                desk = Desk(
-                    suite,
-                    folder,
-                    lambda: nullcontext(address),
-                    target=_called(suite, address.base_url),
-                    console=options.console,
-                    interruptible=options.interruptible,
-                )
-                sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
-                confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
-                if options.confirm:
-                    going.at_round_end = confirming.look
-                elif options.gate and suite.gates and suite.gates.plan != "fixed":
-                    going.at_round_end = sitting.look
-                await conduct(going)
-        for words in said:
-            going.warn(words)
-        manifest = structs.replace(
-            manifest,
-            ended_ns=time.perf_counter_ns(),
-            interrupted=going.reins.interrupted,
-            clock_steps=going.clock_steps,
-            in_flight_ns=going.reins.in_flight_ns,
-            warnings=(*manifest.warnings, *going.warnings),
-            deleted=going.deleted,
-            changed=tuple(going.changed),
-            decided=dict(going.decided) or None,
-            spent=_spent(going),
+    with ExitStack() as alone:
+        async with address_of(suite, options.target) as given:
+            plan, catalogue, address = await resolved(plan, given)
+            for warning in (*suite.warnings, *_expired(suite), *catalogue.warnings):
+                say(options.console, f"warning: {warning}", style="yellow")
+            said: list[str] = []
+            with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
+                async with attached(plan, address, say=said.append, done=done) as plan:
+                    if before is None:
+                        folder, manifest = _begun(plan, catalogue, address, options)
+                        alone.enter_context(store.writing(folder))
+                    else:
+                        folder, manifest = before.folder, _going_on(before, catalogue, address)
+                    store.write_manifest(manifest, folder)
+                    going = Conduct(plan, address, options, folder, catalogue=catalogue, before=before)
+                    desk = Desk(
+                        suite,
+                        folder,
+                        lambda: nullcontext(address),
+                        target=_called(suite, address.base_url),
+                        console=options.console,
+                        interruptible=options.interruptible,
+                    )
+                    sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
+                    confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
+                    if options.confirm:
+                        going.at_round_end = confirming.look
+                    elif options.gate and suite.gates and suite.gates.plan != "fixed":
+                        going.at_round_end = sitting.look
+                    await conduct(going)
+            for words in said:
+                going.warn(words)
+            manifest = _ended(manifest, going)
+            store.write_manifest(manifest, folder)
+            ran = recorded(folder, manifest, plan)
+            ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
+        say(options.console, "writing tables and histograms …")
+        finished = finish(ran, known, console=options.console)
+        store.point_latest(folder)
+        if options.confirm:
+            return _confirmed(finished, confirming.found())
+        return (
+            _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
         )
-        store.write_manifest(manifest, folder)
-        ran = recorded(folder, manifest, plan)
-        ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
-    say(options.console, "writing tables and histograms …")
-    finished = finish(ran, known, console=options.console)
-    store.point_latest(folder)
-    if options.confirm:
-        return _confirmed(finished, confirming.found())
-    return _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
+
+
+def _begun(
+    plan: Plan, catalogue: Catalogue, address: Address, options: Options
+) -> tuple[Path, store.Manifest]:
+    """A folder for a new run, and what is known before its first trial."""
+    started = datetime.now(UTC), time.perf_counter_ns()
+    folder = store.new_run(options.results, plan.suite.name, started[0])
+    manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
+    names = ("target", "workers", "fail_fast", "gate", "baseline", "confirm")
+    asked = {name: getattr(options, name) for name in names}
+    given = {name: value for name, value in asked.items() if value not in {None, False}}
+    return folder, structs.replace(manifest, asked=given, trials_digest=digest_of(plan))
+
+
+def _going_on(before: Earlier, catalogue: Catalogue, address: Address) -> store.Manifest:
+    """The manifest of a run that goes on: it has not ended, and whether the target is the same is told."""
+    was = before.manifest
+    told = list(was.warnings)
+    moved = was.target != address.base_url
+    if moved and _called(None, was.target) != _called(None, address.base_url):
+        told.append(f"the run began against {was.target} and went on against {address.base_url}")
+    others = [] if was.fingerprint is None else changed(was.fingerprint, fingerprint(catalogue))
+    if others:
+        told.append(f"the target had changed when the run went on: {', '.join(others)}")
+    return structs.replace(
+        was,
+        resumed=(*was.resumed, before.leg),
+        target=address.base_url,
+        changed=tuple(dict.fromkeys((*was.changed, *others))),
+        warnings=tuple(told),
+        ended_ns=None,
+        exit_code=None,
+        interrupted=False,
+    )
+
+
+def _ended(manifest: store.Manifest, going: Conduct) -> store.Manifest:
+    """The manifest of a run whose last trial is over; of one that went on, for all of its legs."""
+    before, reins = going.before, going.reins
+    shift_ns, took_ns = (before.leg.shift_ns, before.took_ns) if before else (0, 0)
+    return structs.replace(
+        manifest,
+        ended_ns=time.perf_counter_ns() + shift_ns,
+        interrupted=reins.interrupted,
+        clock_steps=manifest.clock_steps + going.clock_steps,
+        in_flight_ns=took_ns + reins.in_flight_ns,
+        warnings=(*manifest.warnings, *going.warnings),
+        deleted=going.deleted,
+        changed=tuple(dict.fromkeys((*manifest.changed, *going.changed))),
+        decided=dict(going.decided) or None,
+        spent=_spent(going),
+    )
 
 
 def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
@@ -213,7 +312,8 @@ def graded_again(folder: Path, how: Grading) -> Run:
     So another check, or a corrected one, applies to a run of last year. Raises `RunDirectoryError`, and
     `SuiteError` or `UsageError` where the suite of that run is none of this version, or its files are others.
     """
-    return in_a_loop(partial(_graded_again, folder, how))
+    with store.writing(folder):
+        return in_a_loop(partial(_graded_again, folder, how))
 
 
 async def _graded_again(folder: Path, how: Grading) -> Run:
@@ -290,9 +390,10 @@ def _is_own(suite: Suite, target: str) -> bool:
     return suite.target.standin is not None or suite.target.base_url == target
 
 
-def _called(suite: Suite, target: str) -> str:
+def _called(suite: Suite | None, target: str) -> str:
     """What *target* is called in the fingerprint of a judge."""
-    own = suite.target.standin is not None and target.startswith("http://127.0.0.1:")
+    standin = suite is None or suite.target.standin is not None
+    own = standin and target.startswith("http://127.0.0.1:")
     return "standin" if own else target
 
 
@@ -301,7 +402,7 @@ def _spent(going: Conduct) -> dict[str, float]:
     purse, told = going.reins.purse, {}
     if purse.is_limited:
         told = {"estimated_tokens": purse.spent_tokens, "estimated_usd": purse.spent_usd}
-    if going.used is not None:
+    if going.used is not None and going.before is None:  # else it counted this leg alone
         told |= {"server_tokens": going.used.tokens, "server_usd": going.used.usd}
     return told
 

@@ -37,6 +37,9 @@ from harness.suite.resolve import (
     runs_on,
 )
 
+_AHEAD = 100_000
+"""No more trials than this are under way, or were skipped by a kill, before one that came."""
+
 Named = TypeVar("Named")
 Asked = TypeVar("Asked", "Trial", "Arm")
 
@@ -122,9 +125,14 @@ class Cycle:
     arms: tuple[Arm, ...]
     mix: Mapping[str, float] | None
     seed: int
+    done: Collection[str] = ()
 
     def __iter__(self) -> Iterator[Trial]:
-        """Without end, and each time the same: each variant goes over all its cases before any comes again.
+        """Without end, and each time the same, but for those that are *done* already, by their ids."""
+        return (trial for trial in self._every() if trial.trial_id not in self.done)
+
+    def _every(self) -> Iterator[Trial]:
+        """All of them: each variant goes over all its cases before any comes again.
 
         Whichever variant is furthest behind its share comes next, so that after any number of trials each
         has its share to within one: 2 % of 600 are 12, not 12 give or take 3. Without *mix* all cases weigh
@@ -204,8 +212,31 @@ class Plan:
     def phase(self, name: str) -> Iterator[Trial]:
         """The trials of one phase, in order; without end where the phase lasts for a time."""
         if name in self.cycles:
-            return islice(self.cycles[name], self.choice.limit)
+            cycle, limit = self.cycles[name], self.choice.limit
+            return islice(cycle, None if limit is None else max(0, limit - len(cycle.done)))
         return (trial for trial in self.trials if trial.phase == name)
+
+    def upto(self, phase: str, came: Collection[str]) -> dict[str, Trial]:
+        """The trials by id of a phase without an end, up to the last of those that *came*.
+
+        They are sent in this order and end in another: of a run that was killed, some before the last never
+        came.
+        """
+        found: dict[str, Trial] = {}
+        missing = set(came)
+        for trial in islice(self.phase(phase), len(missing) + _AHEAD) if missing else ():
+            found[trial.trial_id] = trial
+            missing.discard(trial.trial_id)
+            if not missing:
+                break
+        return found
+
+    def without(self, done: Collection[str]) -> "Plan":
+        """What is left of the plan when the trials of these ids are *done*."""
+        cycles = {name: replace(cycle, done=done) for name, cycle in self.cycles.items()}
+        trials = tuple(trial for trial in self.trials if trial.trial_id not in done)
+        more = tuple(trial for trial in self.more if trial.trial_id not in done)
+        return replace(self, trials=trials, cycles=cycles, more=more)
 
     def asked(self) -> Iterator[Trial | Arm]:
         """Everything that is asked: each trial, and what a cycle takes its trials from."""

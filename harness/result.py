@@ -158,7 +158,7 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
 
     *window* says whether its phase was measured when it fell due, or, in a closed load, when it began:
     ``warm_up``, ``measured`` or ``cool_down``. *free_ns* is when there was room for it again, where
-    `max_in_flight` had left it none when it fell due.
+    `max_in_flight` had left it none when it fell due. *leg* counts how often the run had been resumed.
     """
 
     trial_id: str
@@ -173,6 +173,7 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
     ended_ns: int | None = None
     exchanges: tuple[Exchange, ...] = ()
     skip: Skip | None = None
+    leg: int = 0
 
     @property
     def turns(self) -> tuple[Exchange, ...]:
@@ -211,6 +212,33 @@ class Moment(Struct, frozen=True, omit_defaults=True, tag="moment", tag_field="l
     longest_collection_ns: int = 0
     target_ns: int | None = None
     own_ns: int | None = None
+
+
+_OF_RESULT = ("due_ns", "free_ns", "began_ns", "ended_ns")
+_OF_EXCHANGE = (
+    *("due_ns", "began_ns", "session_ns", "resolved_ns", "tcp_ns", "connected_ns"),
+    *("sent_ns", "headers_ns", "ended_ns"),
+)
+
+
+def moved(told: Result | Moment, by_ns: int, *, leg: int) -> Result | Moment:
+    """*told* as of this *leg* of its run, with every stamp moved by so much: what lies between stays."""
+    if isinstance(told, Moment):
+        return structs.replace(told, at_ns=told.at_ns + by_ns)
+    exchanges = tuple(_moved(each, by_ns) for each in told.exchanges)
+    return structs.replace(told, leg=leg, exchanges=exchanges, **_stamps(told, _OF_RESULT, by_ns))
+
+
+def _moved(exchange: Exchange, by_ns: int) -> Exchange:
+    reads = {
+        name: tuple(stamp + by_ns for stamp in getattr(exchange, name)) for name in ("arrived_ns", "seen_ns")
+    }
+    return structs.replace(exchange, **reads, **_stamps(exchange, _OF_EXCHANGE, by_ns))
+
+
+def _stamps(told: Result | Exchange, names: tuple[str, ...], by_ns: int) -> dict[str, int]:
+    known = {name: getattr(told, name) for name in names}
+    return {name: stamp + by_ns for name, stamp in known.items() if stamp is not None}
 
 
 def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:

@@ -3,23 +3,33 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
+from harness.cli.choice import Limit, Prompts, Repeat, Seed, Tags, Target, Variants
 from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
+from harness.cli.written import others_than
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.pipeline import Run
+    from harness.pipeline import Options, Run
     from harness.report.tally import Tally
 
 
 def run(
-    suite: SuitePath,
+    context: typer.Context,
+    suite: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SUITE",
+            help="The suite, a YAML file; with --resume only where it lies elsewhere now.",
+            show_default=False,
+        ),
+    ] = None,
     target: Target = None,
     variant: Variants = None,
     prompt: Prompts = None,
@@ -28,6 +38,14 @@ def run(
     repeat: Repeat = None,
     seed: Seed = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Conversations at once, in every phase.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run that was killed or stopped: what is missing is sent, once. A folder, an "
+            "id, a suite (its latest run), or latest.",
+        ),
+    ] = None,
     gate: Annotated[
         bool,
         typer.Option(
@@ -70,9 +88,9 @@ def run(
 
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
-    from harness.pipeline import run as run_suite
     from harness.plan import Choice
 
+    again = _to_start(suite) if resume is None else _to_resume(context, suite, resume, results)
     if baseline is not None and not gate:
         raise UsageError("--baseline: what for? add --gate")
     talk = Console(stderr=True)
@@ -91,7 +109,7 @@ def run(
     )
     try:
         with _metrics(metrics_port, talk) as onlooker:
-            done = run_suite(suite, replace(options, onlooker=onlooker))
+            done = again(replace(options, onlooker=onlooker))
     except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
@@ -100,6 +118,41 @@ def run(
     if send is not None:
         talk.print(f"traces sent: {send(done.folder)}", highlight=False)
     raise typer.Exit(done.exit_code)
+
+
+_WITH_RESUME = frozenset(
+    {
+        *("suite", "resume", "results", "target", "workers", "fail_fast", "html", "markdown", "junit"),
+        *("as_json", "quiet", "metrics_port", "otel"),
+    }
+)
+
+
+def _to_start(suite: Path | None) -> "Callable[[Options], Run]":
+    from harness.errors import UsageError
+    from harness.pipeline import run as run_suite
+
+    if suite is None:
+        raise UsageError(
+            "which suite? harness run SUITE.yaml, or harness run --resume RUN to go on with one that stopped"
+        )
+    return partial(run_suite, suite)
+
+
+def _to_resume(
+    context: typer.Context, suite: Path | None, run: str, results: Path
+) -> "Callable[[Options], Run]":
+    """How to go on with *run*. Raises `UsageError` for an option that would make it another one."""
+    from harness.errors import UsageError
+    from harness.pipeline import resume
+    from harness.record.runs import run_folder
+
+    if others := others_than(context, _WITH_RESUME):
+        raise UsageError(
+            f"{', '.join(others)}: not with --resume, which asks what the run was to ask; leave it out"
+        )
+    folder = run_folder(run, results)
+    return lambda options: resume(folder, options, suite)
 
 
 @contextmanager

@@ -41,16 +41,24 @@ _IDLE_S = 1.0
 
 
 async def drive(
-    trials: Iterable[Trial], load: Phase, open_client: OpenClient, sink: Sink, *, reins: Reins
+    trials: Iterable[Trial],
+    load: Phase,
+    open_client: OpenClient,
+    sink: Sink,
+    *,
+    reins: Reins,
+    elapsed_ns: int = 0,
 ) -> None:
     """Send *trials* in order as *load* says; *sink* gets one result for each of them.
+
+    Of the phase *elapsed_ns* are over already, where a run goes on with it.
 
     Of a closed phase that lasts for a time, as many of them as it comes to. Every worker has a client of its
     own, opened by *open_client* (one that shares a transport costs nothing). An error that *sink* raises
     ends the run.
     """
     with plain_errors(), out_of_reach():
-        phase = _Phase(load, sink, reins, reins.now())
+        phase = _Phase(load, sink, reins, reins.now() - elapsed_ns)
         if load.is_open:
             await _open(trials, phase, open_client)
         else:

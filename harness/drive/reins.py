@@ -29,6 +29,7 @@ class Reins:
     *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
     early, and *said* what for, in a sentence; *interrupted* that the user asked for it, be it after it was
     ending anyway, and *abandoned* that what follows the trials is not to be waited for either.
+    *before* are trials of an earlier leg of the run that the purse has counted.
     *in_flight_ns* is the area beneath the number of trials under way: what Little's law is checked with.
     """
 
@@ -42,6 +43,7 @@ class Reins:
     abandoned: bool = False
     fell_due: int = 0
     began: int = 0
+    before: int = 0
     dropped: int = 0
     in_flight_ns: int = 0
     _counted_ns: int = 0
@@ -96,7 +98,7 @@ class Reins:
     @property
     def uncounted(self) -> int:
         """Trials that were sent and whose cost is not known yet."""
-        return self.began - self.purse.counted
+        return self.began + self.before - self.purse.counted
 
     def booked(self) -> None:
         """Cut the run where more is spent than there was."""

@@ -8,6 +8,9 @@ written: secrets come from the environment, so none is in it.
 import os
 import platform
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -18,11 +21,14 @@ from msgspec import Struct
 
 from harness import __version__
 from harness.errors import RunDirectoryError
-from harness.journal import UNREADABLE
+from harness.journal import UNREADABLE, Leg
 from harness.record.histograms import filename
 from harness.record.tables import SCHEMA_VERSION
 from harness.sigma.catalogue import Provider
 from harness.sigma.fingerprint import Fingerprint
+
+if sys.platform != "win32":
+    import fcntl
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal-0.jsonl"
@@ -49,6 +55,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it
     went on, and *decided* how many trials of each variant were not sent because their rules were decided;
     None where all were. *confirmed* is what became of prompts that were asked until that was sure.
+    *trials_digest* tells whether a plan that is made again is this one.
+    *asked* is how it was asked for, beside its *choice*: the options of `harness run`. *resumed* are the legs
+    in which it went on after it had stopped.
     *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 
@@ -64,6 +73,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     started_at: str
     started_ns: int
     ended_ns: int | None = None
+    trials_digest: str = ""
+    asked: dict[str, Any] = {}
+    resumed: tuple[Leg, ...] = ()
     interrupted: bool = False
     checks: tuple[Checks, ...] = ()
     judge: str | None = None
@@ -110,7 +122,7 @@ def is_where_it_was(manifest: Manifest, folder: Path) -> bool:
 
 
 def new_run(results: Path, suite: str, started_at: datetime) -> Path:
-    """A new folder for a run, made; its name sorts by time.
+    """A new folder for a run, made, with an empty journal; its name sorts by time.
 
     Raises `RunDirectoryError` where it cannot be made.
     """
@@ -118,11 +130,71 @@ def new_run(results: Path, suite: str, started_at: datetime) -> Path:
     folder = results / filename(suite) / run_id
     try:
         folder.mkdir(parents=True)
+        (folder / JOURNAL).touch()
     except OSError as error:
         raise RunDirectoryError(
             f"{folder}: cannot be made: {error.strerror}; choose another place with --results"
         ) from error
     return folder
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Nobody else writes into the run in *folder* meanwhile, on this machine.
+
+    The lock is on the folder itself, and goes with the process that holds it, however that ends. Where the
+    file system or the operating system has no such locks (NFS, Windows) there is none. Raises
+    `RunDirectoryError` where somebody else writes.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(place, folder)
+        yield
+    finally:
+        os.close(place)
+
+
+def is_being_written(folder: Path) -> bool:
+    """Whether a process of this machine writes into the run in *folder*; False where that cannot be known."""
+    if sys.platform == "win32":
+        return False
+    try:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(place, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(place)
+    return False
+
+
+_TRIES, _BETWEEN_S = 20, 0.01
+
+
+def _lock(place: int, folder: Path) -> None:
+    """Take the lock; who only looks whether it is taken holds it for a moment, too."""
+    for left in reversed(range(_TRIES)):
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise RunDirectoryError(
+                    f"{folder}: another harness process writes into this run: it still goes on, or is being "
+                    "graded; wait for its end (harness view shows how far it is)"
+                ) from None
+            time.sleep(_BETWEEN_S)
+        except OSError:  # a file system without locks for folders
+            return
+        else:
+            return
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -142,13 +214,28 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def write_json(value: object, path: Path) -> None:
-    """Write *value* as indented JSON, whole or not at all."""
+    """Write *value* as indented JSON, whole or not at all, also where the machine dies."""
     partial = path.with_suffix(".partial")
     try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+        with partial.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk hold the names of the files in *folder*, where the system can be asked for that."""
+    if sys.platform == "win32":
+        return
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
 
 
 def point_latest(folder: Path) -> None:

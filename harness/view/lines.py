@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from harness.journal import UNREADABLE
+from harness.journal import UNREADABLE, is_void, last_leg
 from harness.result import Result, with_transcript
 from harness.sigma.session import SessionDetail
 
@@ -46,16 +46,19 @@ def session_of(journal: Path, session_id: str) -> SessionDetail | None:
 def results_from(journal: Path, offset: int) -> Iterator[tuple[Result, int]]:
     """The results in whole lines after *offset*, each with the offset of the line after it.
 
+    What was done again after the run was resumed is there once.
+
     Raises one of `UNREADABLE` for a line of another version.
     """
+    upto = last_leg(journal)
     with journal.open("rb") as file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            offset += len(line)
-            if line.startswith(_RESULT):
-                yield read(_result(line)), offset
+            began, offset = offset, offset + len(line)
+            if line.startswith(_RESULT) and not is_void(result := _result(line), began, upto):
+                yield read(result), offset
 
 
 def read(result: Result) -> Result:

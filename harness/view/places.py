@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.journal import UNREADABLE
-from harness.record.store import JOURNAL, MANIFEST
+from harness.record.store import JOURNAL, MANIFEST, is_being_written
 
 LATEST = "latest"
 SILENT_S = 30.0
@@ -105,7 +105,7 @@ def standing(folder: Path, exit_code: int | None) -> Standing:
     """Whether a run is done, going, or *silent*: it has no exit code, and wrote nothing for a while."""
     if exit_code is not None:
         return "done"
-    return "going" if quiet_s(folder) < SILENT_S else "silent"
+    return "going" if is_being_written(folder) or quiet_s(folder) < SILENT_S else "silent"
 
 
 def quiet_s(folder: Path) -> float:

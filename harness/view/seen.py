@@ -59,7 +59,7 @@ class Followed:
         with self._lock:
             key = str(place.folder)
             following = self._runs.get(key)
-            if following is None or following.manifest.started_ns != manifest.started_ns:
+            if following is None or _began(following.manifest) != _began(manifest):
                 following = self._runs[key] = Following(place, manifest)
         following.catch_up()
         return following
@@ -87,6 +87,11 @@ def seen(place: Place, followed: Followed) -> Seen:
     return Seen(
         place, manifest, stands, lambda name: frames[name].lazy(), following.of_trial, figures, progress
     )
+
+
+def _began(manifest: Manifest) -> tuple[int, int]:
+    """When a run began, and how often it went on: what it did again is read anew."""
+    return manifest.started_ns, len(manifest.resumed)
 
 
 def _has_tables(place: Place) -> bool:
