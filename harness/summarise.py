@@ -18,6 +18,7 @@ from msgspec.json import decode
 from harness.audit import Word
 from harness.grade.opinion import Grade
 from harness.grade.states import State
+from harness.outages import Outage, Sent, broke, outages
 from harness.result import Result, Skip
 from harness.stats.judges import Agreement, Corrected, Labelled, agreement, corrected
 from harness.stats.quantiles import quantile
@@ -150,7 +151,7 @@ class Summary(Struct, frozen=True):
     *audits* counts, for each variant and setting, the trials by what was found of it. *unknown_kinds* are the
     packets that have no name here, by kind. *unstopped* replies were cut off and may still be worked on.
     *settled* is there where repeats of a prompt decide together, or some decide nothing: the exit code goes
-    by it. *quarantined* are the prompts that decide nothing until a day.
+    by it. *quarantined* are the prompts that decide nothing until a day. *outages*: when the target was away.
     """
 
     rows: tuple[Row, ...]
@@ -167,6 +168,7 @@ class Summary(Struct, frozen=True):
     settled: dict[str, int] | None = None
     judges: tuple[JudgeRow, ...] = ()
     quarantined: tuple[Quarantine, ...] = ()
+    outages: tuple[Outage, ...] = ()
 
     def count(self, state: State) -> int:
         """How many are in *state*: trials, and prompts where the repeats of a prompt decide together."""
@@ -247,6 +249,7 @@ NEEDED = (
     *("exchange_id", "trial_id", "turn_id", "attempt", "fault", "stamps", "counted", "stopped"),
     *("reads", "merged_reads", "unknown_kinds", "tokens_per_s"),
     *("ttft_ms", "total_ms", "response_ttft_ms", "response_total_ms"),
+    *("http_status", "began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
 )
 """The columns of `exchanges` that a summary is made of."""
 
@@ -282,7 +285,27 @@ def summarise(
         reduced=tuple(_reduced(frames["cases"], variants)),
         settled=_settled(trials, frames["cases"]),
         quarantined=tuple(_quarantined(frames["cases"])),
+        outages=tuple(outages(_sent(trials, exchanges))),
     )
+
+
+def _sent(trials: pl.DataFrame, exchanges: pl.DataFrame) -> Iterator[Sent]:
+    """What each exchange that came to its end shows of the target: when it answered, and how it broke."""
+    lost = set(trials.filter(pl.col("state") == str(State.ERROR))["trial_id"])
+    known = exchanges.filter(pl.col("ended_ns").is_not_null())
+    for trial, fault, status, *stamps in known.select(*_OF_EACH).iter_rows():
+        began, headers, *of_body, ended = stamps
+        away = fault if broke(fault, status) else None
+        answered = None
+        if headers is not None and (status or 0) < 500:
+            answered = (headers, ended if fault is None else max(filter(None, (headers, *of_body))))
+        yield Sent(trial, began, ended, answered, away, trial in lost)
+
+
+_OF_EACH = (
+    *("trial_id", "fault", "http_status"),
+    *("began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
+)
 
 
 def _reduced(cases: pl.DataFrame, variants: list[str]) -> Iterator[ReducedRow]:

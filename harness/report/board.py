@@ -170,6 +170,9 @@ def _beneath(shot: Snapshot, width: int) -> Iterator[Line]:
     yield _latency("gap", shot.gap, "of each reply its median", width)
     faults = ", ".join(f"{fault} {count}" for fault, count in shot.faults)
     yield _said("faults", faults or "none so far", "red" if faults else "dim")
+    if shot.away is not None:
+        count, seconds = shot.away
+        yield _said("away", f"the last {count:,} exchanges all broke, for {spent(seconds)} now", "red")
     if shot.budget:
         yield _said("budget", " · ".join(_share(*each) for each in shot.budget))
     yield _exact(shot.believed)

@@ -108,6 +108,7 @@ def told(shot: Snapshot) -> str:
         f"{shot.errors} errors",
         *([f"{shot.not_run} not run"] if shot.not_run else []),
         *([", ".join(f"{fault} {count}" for fault, count in shot.faults)] if shot.faults else []),
+        *([f"the last {shot.away[0]:,} exchanges all broke"] if shot.away else []),
         *_latency(shot.ttft),
         *([] if shot.stopping is None else [f"draining ({shot.stopping})"]),
     ]

@@ -18,8 +18,9 @@ from itertools import product
 from harness.calibrate.kept import Exactness
 from harness.drive.reins import Reins
 from harness.metrics import MS, SECOND, counts, gap_p50_ns, ttft_ns
+from harness.outages import LEAST, broke
 from harness.plan import Plan
-from harness.result import Moment, Result
+from harness.result import Exchange, Moment, Result
 from harness.schedule import ends_ns
 from harness.stats.quantiles import rank
 from harness.stats.sketch import Sketch
@@ -124,6 +125,7 @@ class Snapshot:
     lag_ms: tuple[float, float] | None = None
     believed: Believed | None = None
     stopping: str | None = None
+    away: tuple[int, float] | None = None
 
     @property
     def done(self) -> int:
@@ -206,8 +208,9 @@ class Tally:
     """A run while it goes on, as results and moments come in.
 
     *run_id* and *target* are what it is called, and where Sigma is. *due* are the arrivals of the phase after
-    *phase_ns*, its start. *believed* is filled in by whoever works it out, and *heard* gets all that comes
-    in. *lock* is held while something changes: who takes a snapshot in another thread holds it, too.
+    *phase_ns*, its start. *broken* is how many exchanges broke in succession, the first at *broken_ns*.
+    *believed* is filled in by whoever works it out, and *heard* gets all that comes in. *lock* is held while
+    something changes: who takes a snapshot in another thread holds it, too.
     """
 
     plan: Plan
@@ -218,6 +221,8 @@ class Tally:
     rows: dict[tuple[str, str], _Counted] = field(default_factory=dict)
     of_phase: dict[str, tuple[Times, Times]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
+    broken_ns: int = 0
     sent: int = 0
     phase: str = ""
     load: Phase | None = None
@@ -261,6 +266,8 @@ class Tally:
                 row.error += result.failure is not None
                 row.answered += result.failure is None
             self.faults.update(str(each.failure.fault) for each in result.exchanges if each.failure)
+            for exchange in result.exchanges:
+                self._break(exchange)
             self._time(result, row)
         for hear in self.heard:
             hear(result)
@@ -272,6 +279,16 @@ class Tally:
             self.samples.append(_Sample(moment.at_ns, moment.began, self.sent))
         for hear in self.heard:
             hear(moment)
+
+    def _break(self, exchange: Exchange) -> None:
+        """Count how many exchanges in succession broke as they do where the target is away."""
+        failure = exchange.failure
+        if failure is None or not broke(failure.fault, failure.http_status):
+            self.broken = 0
+            return
+        if not self.broken:
+            self.broken_ns = exchange.ended_ns or self.reins.now()
+        self.broken += 1
 
     def _time(self, result: Result, row: _Counted) -> None:
         phase = self.of_phase.setdefault(result.phase, (Times(self.began_ns), Times(self.began_ns)))
@@ -324,6 +341,7 @@ def snapshot(tally: Tally) -> Snapshot:
         lag_ms=_lag_ms(tally.lags),
         believed=tally.believed,
         stopping=None if reins.stopped is None else str(reins.stopped),
+        away=(tally.broken, (now - tally.broken_ns) / SECOND) if tally.broken >= LEAST else None,
     )
 
 

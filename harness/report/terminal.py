@@ -51,7 +51,8 @@ def summary_table(summary: Summary) -> RenderableType:
         table.add_row(*_cells(row, phases=phases))
     loads = [_loads(summary.loads)] if summary.loads else []
     checks = [_checks(summary)] if summary.checks else []
-    alarms = (named(line, STYLES[State.INVALID]) for line in ignored(summary))
+    away = [named(one.says, STYLES[State.ERROR]) for one in summary.outages]
+    alarms = [*away, *(named(line, STYLES[State.INVALID]) for line in ignored(summary))]
     decided = (named(line) for line in (*reductions(summary), *judged(summary)))
     return Group(table, *loads, *checks, *decided, *alarms, *(named(note, "dim") for note in notes(summary)))
 
