@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from harness.standin import agent, faults, openai, research, scripted
+from harness.standin import agent, faults, openai, raw, research, scripted
 from harness.standin.files import Files
 from harness.standin.judge import judgement
 from harness.standin.ledger import Entry, Ledger
@@ -43,6 +43,7 @@ from harness.standin.sessions import Sessions
 from harness.standin.simulate import Fault
 from harness.standin.wire import (
     CUTS,
+    SPOILS,
     Beat,
     interleave,
     stop,
@@ -211,8 +212,8 @@ async def play(beats: Iterator[Beat], write: Write, entry: Entry, began_ns: int)
 async def sever(scope: Scope, how: str) -> None:
     """Close the connection in mid-body: `drop` in order, `reset` with a TCP reset."""
     await anyio.sleep(0.002)  # what was written goes out first
-    extension = scope["extensions"]["standin"]
-    extension["reset" if how == "reset" else "drop"]()
+    connection = raw.bare(scope)
+    (connection.reset if how == "reset" else connection.drop)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +245,18 @@ class Reply:
         self._run = Run()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Play the reply. Never reads: a client that hangs up changes nothing."""
+        """Play the reply. It never reads: a client that hangs up ends a fault without an end, and no more."""
         message_ids = [voice.message_id for voice in self._prepared.voices]
         self._standin.ledger.keep(message_ids, self._entry)
         script = self._prepared.voices[0].draft.choice.model.script if self._prepared.voices else None
         ignores = self._standin.ignores | (script.ignores if script else frozenset())
+        struck = faults.struck(script, str(message_ids[0])) if script else None
+        if struck and struck.fault("stale") and raw.bare(scope).nth:
+            raw.bare(scope).drop()
+            return
+        send = raw.dressed(struck, scope, send)
         if self._ask.stream or "stream" in ignores:
-            await self._stream(scope, send)
+            await self._stream(scope, receive, send)
         else:
             await self._document(scope, receive, send)
 
@@ -297,12 +303,13 @@ class Reply:
                 tasks.start_soon(live if is_real else simulated, voice)
         return next((cut for cut in cuts if cut is not None), None)
 
-    async def _stream(self, scope: Scope, send: Send) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         form, voices = self._form, self._prepared.voices
         headers = [*_HEAD, *(form.headers if form else ())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         script = voices[0].draft.choice.model.script if voices else None
-        shape = faults.Shape(script, form.frame if form else FRAMES[self._standin.dialect])
+        frame = form.frame if form else FRAMES[self._standin.dialect]
+        shape = faults.Shape(script, frame)
         said = form.beats(self._prepared) if form else None
 
         async def write(beat: Beat) -> None:
@@ -316,7 +323,10 @@ class Reply:
         cut = await self._play(write)
         for piece in shape.rest():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if cut in {"drop", "reset"}:
+        spoilt = script.fault(cut) if script and cut in SPOILS else None
+        if spoilt is not None:
+            await raw.spoil(spoilt, scope, receive, frame)
+        elif cut in {"drop", "reset"}:
             await sever(scope, cut)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -364,12 +374,12 @@ def _refusal_of(standin: Standin, choice: Choice, ask: Ask, number: int) -> Faul
         standin.attempts[key] += 1
         if standin.attempts[key] < int(flaky.argument):
             return replace(flaky, name="http", argument="503")
-    return script.fault("http")
+    return script.fault("http") or next(filter(None, map(script.fault, raw.INSTEAD)), None)
 
 
 async def answered(
     standin: Standin, ask: Ask, began_ns: int, number: int, *, form: Form | None = None
-) -> Response | Reply:
+) -> Response | Reply | raw.Broken:
     """The response to one request; *form* is how it is written, where that is not how the dialect has it."""
     choose = choose_strictly if standin.dialect == "sigma" else choose_leniently
     try:
@@ -382,6 +392,8 @@ async def answered(
         detail = "Multi-model mode (llm_overrides with >1 entry) requires stream=True."
         return JSONResponse({"error_code": "INVALID_INPUT", "detail": detail}, 400)
     if (fault := _refusal_of(standin, choices[0], ask, number)) is not None:
+        if fault.name in raw.INSTEAD:
+            return raw.Broken(fault)
         status, headers, text = faults.http_reply(fault)
         return Response(text, status, headers)
     pre_ns = choices[0].model.script.pre_ns if choices[0].model.script else 0
@@ -397,7 +409,7 @@ def _prepared(standin: Standin, ask: Ask, choices: list[Choice]) -> Prepared:
 class Counted:
     """A response whose status is booked in the ledger once it is over, however it ends."""
 
-    def __init__(self, response: Response | Reply, ledger: Ledger) -> None:
+    def __init__(self, response: Response | Reply | raw.Broken, ledger: Ledger) -> None:
         self._response = response
         self._ledger = ledger
 

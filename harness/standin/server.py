@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -26,6 +26,7 @@ from harness.standin.app import create_app
 from harness.standin.chat import Standin
 from harness.standin.files import Files
 from harness.standin.models import PROVIDERS, Provider
+from harness.standin.raw import Bare
 from harness.standin.request import Dialect
 from harness.standin.search import Library, shipped_corpus
 from harness.standin.sessions import Sessions
@@ -55,17 +56,21 @@ class Options:
 
 
 class BreakableProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with two ways to end a connection in the middle of a reply.
+    """uvicorn's HTTP protocol, with the bare connection for whoever wants to break a reply.
 
-    They reach the application as the ASGI extension `standin`: `drop()` closes in order, `reset()` with a
-    TCP reset (lingering off makes the kernel send one instead of a FIN).
+    It reaches the application as the ASGI extension `standin`: `drop()` closes in order, `reset()` with a
+    TCP reset (lingering off makes the kernel send one instead of a FIN), and `write` passes all framing by.
     """
+
+    _nth = -1
 
     def on_message_begin(self) -> None:
         """Add the extension to the scope of each request."""
         super().on_message_begin()
-        ends: dict[object, object] = {"drop": self.transport.close, "reset": self._reset}
-        self.scope["extensions"] = {"standin": ends}
+        self._nth += 1
+        wire = self.transport
+        connection: Any = Bare(wire.write, self.flow.drain, wire.close, self._reset, self._nth)
+        self.scope["extensions"] = {"standin": connection}
 
     def _reset(self) -> None:
         raw = self.transport.get_extra_info("socket")

@@ -40,6 +40,11 @@ Faults count words of text: `@10` strikes after the tenth word (`@0`, the defaul
     reset@10 drop@10 cut@10   the connection is reset; closed without the last chunk; the body ends in form
                               but without a stop
     stall@10:2s               silence
+    halfchunk@10 badchunk@10  a chunk of which half comes before the connection closes; one whose size is no
+                              number
+    torn@10                   half of a line, and then silence for good
+    drip@10:1s hearts@10:1s   a line that comes a byte a second, heartbeats every second: both have no end
+    flood@10 trailers@10      a line without an end, as fast as it is taken; trailers without an end
     error@10:RATE_LIMIT       an error line of that code ends the run
     bare@10                   a bare `{"error": "..."}` without a newline ends the run
     badline@3 unknown@3 heartbeat@3 section_end@3 packet_error@3
@@ -48,6 +53,15 @@ Faults count words of text: `@10` strikes after the tenth word (`@0`, the defaul
     http:503 http:429 http:502-html http:422 http:422-detail
                               that status and the body it comes with, instead of a stream; a page of a proxy;
                               a validation error as real servers write it, and as the API reference has it
+    hangup garble             instead of a stream the connection closes without a word; something else than
+                              HTTP comes
+    head:10M informing:10ms   instead of a stream a head with a field of that many bytes; 1xx responses, one
+                              every 10 ms, without an end
+    redirect:http://...       instead of a stream 307 and that location
+    stale                     the connection closes without a word, unless this is its first request: as when
+                              a server closes what was kept alive
+    gzip bomb:1000M           the reply comes compressed unasked; with that many letters behind it
+    longer:9 shorter:9        the head announces so many bytes more or fewer than come
     flaky:3                   503 to the first two attempts of the same message, then an answer
     split bytes batch:8       every line in two writes; each byte in one of its own; eight lines in one
     utf8                      text beyond ASCII, not escaped, cut inside a character
@@ -63,6 +77,7 @@ a late write does not push the next one back.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -81,7 +96,8 @@ MANNERS = frozenset({"words", "lenient", "strict", "unsure", "aloud", "injected"
 FAULTS = frozenset(
     """
     reset drop cut stall error bare badline unknown heartbeat section_end packet_error http flaky split
-    bytes batch utf8 nonewline big hostile
+    bytes batch utf8 nonewline big hostile halfchunk badchunk torn drip hearts flood trailers hangup garble
+    head informing redirect stale gzip bomb longer shorter
     """.split()  # noqa: SIM905 - read as a text
 )
 _UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000}
@@ -180,15 +196,28 @@ def _fault(text: str) -> Fault:
     if match is None:
         raise ScriptError(f"{text!r} is no fault: name@words:argument, such as stall@10:2s")
     fault = Fault(_one_of(match[1], FAULTS), int(match[2] or 0), match[3] or "")
-    if fault.name == "stall":
-        duration(fault.argument)
-    if fault.name in {"flaky", "batch"}:
-        _count(fault.argument)
-    if fault.name == "big" or (fault.name == "hostile" and fault.argument):
-        size(fault.argument)
-    if fault.name == "http" and not re.fullmatch(r"[45]\d\d(-html)?|422-detail", fault.argument):
-        raise ScriptError(f"{text!r}: http takes a status, such as http:503 or http:502-html")
+    if (read := _ARGUMENTS.get(fault.name)) is not None and (fault.argument or fault.name != "hostile"):
+        read(fault.argument)
     return fault
+
+
+def _status(text: str) -> None:
+    if not re.fullmatch(r"[45]\d\d(-html)?|422-detail", text):
+        raise ScriptError(f"{text!r}: http takes a status, such as http:503 or http:502-html")
+
+
+def _location(text: str) -> None:
+    if not (text.isascii() and text.isprintable() and text):
+        raise ScriptError(f"{text!r}: redirect takes a location, such as redirect:http://127.0.0.1:9/")
+
+
+_ARGUMENTS: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("stall", "drip", "hearts", "informing"), duration),
+    **dict.fromkeys(("flaky", "batch", "longer", "shorter"), _count),
+    **dict.fromkeys(("big", "hostile", "head", "bomb"), size),
+    "http": _status,
+    "redirect": _location,
+}
 
 
 def _tool(text: str) -> ToolUse:

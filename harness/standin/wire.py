@@ -42,7 +42,10 @@ class Beat(NamedTuple):
     line: bytes = b""
 
 
-CUTS = frozenset({"cut", "drop", "reset"})
+SPOILS = frozenset({"badchunk", "drip", "flood", "halfchunk", "hearts", "torn", "trailers"})
+"""What breaks the framing of a reply that is under way (`harness.standin.raw`)."""
+
+CUTS = frozenset({"cut", "drop", "reset"}) | SPOILS
 """`cut`: the body ends early but in form; `drop`: the connection closes mid-body; `reset`: it is reset."""
 
 
