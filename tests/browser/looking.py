@@ -36,11 +36,11 @@ def require_chromium() -> None:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """A headless Chromium, with further *flags*."""
     require_chromium()
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS, *flags])
         yield chromium
         chromium.close()
 
