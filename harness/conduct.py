@@ -25,7 +25,7 @@ from harness.drive.pool import Sink, drive, plain_errors
 from harness.drive.preflight import looked_up_again
 from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
-from harness.drive.sessions import Errand, delete_sessions, look_at
+from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
 from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError, UsageError
@@ -118,8 +118,8 @@ class Conduct:
     before: Earlier | None = None
     reins: Reins = field(init=False)
     given: frozenset[str] = field(init=False)
-    made: dict[str, None] = field(default_factory=dict)
-    to_look: dict[str, None] = field(default_factory=dict)
+    made: Ids = field(default_factory=Ids)
+    to_look: Ids = field(default_factory=Ids)
     warnings: list[str] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
@@ -147,8 +147,8 @@ class Conduct:
 
     def _go_on(self, before: Earlier) -> None:
         """Take up where the run had stopped: what it spent stays spent, and what it made is its own."""
-        self.made = dict.fromkeys(each for each in before.sessions if each not in self.given)
-        self.to_look = {name: None for name, trial_id in before.unseen.items() if self._looks_at(trial_id)}
+        self.made = Ids.of(each for each in before.sessions if each not in self.given)
+        self.to_look = Ids.of(name for name, trial_id in before.unseen.items() if self._looks_at(trial_id))
         self.decided = Counter(before.decided)
         if self.reins.deep_research is not None:
             spent = sum(
@@ -182,11 +182,11 @@ class Conduct:
         if self.reins.purse.is_limited and result.began_ns is not None:
             self.to_count.append(result)
         looked = self._looks_at(result.trial_id)
-        for session_id in filter(None, (exchange.session_id for exchange in result.exchanges)):
+        for session_id in dict.fromkeys(filter(None, (each.session_id for each in result.exchanges))):
             if session_id not in self.given:
-                self.made[session_id] = None
+                self.made.add(session_id)
             if looked:
-                self.to_look[session_id] = None
+                self.to_look.add(session_id)
 
     def cost(self, result: Result) -> tuple[int, float]:
         """The tokens of a trial and what they cost in USD, as far as the suite says what its model costs."""
@@ -412,7 +412,7 @@ def _not_sent(trial: Trial) -> Result:
 
 async def _look(run: Conduct, book: journal.Journal) -> None:
     """Journal what the server keeps of the conversations so far: which model answered, and the rest."""
-    wanted, run.to_look = list(run.to_look), {}
+    wanted, run.to_look = list(run.to_look), Ids()
 
     def keep(detail: SessionDetail) -> None:
         book.append(detail)
@@ -433,12 +433,13 @@ async def _delete_sessions(run: Conduct) -> None:
     """Delete the sessions that this run made, where the suite asks for that."""
     if not run.plan.suite.target.cleanup.sessions:
         return
-    async with _errand(run, "sessions deleted", len(run.made)) as errand:
-        await delete_sessions(errand, list(run.made))
+    made = list(run.made)
+    async with _errand(run, "sessions deleted", len(made)) as errand:
+        await delete_sessions(errand, made)
     run.deleted["sessions"] = errand.done
-    if errand.done < len(run.made):
+    if errand.done < len(made):
         run.warn(
-            f"{len(run.made) - errand.done} of {len(run.made)} sessions could not be deleted: "
+            f"{len(made) - errand.done} of {len(made)} sessions could not be deleted: "
             f"{errand.why() or 'interrupted'}"
         )
 

@@ -4,8 +4,9 @@ Which model answered, and with which files, only the session's detail shows (wir
 the slots, after the phase: a look-up beside a stream that is being measured would be load of our own.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import anyio
 import httpx
@@ -16,6 +17,42 @@ from harness.sigma.session import SessionDetail, read_session
 Call = Callable[[str], Awaitable[str | None]]
 
 AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Ids:
+    """The ids of many sessions, each once; of one that is a UUID, as Sigma's are, 16 bytes are kept.
+
+    A run of a day has millions of them, and what it needs of memory is not to grow with what it has done.
+    """
+
+    packed: bytearray = field(default_factory=bytearray)
+    others: dict[str, None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, session_ids: Iterable[str]) -> "Ids":
+        """Those of *session_ids*."""
+        ids = cls()
+        for session_id in session_ids:
+            ids.add(session_id)
+        return ids
+
+    def add(self, session_id: str) -> None:
+        """Remember *session_id*."""
+        try:
+            packed = UUID(session_id)
+        except ValueError:
+            packed = None
+        if packed is None or str(packed) != session_id:
+            self.others[session_id] = None
+        else:
+            self.packed += packed.bytes
+
+    def __iter__(self) -> Iterator[str]:
+        """Each once, the UUIDs in the order in which they came."""
+        whole = (bytes(self.packed[at : at + 16]) for at in range(0, len(self.packed), 16))
+        yield from dict.fromkeys(str(UUID(bytes=each)) for each in whole)
+        yield from self.others
 
 
 @dataclass(slots=True)

@@ -32,10 +32,10 @@ EVERY_S = 3.0
 SHARE = 0.02
 """So much of the time may be spent on looking."""
 
-MOST_READS = 1_000_000
+MOST_READS = 100_000
 """Of more reads only every second is kept, then every fourth: a quantile does not need them all."""
 
-MOST_REPLIES = 100_000
+MOST_REPLIES = 20_000
 """Of a longer run the verdict so far is that of its last so many trials, and of their replies."""
 
 _TRIALS = {

@@ -1,10 +1,13 @@
 """Sessions looked at and deleted after the trials, against a real stand-in."""
 
 import socket
+from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.drive.sessions import Errand, delete_sessions, look_at
+from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transports
 from harness.sigma.client import Address, Client
 from harness.sigma.session import SessionDetail
@@ -73,3 +76,15 @@ async def test_a_server_that_is_gone_leaves_a_reason_and_no_exception() -> None:
         await look_at(errand, ["a", "b"], told.append)
     assert told == []
     assert sum(errand.failed.values()) == 2
+
+
+@given(st.lists(st.one_of(st.uuids().map(str), st.uuids().map(lambda each: each.hex), st.text(max_size=40))))
+def test_ids_are_each_kept_once_whatever_they_look_like(told: list[str]) -> None:
+    kept = list(Ids.of([*told, *told]))
+    assert sorted(kept) == sorted(set(told))
+
+
+def test_what_is_kept_of_many_ids_is_small() -> None:
+    ids = Ids.of(str(uuid4()) for _ in range(10_000))
+    assert len(ids.packed) == 160_000
+    assert ids.others == {}
