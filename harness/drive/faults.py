@@ -69,7 +69,17 @@ def in_reply(exchange: Exchange, retry_after_s: float | None) -> Failure | None:
         if (failure := _of_outcome(model, status)) is not None:
             said = f"model {model.model_index} of {len(transcript.models or ())}: {failure.detail}"
             return Failure(failure.fault, failure.step, said, code=failure.code, http_status=status)
-    return _of_outcome(transcript, status)
+    return _of_outcome(transcript, status) or _of_lines(transcript, status)
+
+
+def _of_lines(said: Transcript, status: int) -> Failure | None:
+    """A line that cannot be read may have been words of the answer: the rest is not graded as if whole."""
+    if not said.bad_lines:
+        return None
+    lines = "1 line of the reply is" if said.bad_lines == 1 else f"{said.bad_lines} lines of the reply are"
+    return Failure(
+        Fault.PROTOCOL, Step.BODY, f"{lines} no JSON object; what stood there is lost", http_status=status
+    )
 
 
 def _of_outcome(said: Transcript | ModelReading, status: int) -> Failure | None:

@@ -111,6 +111,15 @@ def test_one_model_of_several_that_fails_is_a_failure_that_names_it() -> None:
     assert found.detail == "model 1 of 2: no such model"
 
 
+def test_a_line_that_cannot_be_read_is_a_breach_of_protocol_since_words_may_be_lost() -> None:
+    whole = answer("Paris")
+    found = failure(
+        replied("\n".join([*whole[:-1], '{"placement": {"turn', whole[-1]]), 200, "text/event-stream")
+    )
+    assert (found.fault, found.step, found.http_status) == (Fault.PROTOCOL, Step.BODY, 200)
+    assert found.detail.startswith("1 line of the reply is no JSON object")
+
+
 BUDGET = {
     "reset_at": "2026-11-24T00:00:00+00:00",
     "retry_after_seconds": 85786,

@@ -92,7 +92,7 @@ def test_a_run_of_the_recording_finds_what_the_run_found(twice: Twice) -> None:
     (more,) = {*twice[1].manifest.warnings} - {*twice[0].manifest.warnings}
     assert more.startswith("tags could not be listed")
     faults = {*twice[0].tables["exchanges"]["fault"].drop_nulls()}
-    assert faults == {"disconnected", "truncated", "error_line", "timed_out", "http"}
+    assert faults == {"disconnected", "truncated", "error_line", "timed_out", "http", "protocol"}
 
 
 @pytest.mark.slow
