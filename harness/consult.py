@@ -37,6 +37,7 @@ from harness.result import Result
 from harness.sigma.client import Address, Client
 from harness.suite.asserts.code import Python
 from harness.suite.asserts.judged import AskedCheck, JudgedCheck, SelectBest, Similar
+from harness.suite.keys import keyed
 from harness.suite.model import Suite
 
 Results = Callable[[], Iterable[Result]]
@@ -292,7 +293,7 @@ async def _judge(desk: Desk) -> AsyncIterator[Ask]:
                 yield sigma_ask(client, judge, keep_sessions=not desk.suite.target.cleanup.sessions)
     else:
         async with openai_http() as http:
-            yield openai_ask(http, judge)
+            yield openai_ask(http, keyed(judge, desk.suite.path))
 
 
 @asynccontextmanager
@@ -303,4 +304,4 @@ async def _embedder(desk: Desk) -> AsyncIterator[Embed]:
         yield local_embed(desk.suite.path.parent / embeddings.model)
     else:
         async with openai_http() as http:
-            yield openai_embed(http, embeddings)
+            yield openai_embed(http, keyed(embeddings, desk.suite.path))

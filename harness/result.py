@@ -93,6 +93,9 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     *stopped* says whether a run that we no longer listened to was ended on the server too: None where there
     was nothing to end, False where it may still be working.
 
+    *masked* counts the stretches of the reply that were masked before anything of it was kept (`redact:`, and
+    our own keys).
+
     *transcript* is a function of the body. It is not journalled; `journal.read`
     works it out again.
     """
@@ -124,6 +127,7 @@ class Exchange(Struct, frozen=True, omit_defaults=True):
     session_info: dict[str, Any] | None = None
     endpoint: str = "send-chat-message"
     stopped: bool | None = None
+    masked: int = 0
     transcript: Transcript | None = None
 
     @property

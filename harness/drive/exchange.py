@@ -36,6 +36,8 @@ RESEARCH_LIMIT_NS = 65 * 60 * SECOND
 
 STOP_WAIT_S = 3.0
 _LOOK_S = 0.01
+_LONG = 16_384
+"""Bytes: in more than that, to look for patterns takes more than the millisecond that other streams bear."""
 _OPENING = 65_536  # a reply names its session in its first line; the rest may be a line without an end
 
 
@@ -63,6 +65,7 @@ class Draft:
     content_type: str = ""
     retry_after_s: float | None = None
     failure: Failure | None = None
+    masked: int = 0
     listened: bool = True
     over: anyio.Event = field(default_factory=anyio.Event)
 
@@ -122,6 +125,7 @@ class Draft:
                 session_id=self.session_id,
                 session_info=self.session_info,
                 endpoint=self.endpoint,
+                masked=self.masked,
             )
         )
         seen = exchange.transcript
@@ -148,12 +152,27 @@ async def send_turn(draft: Draft, client: Client, now: Clock, keep: Keep) -> Exc
             # keep the tape until the collector comes round.
             draft.over.set()
     finally:
-        exchange = draft.close(now())
+        ended_ns = now()
+        await _mask(draft, client)
+        exchange = draft.close(ended_ns)
         if _may_go_on(exchange):
             with anyio.CancelScope(shield=True):
                 exchange = structs.replace(exchange, stopped=await _stop(client, exchange))
         keep(exchange)
     return exchange
+
+
+async def _mask(draft: Draft, client: Client) -> None:
+    """Mask what must not be kept of what came, before anybody reads it; what is long, off the loop."""
+    veil, body = client.veil, draft.tape.body
+    draft.content_type = veil.text(draft.content_type)
+    if draft.failure is not None:
+        draft.failure = structs.replace(draft.failure, detail=veil.text(draft.failure.detail))
+    if veil.finders and len(body) > _LONG:
+        with anyio.CancelScope(shield=True):
+            draft.masked = await anyio.to_thread.run_sync(veil.over, body)
+    else:
+        draft.masked = veil.over(body)
 
 
 async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO
@@ -20,25 +20,37 @@ LAST_WORDS = 2000
 
 
 @asynccontextmanager
-async def local_sigma(dialect: str = "sigma", standin: Standin | None = None) -> AsyncIterator[str]:
+async def local_sigma(
+    dialect: str = "sigma", standin: Standin | None = None, *, hidden: Collection[str] = ()
+) -> AsyncIterator[str]:
     """A stand-in Sigma in a process of its own, on a free port of loopback; its URL.
 
     What *standin* says goes to it on its standard input: keys of providers are for no command
-    line. It is ended when the block is left, however that happens; it also ends by itself when
-    this process dies. Raises `StandinError` where it does not come up.
+    line, and its environment has nothing in which one of *hidden* is. It is ended when the block is
+    left, however that happens; it also ends by itself when this process dies. Raises `StandinError`
+    where it does not come up.
     """
     command = [sys.executable, "-m", "harness", "serve", "--port", "0", "--dialect", dialect]
     command += ["--with-parent", "--settings-from-stdin"]
     # What it says goes into a file: a pipe that nobody empties would bring it to a halt once it is full.
     with TemporaryFile() as said:
         # In a session of its own: a Ctrl-C is for us, and the trials under way still need their Sigma.
-        async with await anyio.open_process(command, stderr=said, start_new_session=True) as process:
+        env = without(os.environ, hidden)
+        opened = anyio.open_process(command, stderr=said, start_new_session=True, env=env)
+        async with await opened as process:
             try:
                 await _configure(process, standin or Standin())
                 yield await _ready(process, said)
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)
+
+
+def without(environment: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
+    """What of *environment* holds none of the secrets that are *hidden*: a child needs none of them."""
+    return {
+        name: value for name, value in environment.items() if not any(secret in value for secret in hidden)
+    }
 
 
 async def _configure(process: anyio.abc.Process, standin: Standin) -> None:

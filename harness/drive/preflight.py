@@ -18,12 +18,14 @@ from harness.drive.pool import plain_errors
 from harness.drive.transport import doubts, transport_of
 from harness.errors import TargetError, UsageError
 from harness.plan import Plan
+from harness.redact.veil import veil_of
 from harness.sigma.catalogue import Catalogue, look_up, prompts_of
 from harness.sigma.client import Address, Client
 from harness.sigma.deprecated import PATHS
 from harness.sigma.names import hints, resolve
 from harness.sigma.probe import dialect_of, identified, located, require_endpoint
 from harness.suite import values
+from harness.suite.keys import key_of, standin_of
 from harness.suite.model import Settings, Suite
 
 KEY_VARIABLE = "SIGMA_API_KEY"
@@ -56,17 +58,19 @@ async def address_of(suite: Suite, target: str | None) -> AsyncIterator[Address]
         return
     own = suite.target
     spoken = (own.standin.dialect if own.standin else None) or own.dialect
-    async with local_sigma("sigma" if spoken == "auto" else spoken, own.standin) as url:
-        yield Address(url, own.dialect)
+    veil, standin = veil_of(suite), standin_of(suite)
+    spoken = "sigma" if spoken == "auto" else spoken
+    async with local_sigma(spoken, standin, hidden=veil.secrets) as url:
+        yield Address(url, own.dialect, veil=veil)
 
 
 def as_written(suite: Suite, target: str | None) -> Address | None:
     """The address that *suite* or *target* gives; None for the stand-in, which has none before it runs."""
     own = suite.target
     if target is not None and target != "standin":
-        return Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE))
+        return Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE), veil_of(suite))
     if target is None and own.base_url is not None:
-        return Address(own.base_url, own.dialect, own.api_key.get_secret_value() if own.api_key else None)
+        return Address(own.base_url, own.dialect, key_of(own, suite.path), veil_of(suite))
     return None
 
 

@@ -18,6 +18,7 @@ import httpx
 
 from harness.drive.tls import Hear, Tell
 from harness.errors import UsageError
+from harness.redact.veil import OPEN, Veil
 
 _LONGEST_HEAD = 65_536
 _LONGEST_WORDS = 120
@@ -130,8 +131,9 @@ async def tunnel(proxy: Proxy, where: str, *, tell: Tell, hear: Hear) -> bytes:
         if 200 <= status < 300:
             return rest
         if status >= 200:
-            words = await _words(head, rest, hear)
-            reason = " ".join((said[1] + b" " + said[2]).decode("latin-1").split())
+            veil = _veil(proxy)
+            words = await _words(head, rest, hear, veil)
+            reason = veil.text(" ".join((said[1] + b" " + said[2]).decode("latin-1").split()))
             raise httpx.ProxyError(
                 f"{proxy} refuses to connect us to {where}: {reason}{words}{_hint(status)}"
             )
@@ -147,7 +149,15 @@ async def _head(begun: bytes, proxy: Proxy, hear: Hear) -> tuple[bytes, bytes]:
     return head, rest
 
 
-async def _words(head: bytes, body: bytes, hear: Hear) -> str:
+def _veil(proxy: Proxy) -> Veil:
+    """Over what opens *proxy*, which may repeat it in its refusal."""
+    if proxy.authorization is None:
+        return OPEN
+    encoded = proxy.authorization.decode().removeprefix("Basic ")
+    return OPEN.also(encoded, base64.b64decode(encoded).decode().partition(":")[2])
+
+
+async def _words(head: bytes, body: bytes, hear: Hear, veil: Veil) -> str:
     """The first words of the page that a proxy sends with its refusal, if it has any."""
     length = _LENGTH.search(head)
     wanted = min(int(length[1]), _LONGEST_HEAD) if length else 0
@@ -156,7 +166,7 @@ async def _words(head: bytes, body: bytes, hear: Hear) -> str:
     text = re.sub(
         r"<(style|script|title).*?</\1>|<[^>]*>", " ", body.decode(errors="replace"), flags=re.S | re.I
     )
-    words = " ".join(text.split())[:_LONGEST_WORDS]
+    words = veil.text(" ".join(text.split()))[:_LONGEST_WORDS]  # before the cut: half a key is secret, too
     return f" ({words})" if words else ""
 
 

@@ -52,10 +52,12 @@ def planned(manifest: Manifest, environment: Mapping[str, str] = environ) -> Pla
     Who only shows a run, which may be a stranger's, gives none. Raises `SuiteError` or `UsageError` where the
     suite is none of this version, or its files are gone.
     """
-    suite = parse_suite(manifest.suite_text, Path(manifest.suite_path), _Remembered(environment))
+    suite = parse_suite(
+        manifest.suite_text, Path(manifest.suite_path), _Remembered(environment), recorded=True
+    )
     plan = make_plan(suite, convert(manifest.choice, Choice), seed=manifest.seed)
     for checks in manifest.checks:
-        by = parse_suite(checks.suite_text, Path(checks.suite_path), _Remembered(environment))
+        by = parse_suite(checks.suite_text, Path(checks.suite_path), _Remembered(environment), recorded=True)
         plan, _ = with_checks(plan, manifest, by, append=checks.append)
     return plan
 

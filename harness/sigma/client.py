@@ -7,8 +7,11 @@ No redirect is followed, by any call: the key would go to whoever is named there
 time and in bytes, however the server goes on; a turn has its time limit and the limit of a tape.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +21,7 @@ import msgspec
 
 from harness import __version__
 from harness.errors import UsageError
+from harness.redact.veil import OPEN, Veil
 from harness.sigma.request import SEND
 
 CONNECT_S = 10.0
@@ -31,14 +35,20 @@ LONGEST_ANSWER = 64 * 2**20
 
 _OF_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
+_log = logging.getLogger("harness.requests")
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Sigma is, how it is spoken to and with whose key. The key is in no repr."""
+    """Where a Sigma is, how it is spoken to and with whose key. The key is in no repr.
+
+    *veil* hides what must not be kept of what that server says.
+    """
 
     base_url: str
     dialect: str = "sigma"
     api_key: str | None = None
+    veil: Veil = OPEN
 
     def __repr__(self) -> str:
         return f"Address({self.base_url}, {self.dialect})"
@@ -62,6 +72,7 @@ class Client:
                 )
             headers["authorization"] = f"Bearer {address.api_key}"
         self.address = address
+        self.veil = address.veil.also(address.api_key)
         self._call_s = call_s
         self._transport = transport
         self._turns: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
@@ -106,7 +117,10 @@ class Client:
         request.read()
         # Past httpx's client: its redirects, cookies and hooks have no part in a turn, and to merge URL and
         # headers and to walk through them takes 0.3 ms of CPU a request, as much as ten packets.
-        return await self._transport.handle_async_request(request)
+        with _told_of(request) as tell:
+            response = await self._transport.handle_async_request(request)
+            tell(response.status_code)
+        return response
 
     def _prepared(self, path: str) -> tuple[httpx.URL, list[tuple[bytes, bytes]]]:
         """The URL of *path* and the headers of each turn sent there, worked out once."""
@@ -159,8 +173,9 @@ class Client:
         limit_s = self._call_s if within_s is None else within_s
         request = self._http.build_request(method, path, **rest)
         try:
-            with anyio.fail_after(limit_s):
+            with _told_of(request) as tell, anyio.fail_after(limit_s):
                 response = await self._http.send(request, stream=True, follow_redirects=False)
+                tell(response.status_code)
                 try:
                     content = await _content(response)
                 finally:
@@ -170,13 +185,17 @@ class Client:
         except httpx.DecodingError as error:
             said = f"the answer came compressed, and is not what it says: {error}"
             raise httpx.RemoteProtocolError(said, request=request) from error
-        kept = [field for field in response.headers.multi_items() if field[0].lower() not in _OF_THE_WAY]
-        whole = httpx.Response(response.status_code, headers=kept, content=content, request=request)
+        fields = response.headers.multi_items()
+        kept = [
+            (name, self.veil.alone.text(value)) for name, value in fields if name.lower() not in _OF_THE_WAY
+        ]
+        self.veil.alone.over(content)
+        whole = httpx.Response(response.status_code, headers=kept, content=bytes(content), request=request)
         whole.encoding = "utf-8"  # whatever is said: JSON has no other, and Python's "zlib" is none of text
         return whole
 
 
-async def _content(response: httpx.Response) -> bytes:
+async def _content(response: httpx.Response) -> bytearray:
     """The body as it is read, up to its limit."""
     content = bytearray()
     async for piece in response.aiter_bytes():
@@ -184,4 +203,26 @@ async def _content(response: httpx.Response) -> bytes:
         if len(content) > LONGEST_ANSWER:
             said = f"the answer is longer than the limit of {LONGEST_ANSWER:,} bytes"
             raise httpx.RemoteProtocolError(said, request=response.request)
-    return bytes(content)
+    return content
+
+
+@contextmanager
+def _told_of(request: httpx.Request) -> Iterator[Callable[[int], None]]:
+    """A line in the log for a request, once it is known what came of it; no header and no body is in it."""
+    if not _log.isEnabledFor(logging.DEBUG):
+        yield lambda _: None
+        return
+    began_ns, said = perf_counter_ns(), "broke off"
+
+    def tell(status: int) -> None:
+        nonlocal said
+        said = str(status)
+
+    try:
+        yield tell
+    except httpx.TransportError as error:
+        said = type(error).__name__
+        raise
+    finally:
+        path, ms = request.url.raw_path.decode("ascii"), (perf_counter_ns() - began_ns) / 1e6
+        _log.debug("%s %s %s %.1f ms", request.method, path, said, ms)

@@ -15,6 +15,7 @@ from harness.errors import did_you_mean
 from harness.suite import gates, grading, loads, together
 from harness.suite.attachments import wrong_with
 from harness.suite.expect import check_type
+from harness.suite.keys import is_secret
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
 from harness.suite.places import Finding, Place, Tell, Where, name_of
 from harness.suite.resolve import (
@@ -26,6 +27,7 @@ from harness.suite.resolve import (
     resolve_variants,
     runs_on,
 )
+from harness.suite.scalars import Filled
 from harness.suite.templates import is_template
 
 Numbered = Sequence[tuple[int, Case]]
@@ -43,6 +45,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     _unbuilt(suite, (), tell)
     _texts(data, root, tell)
     _target(suite, root, tell)
+    _redactions(suite, tell)
     _files(suite, tell)
     for key in ("prompts", "load"):
         if data.get(key) in ([], {}) and not root.keys[key].lost and not root.keys[key].keys:
@@ -69,7 +72,7 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     _names_in_mix(suite, names, tell)
     phases = {*suite.load, *_written(root, "load")}
     gates.check(suite, tell, gates.Names(variants, names, phases, everything))
-    return (*_warnings(everything), *together.warnings(suite, variants, cases))
+    return (*_warnings(everything), *_bare_secrets(data), *together.warnings(suite, variants, cases))
 
 
 # Everywhere
@@ -165,6 +168,19 @@ def _connection(suite: Suite, tell: Tell) -> None:
     if target.client_key is not None and target.client_cert is None:
         message = "this is the key of a certificate: say client_cert, too"
         tell(Finding(("target", "client_key"), message, at_key=True))
+
+
+def _redactions(suite: Suite, tell: Tell) -> None:
+    for index, redaction in enumerate(suite.redact):
+        if (redaction.name is None) == (redaction.pattern is None):
+            tell(Finding(("redact", index), "either a name or a pattern is wanted, and one of them"))
+
+
+def _bare_secrets(data: dict[str, Any]) -> Iterator[str]:
+    """A warning for each header that looks like a key and stands in the suite, whose text every run keeps."""
+    for path, value in _leaves(data):
+        if "mcp_headers" in path[:-1] and not isinstance(value, Filled) and is_secret(str(path[-1])):
+            yield f"{name_of(path)}: the suite is kept with its runs, and this with it: write ${{NAME}}"
 
 
 def _files(suite: Suite, tell: Tell) -> None:

@@ -44,7 +44,7 @@ def _judge(suite: Suite, tell: Tell) -> None:
         tell(Finding(("judge",), _ONE))
     elif judge.base_url is not None and judge.model is None:
         tell(Finding(("judge",), 'a "model" is wanted: which one of that server judges?'))
-    for key in ("model", "temperature", "api_key"):
+    for key in ("model", "temperature", "api_key", "api_key_file"):
         if judge.target is not None and getattr(judge, key) is not None:
             told = f"Sigma judges: its model is said by llm_override, its key by the target's; take {key} out"
             tell(Finding(("judge", key), told, at_key=True))

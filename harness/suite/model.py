@@ -30,10 +30,12 @@ from harness.suite.values import (
     HeaderValue,
     Id,
     Ignorable,
+    KnownPattern,
     Limit,
     Moment,
     Number,
     Origin,
+    Pattern,
     Portion,
     ProxyAddress,
     Rate,
@@ -336,6 +338,7 @@ class OpenAiProvider(Written):
 
     base_url: Address
     api_key: Secret | None = None
+    api_key_file: Text | None = None
     models: Annotated[Texts, Field(min_length=1)]
 
 
@@ -366,6 +369,8 @@ class Cleanup(Written):
 class Target(Written):
     """The Sigma under test: the stand-in, or a server at *base_url*.
 
+    *api_key* is from the environment, or the one line of *api_key_file*, which is relative to the suite.
+
     *allow_anonymous*: a key that the server takes for nobody's is an error unless this is set. *audit* is the
     share of trials whose session is looked at afterwards, to see which model answered. *ca_file* has the CAs
     that may vouch for the server, in place of the usual ones; *client_cert* and *client_key* (which may be
@@ -376,6 +381,7 @@ class Target(Written):
     standin: Standin | None = None
     base_url: Address | None = None
     api_key: Secret | None = None
+    api_key_file: Text | None = None
     dialect: Literal["sigma", "onyx", "auto"] = "sigma"
     persona_id: Id | None = None
     project_id: Id | None = None
@@ -411,6 +417,7 @@ class Judge(Written):
     target: Literal["self"] | None = None
     base_url: Address | None = None
     api_key: Secret | None = None
+    api_key_file: Text | None = None
     model: Text | None = None
     temperature: Number | None = None
     llm_override: LlmOverride | None = None
@@ -430,6 +437,7 @@ class Embeddings(Written):
 
     base_url: Address | None = None
     api_key: Secret | None = None
+    api_key_file: Text | None = None
     model: Text
 
 
@@ -564,8 +572,26 @@ class Quarantined(Written):
     reason: Text | None = None
 
 
+class Redaction(Written):
+    """What is masked in replies: what a pattern finds, either known by *name* or a *pattern* of one's own."""
+
+    name: KnownPattern | None = None
+    pattern: Pattern | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        """One word alone is a name: a slip in it must not become a pattern that finds nothing."""
+        if not isinstance(written, str):
+            return written
+        return {"name" if re.fullmatch(r"[\w-]*", written) else "pattern": written}
+
+
 class SuiteFile(Written):
-    """The keys of a suite, as its file has them."""
+    """The keys of a suite, as its file has them.
+
+    *redact* is masked in every reply before anything of it is kept, graded or shown.
+    """
 
     name: Annotated[FileName, Field(alias="suite")] = ""
     description: str | None = None
@@ -579,6 +605,7 @@ class SuiteFile(Written):
     load: dict[Text, Phase] = {"main": Phase()}
     budget: Budget = Budget()
     gates: Gates | None = None
+    redact: tuple[Redaction, ...] = ()
     quarantine: tuple[Quarantined, ...] = ()
 
     @model_validator(mode="before")

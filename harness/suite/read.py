@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from harness.errors import Problem, SuiteError, UsageError, did_you_mean
-from harness.suite import scalars
+from harness.suite import keys, scalars
 from harness.suite.check import check
 from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, lines_of, problem_at
@@ -60,8 +60,11 @@ def load_suite(path: str | Path, *, environ: Mapping[str, str] | None = None) ->
     return parse_suite(text, path, os.environ if environ is None else environ)
 
 
-def parse_suite(text: str, path: Path, environ: Mapping[str, str]) -> Suite:
-    """The suite written in *text*; *path* is what errors and results call it. Raises `SuiteError`."""
+def parse_suite(text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False) -> Suite:
+    """The suite written in *text*; *path* is what errors and results call it. Raises `SuiteError`.
+
+    Of a suite that was *recorded* with its run, the files with keys may be gone, or are a stranger's words.
+    """
     builder = _Builder(str(path), lines_of(text), environ)
     data, root = builder.document(text)
     if not isinstance(data, dict):
@@ -77,6 +80,7 @@ def parse_suite(text: str, path: Path, environ: Mapping[str, str]) -> Suite:
     file = validate(data, root, tell)
     suite = None if file is None else Suite.of(file, path, text)
     warnings = () if suite is None else check(suite, data, root, tell)
+    warnings += () if suite is None or recorded else keys.check(suite, tell)
     if suite is None or told:
         raise SuiteError([builder.masked(problem) for problem in told.values()])
     return suite.model_copy(update={"warnings": warnings})

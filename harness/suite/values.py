@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, Strict
 
-from harness.suite import literals
+from harness.suite import literals, redaction
 from harness.suite.scalars import Filled
 
 
@@ -209,6 +209,8 @@ RetryReason = Annotated[
 ]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[SecretStr, BeforeValidator(_header_value)]
+KnownPattern = Annotated[str, AfterValidator(redaction.known)]
+Pattern = Annotated[str, AfterValidator(redaction.pattern)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Share = Annotated[float, BeforeValidator(literals.share), Field(ge=0, le=1)]
 Portion = Annotated[float, BeforeValidator(_portion), Field(ge=0, le=1)]
