@@ -311,7 +311,8 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
     options, transport = run.options, transport_of(run.plan.suite, run.address.base_url)
     if options.workers is not None and not load.is_open:
         load = load.model_copy(update={"workers": options.workers})
-    tally.enter(name, load)
+    elapsed_ns = 0 if run.before is None else run.before.elapsed_ns(name, run.left)
+    tally.enter(name, load, elapsed_ns=elapsed_ns)
 
     def sink(result: Result) -> None:
         book.append(result)
@@ -332,7 +333,6 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
             # Watched is what is sent, not what we make of it between two rounds.
             async with anyio.create_task_group() as watched:
                 watched.start_soon(partial(watch, name, run.reins, keep, target=target, own=own))
-                elapsed_ns = 0 if run.before is None else run.before.elapsed_ns(name, run.left)
                 await drive(
                     trials,
                     load,

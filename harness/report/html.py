@@ -235,7 +235,15 @@ def took(manifest: Manifest) -> str:
     """How long a run took; not known of one that was killed."""
     if manifest.ended_ns is None:
         return "not known: it did not end"
-    seconds = (manifest.ended_ns - manifest.started_ns) / 1e9
+    told = _spoken((manifest.ended_ns - manifest.started_ns) / 1e9)
+    if not manifest.resumed:
+        return told
+    between = _spoken(sum(leg.left_out_ns for leg in manifest.resumed) / 1e9)
+    times = len(manifest.resumed)
+    return f"{told}, resumed {'once' if times == 1 else f'{times} times'}; the {between} between are in no figure"
+
+
+def _spoken(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -305,4 +313,8 @@ def command(manifest: Manifest) -> str:
         words += [word for value in chosen.get(name) or () for word in (option, str(value))]
     for option, name in (("--repeat", "repeat"), ("--limit", "limit")):
         words += [option, str(chosen[name])] if chosen.get(name) else []
-    return join([*words, *(["--gate"] if manifest.gate is not None else [])])
+    asked = manifest.asked
+    for option, name in (("--target", "target"), ("--workers", "workers"), ("--baseline", "baseline")):
+        words += [option, str(asked[name])] if asked.get(name) else []
+    flags = {"--gate": asked.get("gate"), "--fail-fast": asked.get("fail_fast")}
+    return join([*words, *(flag for flag, given in flags.items() if given)])

@@ -95,10 +95,15 @@ class _Trial:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the spans of all trials have in common. *shift_ns* makes a stamp the time of day."""
+    """What the spans of all trials have in common.
+
+    *shift_ns* makes a stamp the time of day; *gaps* has what is to be added to those from a moment on, where
+    the run was resumed.
+    """
 
     manifest: Manifest
     shift_ns: int
+    gaps: tuple[tuple[int, int], ...]
     server: dict[str, Value]
     content: bool
 
@@ -124,7 +129,8 @@ def traces(folder: Path, *, content: bool = False, at_once: int = AT_ONCE) -> It
     """
     manifest = read_manifest(folder)
     shift_ns = _time_of_day_ns(manifest.started_at) - manifest.started_ns
-    run = _Run(manifest, shift_ns, _server(manifest.target), content)
+    gaps = tuple((leg.began_ns + leg.shift_ns, leg.left_out_ns) for leg in manifest.resumed)
+    run = _Run(manifest, shift_ns, gaps, _server(manifest.target), content)
     sent = scan("trials", folder).filter(pl.col("began_ns").is_not_null())
     count = sent.select(pl.len()).collect().item()
     for start in range(0, count, at_once):
@@ -191,7 +197,7 @@ def _trace(trial: _Trial, run: _Run) -> tuple[Span, ...]:
 
 
 def _shifted(stamp_ns: int, run: _Run) -> int:
-    return stamp_ns + run.shift_ns
+    return stamp_ns + run.shift_ns + sum(left_out for since, left_out in run.gaps if stamp_ns >= since)
 
 
 def _known(attributes: Mapping[str, Value | None]) -> dict[str, Value]:

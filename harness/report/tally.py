@@ -242,12 +242,12 @@ class Tally:
             if key in planned or key in endless:
                 self._row(*key).planned = None if key in endless else planned[key]
 
-    def enter(self, phase: str, load: Phase) -> None:
-        """*phase* begins, with this *load*."""
+    def enter(self, phase: str, load: Phase, *, elapsed_ns: int = 0) -> None:
+        """*phase* begins, with this *load*, or goes on where *elapsed_ns* of it are over."""
         now = self.reins.now()
         due = sorted(trial.due_ns or 0 for trial in self.plan.phase(phase)) if load.is_open else []
         with self.lock:
-            self.phase, self.load, self.phase_ns, self.due = phase, load, now, due
+            self.phase, self.load, self.phase_ns, self.due = phase, load, now - elapsed_ns, due
             self.of_phase[phase] = Times(now), Times(now)
             for (name, _), row in self.rows.items():
                 if name == phase:
