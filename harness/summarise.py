@@ -150,6 +150,7 @@ class Summary(Struct, frozen=True):
 
     *audits* counts, for each variant and setting, the trials by what was found of it. *unknown_kinds* are the
     packets that have no name here, by kind. *unstopped* replies were cut off and may still be worked on.
+    *masked* stretches, in *masked_replies*, were masked before anything of these was kept.
     *settled* is there where repeats of a prompt decide together, or some decide nothing: the exit code goes
     by it. *quarantined* are the prompts that decide nothing until a day. *outages*: when the target was away.
     """
@@ -162,6 +163,8 @@ class Summary(Struct, frozen=True):
     audits: dict[str, dict[str, dict[str, int]]] = {}
     ignored: tuple[Ignored, ...] = ()
     unstopped: int = 0
+    masked: int = 0
+    masked_replies: int = 0
     loads: tuple[LoadRow, ...] = ()
     checks: tuple[CheckRow, ...] = ()
     reduced: tuple[ReducedRow, ...] = ()
@@ -247,6 +250,7 @@ def judge_rows(
 
 NEEDED = (
     *("exchange_id", "trial_id", "turn_id", "attempt", "fault", "stamps", "counted", "stopped"),
+    "masked",
     *("reads", "merged_reads", "unknown_kinds", "tokens_per_s"),
     *("ttft_ms", "total_ms", "response_ttft_ms", "response_total_ms"),
     *("http_status", "began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
@@ -271,6 +275,7 @@ def summarise(
     found = _found(frames["audits"], sent, variants)
     reads = int(exchanges["reads"].sum())
     merged = int(exchanges["merged_reads"].sum())
+    masked = exchanges["masked"]
     return Summary(
         rows=tuple(row for row in rows if row.trials),
         faults=_counts(exchanges["fault"]),
@@ -280,6 +285,8 @@ def summarise(
         audits=_audits(found),
         ignored=tuple(_ignored(found)),
         unstopped=int((~exchanges["stopped"]).sum()),
+        masked=int(masked.sum()),
+        masked_replies=int((masked > 0).sum()),
         loads=tuple(_load(phase, trials, sent) for phase in _open_phases(trials)),
         checks=tuple((checked or Checked()).rows(variants)),
         reduced=tuple(_reduced(frames["cases"], variants)),

@@ -4,8 +4,10 @@ Which model answered, and with which files, only the session's detail shows (wir
 the slots, after the phase: a look-up beside a stream that is being measured would be load of our own.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -104,7 +106,9 @@ async def look_at(errand: Errand, session_ids: Sequence[str], sink: Callable[[Se
         if not response.is_success:
             return f"GET /chat/get-chat-session answered {response.status_code}"
         try:
-            detail = read_session(response.json(), None if projects is None else projects.get(session_id, ()))
+            detail = read_session(
+                _masked(errand.client, response), None if projects is None else projects.get(session_id, ())
+            )
         except ValueError:
             detail = None
         if detail is None:
@@ -113,6 +117,15 @@ async def look_at(errand: Errand, session_ids: Sequence[str], sink: Callable[[Se
         return None
 
     await errand.run(session_ids, look)
+
+
+def _masked(client: Client, response: httpx.Response) -> Any:
+    """The document in *response*, masked as replies are. Raises `ValueError`."""
+    if not client.veil.finders:
+        return response.json()
+    body = bytearray(response.content)
+    client.veil.over(body)
+    return json.loads(body.decode(errors="replace"))
 
 
 async def _projects(client: Client) -> dict[str, tuple[int, ...]] | None:

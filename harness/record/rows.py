@@ -66,7 +66,8 @@ def exchange_row(
     """The row of `exchanges`, less `trial_id`, `audit` and `counted`; *packets* are its rows there."""
     count_tokens = cache(count_tokens)  # an answer is counted by itself, and as a part of what was spent
     tokens = spent(exchange, count_tokens)
-    same = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status", "stamps", "resent", "stopped")
+    ids = ("exchange_id", "turn_id", "attempt", "endpoint", "http_status")
+    same = (*ids, "stamps", "resent", "stopped", "masked")
     way = ("session_ns", "resolved_ns", "tcp_ns", "connected_ns")
     times = ("due_ns", "began_ns", *way, "sent_ns", "headers_ns", "ended_ns")
     row: dict[str, Any] = {name: getattr(exchange, name) for name in (*same, *times)}

@@ -58,6 +58,7 @@ EXCHANGES = {
     "resent": pl.Boolean,
     "counted": pl.Boolean,
     "stopped": pl.Boolean,
+    "masked": pl.Int32,
     "due_ns": pl.Int64,
     "began_ns": pl.Int64,
     "session_ns": pl.Int64,

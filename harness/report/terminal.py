@@ -181,6 +181,7 @@ def notes(summary: Summary) -> Iterator[str]:
             f"{summary.unstopped} cut replies could not be stopped: "
             "the server may still be working on them, and spending."
         )
+    yield from _masked(summary)
     if summary.unknown_kinds:
         kinds = ", ".join(f"{shortened(kind, NAME)} {count}" for kind, count in summary.unknown_kinds.items())
         yield f"packets of unknown kinds, kept and passed over: {kinds}"
@@ -190,6 +191,14 @@ def notes(summary: Summary) -> Iterator[str]:
             f"{shortened(held.case_id, NAME)} [{held.variant}], {held.passed} passed, {held.failed} failed"
         )
     yield from _left_open(summary)
+
+
+def _masked(summary: Summary) -> Iterator[str]:
+    if summary.masked:
+        yield (
+            f"{summary.masked_replies} replies had {summary.masked} stretches masked before anything of them "
+            "was kept: by redact:, or because they repeated a key."
+        )
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[Text]:
