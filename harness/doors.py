@@ -38,11 +38,15 @@ def is_loopback(host: str) -> bool:
 def is_ours(host: str, names: Collection[str]) -> bool:
     """Whether a Host header names us: by one of *names*, or by an address.
 
-    No address can be turned to another machine, as a name can. Only 0.0.0.0 and :: are none: browsers let any
-    page ask for them, and come out here.
+    No address can be turned to another machine, as a name can, nor can what is below `localhost`. Only
+    0.0.0.0 and :: are none of ours: browsers let any page ask for them, and come out here.
     """
     name = host_name(host)
-    return name in names or (is_address(name) and not ipaddress.ip_address(name).is_unspecified)
+    return (
+        name in names
+        or name.endswith(".localhost")
+        or (is_address(name) and not ipaddress.ip_address(name).is_unspecified)
+    )
 
 
 def is_strange(headers: Mapping[str, str], *, visits: bool = False) -> bool:

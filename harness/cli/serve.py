@@ -26,10 +26,18 @@ def serve(
         Dialect, typer.Option(help="sigma: as the guide says (SSE); onyx: as real servers do (JSON lines).")
     ] = Dialect.SIGMA,
     db: Annotated[Path | None, typer.Option(help="Keep sessions in this file; else in memory.")] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="HARNESS_STANDIN_KEY", help="Requests without this key are refused with 403."),
+    api_key: Annotated[str | None, typer.Option(hidden=True)] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with a key, else HARNESS_STANDIN_KEY has it; requests without it are refused "
+            "with 403.",
+            show_default=False,
+        ),
     ] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Listen where other machines reach it; needs a key.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet/--access-log", help="Log requests to standard error.")
     ] = True,
@@ -78,7 +86,7 @@ def serve(
 
     With --replay RUN nothing is simulated: the requests of that run get the packets that were recorded, at
     the times at which they came, with no Sigma behind and no token spent. Repeats are played in turn, and no
-    API key is asked for.
+    API key is asked for unless --api-key-file names one.
     """
     from harness.errors import UsageError
     from harness.standin.server import Options
@@ -86,7 +94,21 @@ def serve(
 
     if replay is not None:
         _refuse_others(context)
-        options = Options(host=host, port=port, access_log=not quiet, with_parent=with_parent)
+    if api_key is not None:
+        raise UsageError(
+            "--api-key: every user of this machine can read a command line; name a file with the key by "
+            "--api-key-file, or put it into HARNESS_STANDIN_KEY"
+        )
+    # Whoever starts us for a run of theirs may have a key in the environment, for another stand-in.
+    key = None if from_stdin else _key(api_key_file, host, allowed=allow_remote)
+    if replay is not None:
+        options = Options(
+            host=host,
+            port=port,
+            api_key=key if allow_remote or api_key_file else None,  # the environment's is for another one
+            access_log=not quiet,
+            with_parent=with_parent,
+        )
         _play_back(replay, results or Path("results"), _factor(speed), options)
         return
     if speed is not None or results is not None:
@@ -97,7 +119,7 @@ def serve(
         port=port,
         dialect=dialect.value,
         db=":memory:" if db is None else str(db),
-        api_key=api_key,
+        api_key=key,
         access_log=not quiet,
         with_parent=with_parent,
         ignores=ignored,
@@ -107,7 +129,29 @@ def serve(
     serve_standin(options, lambda url: print(f"ready {url}", flush=True))
 
 
-_WITH_REPLAY = frozenset({"replay", "speed", "results", "port", "host", "quiet", "with_parent"})
+_WITH_REPLAY = frozenset(
+    {"replay", "speed", "results", "port", "host", "quiet", "with_parent", "api_key_file", "allow_remote"}
+)
+
+
+def _key(file: Path | None, host: str, *, allowed: bool) -> str | None:
+    """The key that is asked for. Raises `UsageError` where other machines reach *host* and there is none."""
+    from harness.cli.doors import held_secret, refuse_remote
+    from harness.errors import UsageError
+
+    remote = refuse_remote(host, allowed=allowed, does="spends your tokens, where there are real providers")
+    key = held_secret(file, "--api-key-file", "HARNESS_STANDIN_KEY", guarding=remote)
+    if remote and key is None:
+        raise UsageError(
+            f"--host {host}: a key is needed there: --api-key-file FILE, or HARNESS_STANDIN_KEY; one is made "
+            'by python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    if remote:
+        typer.echo(
+            f"! Other machines may reach {host}. It is plain http: who listens on the way reads the key.",
+            err=True,
+        )
+    return key
 
 
 def _refuse_others(context: typer.Context) -> None:
@@ -175,10 +219,11 @@ def _settings(
     }
     ignored = {*told["ignore"], *_known(ignore)}
     if suite is not None:
+        from harness.suite.keys import standin_of
         from harness.suite.model import Standin
         from harness.suite.read import load_suite
 
-        written = load_suite(suite).target.standin or Standin()
+        written = standin_of(load_suite(suite)) or Standin()
         ignored |= set(written.ignore)
         for name, one in written.providers.items():
             key = one.api_key.get_secret_value() if one.api_key else None

@@ -1,12 +1,11 @@
-"""The routes of the stand-in, and who may use them.
+"""The routes of the stand-in.
 
 What is here is here: chat, sessions, files and projects, the catalogue, health, and `/_standin/*`, our own
 window on what was received and sent. Administration, registration, tokens and billing are not, and answer 404
 as any unknown route does.
 """
 
-import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from harness.standin import account, catalogue, uploads
 from harness.standin import deprecated as old
 from harness.standin.chat import Standin, send_chat_message, snapshot
 from harness.standin.models import provider_listing
 from harness.standin.request import Latest, Preferred, Rename, complaint, read_session_info
-
-_OPEN = frozenset({"/health", "/auth/type", "/version"})
 
 
 def _standin(request: Request) -> Standin:
@@ -264,42 +261,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return JSONResponse(complaint(error, f"{request.method} {request.url.path}"), 422)
 
 
-def _bearer(headers: Mapping[bytes, bytes]) -> bytes:
-    """The key of a request: `Authorization`, or the header for where a proxy uses that one."""
-    value = headers.get(b"x-onyx-authorization") or headers.get(b"authorization") or b""
-    return value.removeprefix(b"Bearer ").strip()
-
-
-class Guarded:
-    """The app behind an API key.
-
-    Health, version and our own `/_standin/*` stay open; a bad key is a 403, not a 401.
-    """
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self._app = app
-        self._key = key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, or refuse it as real servers do."""
-        if scope["type"] == "http" and not self._admits(scope):
-            refusal = JSONResponse({"detail": "Access denied. User is not authenticated."}, 403)
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _admits(self, scope: Scope) -> bool:
-        path: str = scope["path"]
-        if path in _OPEN or path.startswith("/_standin/"):
-            return True
-        return hmac.compare_digest(_bearer(dict(scope["headers"])), self._key)
-
-
-def create_app(standin: Standin, api_key: str | None = None, *, deprecated: bool = True) -> ASGIApp:
-    """The ASGI application.
-
-    With *api_key*, requests without it are refused; without *deprecated*, the endpoints of old are not there.
-    """
+def create_app(standin: Standin, *, deprecated: bool = True) -> ASGIApp:
+    """The ASGI application, for everybody; without *deprecated* the endpoints of old are not there."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -313,4 +276,4 @@ def create_app(standin: Standin, api_key: str | None = None, *, deprecated: bool
         exception_handlers={HTTPException: _http_error, ValidationError: _invalid},
     )
     app.state.standin = standin
-    return app if api_key is None else Guarded(app, api_key)
+    return app

@@ -334,8 +334,8 @@ class Closing:
 def serve(replay: Replay, options: Options, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, as the stand-in does; *ready* is called with the URL.
 
-    Of *options* it is the address, the access log and the parent that count. A port that is taken is a
-    `StandinError`.
+    Of *options* it is the address, the key, the access log and the parent that count. A port that is taken is
+    a `StandinError`.
     """
 
     def app() -> ASGIApp:

@@ -13,7 +13,7 @@ import sqlite3
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,10 +21,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from harness.doors import is_loopback
 from harness.errors import StandinError
 from harness.standin.app import create_app
 from harness.standin.chat import Standin
 from harness.standin.files import Files
+from harness.standin.guard import Door, guarded
 from harness.standin.models import PROVIDERS, Provider
 from harness.standin.raw import Bare
 from harness.standin.request import Dialect
@@ -37,7 +39,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve. Port 0 takes a free one; *db* is a file, or `:memory:`.
+    """How to serve. Port 0 takes a free one; *db* is a file, or `:memory:`; the key is in no repr.
 
     *ignores* are settings to do nothing with, *providers* real models beside the simulated ones. Without
     *deprecated* the endpoints of old are gone, as they are on real servers.
@@ -47,7 +49,7 @@ class Options:
     port: int = 0
     dialect: Dialect = "sigma"
     db: str = ":memory:"
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     access_log: bool = False
     with_parent: bool = False
     ignores: frozenset[str] = frozenset()
@@ -136,7 +138,7 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
             options.ignores,
             (*PROVIDERS, *options.providers),
         )
-        return create_app(standin, options.api_key, deprecated=options.deprecated)
+        return create_app(standin, deprecated=options.deprecated)
 
     serve_app(app, options, ready)
 
@@ -145,7 +147,7 @@ def serve_app(made: Callable[[], ASGIApp], options: Options, ready: Callable[[st
     """The same for any app, which is made once its port is known to be free."""
     listener = _listen(options.host, options.port)
     config = uvicorn.Config(
-        made(),
+        guarded(made(), Door(options.host, options.api_key, remote=not is_loopback(options.host))),
         http=BreakableProtocol,
         ws="none",
         lifespan="auto",

@@ -60,7 +60,7 @@ async def test_a_key_that_is_refused_is_said_before_anything_is_sent() -> None:
 
 
 async def test_the_stand_in_refuses_a_wrong_key_as_a_sigma_does(serving: Serving) -> None:
-    with serving("--api-key", "right") as sigma:
+    with serving(HARNESS_STANDIN_KEY="right") as sigma:
         for key, accepted in (("right", True), ("wrong", False)):
             async with Client(Address(sigma.url, api_key=key), httpx.AsyncHTTPTransport()) as client:
                 if accepted:

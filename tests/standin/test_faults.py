@@ -25,7 +25,7 @@ def _raw(standin: Standin, model: str) -> tuple[bytes, OSError | None]:
     body = json.dumps({"message": "go", "llm_override": override}).encode()
     place = urlsplit(standin.url)
     head = (
-        "POST /chat/send-chat-message HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        "POST /chat/send-chat-message HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     received = b""

@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Serving, Standin
 
+ALL = "0.0.0.0"  # noqa: S104
 SERVE = [sys.executable, "-m", "harness", "serve"]
 
 
@@ -61,6 +62,103 @@ def test_a_key_is_asked_for_and_a_wrong_one_is_403(serving: Serving) -> None:
         )
         assert guarded.http.get("/health").status_code == 200
         assert guarded.http.get("/tool").status_code == 403
+
+
+@pytest.mark.slow
+def test_a_key_comes_from_a_file_and_is_in_no_command_line(serving: Serving, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("of-a-file\n")
+    with serving("--api-key-file", str(file), HARNESS_STANDIN_KEY="of-the-environment") as guarded:
+        assert guarded.http.get("/me", headers={"authorization": "Bearer of-a-file"}).status_code == 200
+        assert (
+            guarded.http.get("/me", headers={"authorization": "Bearer of-the-environment"}).status_code == 403
+        )
+        assert "of-a-file" not in Path(f"/proc/{guarded.pid}/cmdline").read_text()
+
+
+def refused(*options: str, **environment: str) -> str:
+    """What it says when it does not come up."""
+    done = subprocess.run(
+        [*SERVE, *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | environment,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+def test_a_key_on_the_command_line_is_refused_with_where_it_goes_and_without_saying_it() -> None:
+    said = refused("--api-key", "s3cret-s3cret-s3cret")
+    assert "every user of this machine can read a command line" in said
+    assert "--api-key-file" in said
+    assert "HARNESS_STANDIN_KEY" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.slow
+def test_beyond_this_machine_it_wants_the_flag_and_a_key_that_is_hard_to_guess(tmp_path: Path) -> None:
+    key, short = "a-key-that-nobody-guesses", tmp_path / "short"
+    short.write_text("s3cret")
+    assert "add --allow-remote" in refused("--host", ALL, HARNESS_STANDIN_KEY=key)
+    remote = ("--host", ALL, "--allow-remote")
+    assert "a key is needed there" in refused(*remote, HARNESS_STANDIN_KEY="")
+    assert "at least 16 letters" in refused(*remote, "--api-key-file", str(short))
+    assert "a key is needed there" in refused(*remote, "--replay", ".", HARNESS_STANDIN_KEY="")
+
+
+@pytest.mark.slow
+def test_beyond_this_machine_nothing_but_health_and_version_is_open(serving: Serving) -> None:
+    key = "a-key-that-nobody-guesses"
+    with serving("--host", ALL, "--allow-remote", HARNESS_STANDIN_KEY=key) as remote:
+        assert remote.http.get("/health", headers={"host": "standin:8080"}).status_code == 200
+        paths = (
+            "/_standin/requests",
+            "/_standin/stats",
+            "/_standin/ledger/1",
+            "/me",
+            "/settings",
+            "/nothing",
+        )
+        for path in paths:
+            assert remote.http.get(path).status_code == 403
+        for path in paths[:2]:
+            assert remote.http.get(path, headers={"authorization": f"Bearer {key}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        {"host": "rebound.example"},
+        {"host": ALL},
+    ],
+    ids=str,
+)
+def test_a_page_of_somebody_else_can_ask_it_for_nothing(headers: dict[str, str], onyx: Standin) -> None:
+    """A body of text/plain is one that a browser sends without asking us first."""
+    before = onyx.get("/_standin/stats")
+    simple = {"content-type": "text/plain"} | headers
+    answer = onyx.http.post("/chat/send-chat-message", content='{"message": "hello"}', headers=simple)
+    assert answer.status_code == 403
+    for path in ("/chat/get-user-chat-sessions", "/_standin/requests", "/health"):
+        assert onyx.http.get(path, headers=headers).status_code == 403
+    assert onyx.get("/_standin/stats") == before
+
+
+def test_a_request_that_says_nothing_of_a_page_is_answered_under_any_name_of_this_machine(
+    onyx: Standin,
+) -> None:
+    for host in ("localhost", "localhost:1", "sigma.localhost", "127.0.0.1", "[::1]:80", "192.0.2.1"):
+        assert onyx.http.get("/health", headers={"host": host}).status_code == 200
+    own = {"origin": onyx.url, "sec-fetch-site": "same-origin"}
+    assert onyx.http.get("/health", headers=own).status_code == 200
 
 
 @pytest.mark.slow
