@@ -10,7 +10,7 @@ HarnessError
 └── RunDirectoryError      4   the results cannot be written or read
 
 Faults of Sigma or of the network are data (`harness.result.Failure`), never one
-of these. A bug of ours is a traceback, never one of these either.
+of these. A bug of ours is never one of these either: it ends the command with a code of its own.
 """
 
 from collections.abc import Iterable
@@ -27,6 +27,7 @@ class Exit(IntEnum):
     USAGE = 2
     INCOMPLETE = 3
     ENVIRONMENT = 4
+    BUG = 70
 
 
 class HarnessError(Exception):

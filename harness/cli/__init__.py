@@ -1,7 +1,10 @@
 """The command line: one file per command, heavy imports only inside the commands."""
 
+import logging
 import sys
+import traceback
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +26,9 @@ from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.serve import serve
 from harness.cli.view import view
-from harness.errors import HarnessError
+from harness.errors import Exit, HarnessError
+
+_log = logging.getLogger("harness")
 
 app = typer.Typer(
     name="harness",
@@ -46,8 +51,20 @@ def _root(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            envvar="HARNESS_DEBUG",
+            help="Log every request on standard error (never a header or a body), and show tracebacks.",
+        ),
+    ] = False,
 ) -> None:
-    pass
+    if debug:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        _log.addHandler(handler)
+        _log.setLevel(logging.DEBUG)
 
 
 for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report, view):
@@ -58,7 +75,10 @@ app.add_typer(baseline)
 
 
 def main() -> None:
-    """Run the command line; a `HarnessError` becomes its message and its exit code.
+    """Run the command line; a `HarnessError`, or a bug of ours, becomes its message and its exit code.
+
+    Without ``--debug`` no traceback is shown. No traceback ever shows the values of variables: a key may be
+    among them.
 
     What standard output has no letter for is written as an escape, as on standard error: a run that is over
     must not end in a traceback, and exit code 1, for want of a dash.
@@ -68,7 +88,30 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        from harness.report.visible import visible
-
-        typer.echo(visible(f"{error}"), err=True)
+        _say(error, f"{error}")
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001  here is nobody left who could deal with it
+        _say(error, _bug(error))
+        sys.exit(Exit.BUG)
+
+
+def _say(error: Exception, message: str) -> None:
+    """What went wrong, on standard error; with ``--debug``, where."""
+    from harness.redact.veil import last
+    from harness.report.visible import visible
+
+    if _log.isEnabledFor(logging.DEBUG):
+        typer.echo(visible(last().text("".join(traceback.format_exception(error)))), err=True)
+    typer.echo(visible(last().text(message)), err=True)
+
+
+def _bug(error: Exception) -> str:
+    """What to say of a bug: where it is, and not what it says, which may quote anything."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    there = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(there.filename).name}, line {there.lineno}"
+    return (
+        f"this is a bug in sigma-harness {__version__}, and no fault of your suite or of Sigma: {where}. "
+        "What was journalled is whole. Please report it, with what harness --debug shows for the same command"
+    )

@@ -94,14 +94,24 @@ OPEN = Veil()
 """Over nothing: for a server that was told no secret, and whose words nobody asked to be masked."""
 
 
-def veil_of(suite: Suite, *more: str) -> Veil:
-    """What hides all that *suite* knows of secrets, *more* of them, and what its `redact:` finds."""
+def veil_of(suite: Suite) -> Veil:
+    """What hides all that *suite* knows of secrets, and what its `redact:` finds."""
     finders = (finder(each.name or each.pattern or "", named=each.name is not None) for each in suite.redact)
     own, proxies = suite.target.proxy, list(getproxies().values())
     if isinstance(own, SecretStr):
         proxies.append(own.get_secret_value())
     passwords = (each for proxy in proxies for each in passwords_of(proxy))
-    return Veil(finders=tuple(finders)).also(*secrets_of(suite), *passwords, *more)
+    veil = Veil(finders=tuple(finders)).also(*secrets_of(suite), *passwords)
+    _told.update(veil.secrets)
+    return veil
+
+
+_told: set[str] = set()
+
+
+def last() -> Veil:
+    """Over every secret that this process knows: for what says itself, such as an exception of ours."""
+    return Veil(frozenset(_told))
 
 
 def passwords_of(proxy: str) -> Iterator[str]:
