@@ -40,6 +40,10 @@ class Answered(NamedTuple):
     text: str = ""
     error: str = ""
 
+    def without(self, key: str) -> "Answered":
+        """The same, if it repeats the *key* of who was asked without that."""
+        return Answered(_without(key, self.text), _without(key, self.error))
+
 
 Ask = Callable[[str], Awaitable[Answered]]
 Embed = Callable[[list[str]], Awaitable[list[list[float]] | str]]
@@ -112,7 +116,7 @@ def openai_ask(http: httpx.AsyncClient, judge: Judge) -> Ask:
             "stream": False,
         }
         told = await _posted(http, judge, "/chat/completions", body, limit_s=judge.time_limit / 1e9)
-        return Answered(error=told) if isinstance(told, str) else _completion(told)
+        return Answered(error=told) if isinstance(told, str) else _completion(told).without(_key(judge))
 
     return ask
 
@@ -177,7 +181,7 @@ async def _posted(
 ) -> dict[str, Any] | str:
     """The JSON object that *body* is answered with, or why there is none; a busy server is asked again."""
     url = str(to.base_url).rstrip("/") + path
-    key = to.api_key.get_secret_value() if isinstance(to.api_key, SecretStr) else None
+    key = _key(to)
     if key and not (key.isascii() and key.isprintable()):  # else an error of the network would quote it
         return "the API key has characters that no header can hold: a line break, an accent ..."
     http_request = http.build_request(
@@ -218,7 +222,8 @@ async def _tried(http: httpx.AsyncClient, http_request: httpx.Request, *, limit_
 def _read(response: httpx.Response) -> _Tried:
     url, status = response.request.url, response.status_code
     if response.has_redirect_location:
-        return _Tried(f"{url} redirects to {response.headers['location']}; is base_url right?")
+        where = _without(_key_in(response), response.headers["location"])
+        return _Tried(f"{url} redirects to {where}; is base_url right?")
     if not response.is_success:
         again = status == 429 or status >= 500
         said = _said(response)
@@ -238,14 +243,22 @@ def _json(response: httpx.Response) -> Any:
 
 def _said(response: httpx.Response) -> str:
     """What an error says of itself, in short, without the key that it may repeat."""
-    _, _, key = response.request.headers.get("authorization", "").partition(" ")
-    body = response.content
+    key, body = _key_in(response), response.content
     if body.lstrip()[:1] == b"<":
         body = _without(key, body.decode(errors="replace")).encode()
         text = faults.of_status(body, read_body(body, status=400), status=400, retry_after_s=None).detail
     else:
         text = _without(key, _message(_json(response)) or response.text)
     return " ".join(text.split())[:200]
+
+
+def _key(of: Judge | Embeddings) -> str:
+    return of.api_key.get_secret_value() if isinstance(of.api_key, SecretStr) else ""
+
+
+def _key_in(response: httpx.Response) -> str:
+    """The key that was sent along with what *response* answers."""
+    return str(response.request.headers.get("authorization", "")).partition(" ")[2]
 
 
 def _without(key: str, text: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from os import environ
 from typing import Any
 
 from harness.drive.local import local_sigma
@@ -25,10 +24,8 @@ from harness.sigma.deprecated import PATHS
 from harness.sigma.names import hints, resolve
 from harness.sigma.probe import dialect_of, identified, located, require_endpoint
 from harness.suite import values
-from harness.suite.keys import key_of, standin_of
+from harness.suite.keys import KEY_VARIABLE, key_around, key_of, standin_of
 from harness.suite.model import Settings, Suite
-
-KEY_VARIABLE = "SIGMA_API_KEY"
 
 
 def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue, Address]:
@@ -49,8 +46,8 @@ async def _look(plan: Plan, target: str | None) -> tuple[Plan, Catalogue, Addres
 async def address_of(suite: Suite, target: str | None) -> AsyncIterator[Address]:
     """Where *suite* is to be run; our own stand-in is started, and ended, around the block.
 
-    *target* is a URL, or ``standin``, in place of the suite's own. A URL gets the
-    key in SIGMA_API_KEY and never the suite's, which is for another server.
+    *target* is a URL, or ``standin``, in place of the suite's own. A URL gets the key in SIGMA_API_KEY, or in
+    the file that SIGMA_API_KEY_FILE names, and never the suite's, which is for another server.
     """
     written = as_written(suite, target)
     if written is not None:
@@ -68,7 +65,7 @@ def as_written(suite: Suite, target: str | None) -> Address | None:
     """The address that *suite* or *target* gives; None for the stand-in, which has none before it runs."""
     own = suite.target
     if target is not None and target != "standin":
-        return Address(_checked(target), own.dialect, environ.get(KEY_VARIABLE), veil_of(suite))
+        return Address(_checked(target), own.dialect, key_around(), veil_of(suite))
     if target is None and own.base_url is not None:
         return Address(own.base_url, own.dialect, key_of(own, suite.path), veil_of(suite))
     return None

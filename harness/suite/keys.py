@@ -5,7 +5,9 @@ files that its suite names.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +19,9 @@ from harness.suite.places import Finding, Tell, Where, name_of
 
 _LONGEST = 16_384
 _OTHERS = 0o077
+
+KEY_VARIABLE, FILE_VARIABLE = "SIGMA_API_KEY", "SIGMA_API_KEY_FILE"
+"""Where the key of a server is that no suite names (``--target``)."""
 
 Keyed = TypeVar("Keyed", Target, Judge, Embeddings, OpenAiProvider)
 
@@ -38,6 +43,17 @@ def keyed(owner: Keyed, suite: Path) -> Keyed:
     """*owner* with the key that its file holds, if it names one. Raises `UsageError`."""
     key = key_of(owner, suite) if owner.api_key_file is not None else None
     return owner if key is None else owner.model_copy(update={"api_key": SecretStr(key)})
+
+
+def key_around(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key that the *environment* has for a server that no suite names. Raises `UsageError`."""
+    file = environment.get(FILE_VARIABLE)
+    if environment.get(KEY_VARIABLE) or not file:
+        return environment.get(KEY_VARIABLE)
+    try:
+        return read_key(Path(file).expanduser())
+    except ValueError as error:
+        raise UsageError(f"{FILE_VARIABLE}: {file}: {error}") from None
 
 
 def standin_of(suite: Suite) -> Standin | None:
@@ -111,15 +127,13 @@ def owners(suite: Suite) -> Iterator[tuple[Where, Target | Judge | Embeddings | 
 def secrets_of(suite: Suite) -> Iterator[str]:
     """Every key that *suite* knows, and the values of headers that are named like one.
 
-    A key whose file is gone was told to nobody.
+    A key whose file is gone was told to nobody. The environment's own is one, too: it may be anybody's.
     """
-    for _, owner in owners(suite):
-        try:
-            key = key_of(owner, suite.path)
-        except UsageError:
-            continue
-        if key is not None:
-            yield key
+    sources = (partial(key_of, owner, suite.path) for _, owner in owners(suite))
+    for source in (key_around, *sources):
+        with suppress(UsageError):
+            if key := source():
+                yield key
     for settings in _settings(suite):
         for name, value in (settings.mcp_headers or {}).items():
             if is_secret(name):
