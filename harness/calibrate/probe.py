@@ -5,6 +5,7 @@ that writes into each packet when it sent it. Errors are stamps less that: of `a
 is made of, and of `seen`, which is when our code got round to it.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from harness.drive.reins import Reins, make_room
 from harness.drive.transport import transports
 from harness.errors import StandinError
 from harness.plan import make_plan
+from harness.redact.veil import last
 from harness.result import Exchange, Moment, Result
 from harness.sigma.client import Address, Client
 from harness.stats.quantiles import quantile
@@ -131,9 +133,9 @@ async def stream_source(module: str = "harness.calibrate.source") -> AsyncIterat
 
     Raises `StandinError` where it does not come up.
     """
-    command = [sys.executable, "-m", module]
+    command, env = [sys.executable, "-m", module], last().without(os.environ)
     async with await anyio.open_process(
-        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, env=env
     ) as process:
         try:
             line = b""

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO
@@ -13,6 +13,7 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harness.errors import StandinError
+from harness.redact.veil import Veil
 from harness.suite.model import Standin
 
 READY_S = 20.0
@@ -35,7 +36,7 @@ async def local_sigma(
     # What it says goes into a file: a pipe that nobody empties would bring it to a halt once it is full.
     with TemporaryFile() as said:
         # In a session of its own: a Ctrl-C is for us, and the trials under way still need their Sigma.
-        env = without(os.environ, hidden)
+        env = Veil(frozenset(hidden)).without(os.environ)
         opened = anyio.open_process(command, stderr=said, start_new_session=True, env=env)
         async with await opened as process:
             try:
@@ -44,13 +45,6 @@ async def local_sigma(
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)
-
-
-def without(environment: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
-    """What of *environment* holds none of the secrets that are *hidden*: a child needs none of them."""
-    return {
-        name: value for name, value in environment.items() if not any(secret in value for secret in hidden)
-    }
 
 
 async def _configure(process: anyio.abc.Process, standin: Standin) -> None:

@@ -6,7 +6,7 @@ what they were, and JSON stays JSON. A character that took six bytes becomes six
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
@@ -60,6 +60,11 @@ class Veil:
         for start, end in self.find(text):
             chars[start:end] = "*" * (end - start)
         return "".join(chars)
+
+    def without(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """What of *environment* holds none of the secrets: a child of ours needs none of them."""
+        items = environment.items()
+        return {name: value for name, value in items if not any(each in value for each in self.secrets)}
 
     def find(self, text: str, slow: set[int] | None = None) -> Iterator[Range]:
         """Where in *text* something is to be masked. What a pattern takes too long for is masked whole.

@@ -7,7 +7,6 @@ files that its suite names.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -129,11 +128,11 @@ def secrets_of(suite: Suite) -> Iterator[str]:
 
     A key whose file is gone was told to nobody. The environment's own is one, too: it may be anybody's.
     """
-    sources = (partial(key_of, owner, suite.path) for _, owner in owners(suite))
-    for source in (key_around, *sources):
+    with suppress(UsageError):
+        yield key_around() or ""
+    for _, owner in owners(suite):
         with suppress(UsageError):
-            if key := source():
-                yield key
+            yield key_of(owner, suite.path) or ""
     for settings in _settings(suite):
         for name, value in (settings.mcp_headers or {}).items():
             if is_secret(name):
