@@ -20,6 +20,7 @@ from rich.console import Console
 
 from harness import journal
 from harness.calibrate.probe import stream_source
+from harness.drive.access import Access
 from harness.drive.monitor import Probe, watch
 from harness.drive.pool import Sink, drive, plain_errors
 from harness.drive.preflight import looked_up_again
@@ -53,7 +54,7 @@ GRACE_S = 30.0
 class Options:
     """How a suite is run, beside what it says itself.
 
-    *target* is a URL or ``standin``. *workers* takes the place of the `workers`
+    *target* is a URL or ``standin``, *access* the way there. *workers* takes the place of the `workers`
     of every phase. *console* shows the progress; None shows nothing. *onlooker* gets what is known of the run
     while it goes on, before anything is sent.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
@@ -66,6 +67,7 @@ class Options:
     choice: Choice = field(default_factory=Choice)
     seed: int = 0
     target: str | None = None
+    access: Access = field(default_factory=Access)
     workers: int | None = None
     fail_fast: bool = False
     gate: bool = False

@@ -21,6 +21,7 @@ from harness.confirm import Confirmed, Confirming, red
 from harness.confirm import exit_of as exit_of_confirmed
 from harness.consult import Desk, asks_others, consult, known_of
 from harness.deciding import Standing, against, finding, ruled, source
+from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
@@ -69,7 +70,7 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
     if options.gate:
         options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
@@ -88,6 +89,7 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
         options = _as_before(options or Options(), manifest)
         loaded = load_suite(suite or _suite_of(manifest))
         refuse_another(loaded, manifest)
+        loaded = accessed(loaded, options.target, options.access)
         plan = make_plan(loaded, options.choice, seed=manifest.seed)
         before = earlier(folder, manifest, (datetime.now(UTC), time.perf_counter_ns()))
         refuse_others(plan, before)
@@ -149,6 +151,7 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
 async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | None = None) -> Run:
     _check(suite, plan, options)
     than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
+    unverified = _unverified(suite, options)
     with ExitStack() as alone:
         async with address_of(suite, options.target) as given:
             plan, catalogue, address = await resolved(plan, given)
@@ -162,6 +165,9 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
                         alone.enter_context(store.writing(folder))
                     else:
                         folder, manifest = before.folder, _going_on(before, catalogue, address)
+                    manifest = structs.replace(
+                        manifest, warnings=tuple(dict.fromkeys((*unverified, *manifest.warnings)))
+                    )
                     store.write_manifest(manifest, folder)
                     going = Conduct(plan, address, options, folder, catalogue=catalogue, before=before)
                     desk = Desk(
@@ -193,6 +199,14 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
         return (
             _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
         )
+
+
+def _unverified(suite: Suite, options: Options) -> list[str]:
+    """That anybody is taken for the target, where that is so; said before anything is sent, even quietly."""
+    found = doubts(suite, options.target)
+    for words in found:
+        say(options.console or Console(stderr=True), f"warning: {words}", style="bold red")
+    return found
 
 
 def _begun(

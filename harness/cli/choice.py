@@ -31,3 +31,21 @@ Tags = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many trials.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Repeats of every trial, whatever the suite says.")]
 Seed = Annotated[int, typer.Option(help="Seed of the order of trials.")]
+
+# The way to the target: the suite's keys of these names, and what curl calls them.
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", "--cacert", help="CAs to trust for the target, in place of the usual ones."),
+]
+ClientCert = Annotated[
+    Path | None,
+    typer.Option("--client-cert", "--cert", help="Our certificate for the target, with its key or without."),
+]
+ClientKey = Annotated[Path | None, typer.Option("--client-key", "--key", help="The key of --client-cert.")]
+Proxy = Annotated[
+    str | None, typer.Option(metavar="URL", help="Reach the target through this proxy; none goes directly.")
+]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", "-k", help="Take whoever answers for the target: no certificate is verified."),
+]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.choice import RunName, Seed, Target
+from harness.cli.choice import CaFile, ClientCert, ClientKey, Insecure, Proxy, RunName, Seed, Target
 
 
 def confirm(
@@ -14,6 +14,11 @@ def confirm(
         Path | None, typer.Option(help="The suite, if it is not where it was, or was changed since.")
     ] = None,
     target: Target = None,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
+    proxy: Proxy = None,
+    insecure: Insecure = False,
     seed: Seed = 0,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
     as_json: Annotated[
@@ -31,6 +36,7 @@ def confirm(
     from rich.console import Console
 
     from harness.cli.run import show
+    from harness.drive.access import Access
     from harness.errors import Exit
     from harness.pipeline import Options
     from harness.pipeline import confirm as ask_again
@@ -38,7 +44,12 @@ def confirm(
 
     talk = Console(stderr=True)
     options = Options(
-        seed=seed, target=target, results=results, console=None if quiet else talk, interruptible=True
+        seed=seed,
+        target=target,
+        access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
+        results=results,
+        console=None if quiet else talk,
+        interruptible=True,
     )
     try:
         done = ask_again(run_folder(run, results), options, suite)

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.choice import Limit, Prompts, Repeat, Seed, SuitePath, Tags, Target, Variants
+from harness.cli.choice import (
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Insecure,
+    Limit,
+    Prompts,
+    Proxy,
+    Repeat,
+    Seed,
+    SuitePath,
+    Tags,
+    Target,
+    Variants,
+)
 
 if TYPE_CHECKING:
     from harness.forecast import Forecast
@@ -19,6 +33,11 @@ if TYPE_CHECKING:
 def plan(
     suite: SuitePath,
     target: Target = None,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
+    proxy: Proxy = None,
+    insecure: Insecure = False,
     variant: Variants = None,
     prompt: Prompts = None,
     only: Tags = None,
@@ -46,6 +65,7 @@ def plan(
     The names in the suite (models, tools, personas, files ...) are looked up at the
     target unless --offline; a name that does not exist is an error, as it is in a run.
     """
+    from harness.drive.access import Access, accessed, doubts
     from harness.forecast import lines as forecast_lines
     from harness.plan import Choice, make_plan
     from harness.report.visible import one_line, visible
@@ -53,7 +73,11 @@ def plan(
 
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
-    planned = make_plan(load_suite(suite), choice, seed=seed)
+    access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
+    loaded = accessed(load_suite(suite), target, access)
+    for words in doubts(loaded, target):
+        typer.secho(f"warning: {visible(words)}", err=True, fg="red", bold=True)
+    planned = make_plan(loaded, choice, seed=seed)
     warnings, found, address = planned.suite.warnings, "names not looked up", None
     if not offline:
         from harness.drive.preflight import look

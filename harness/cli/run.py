@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.choice import Limit, Prompts, Repeat, Seed, Tags, Target, Variants
+from harness.cli.choice import (
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Insecure,
+    Limit,
+    Prompts,
+    Proxy,
+    Repeat,
+    Seed,
+    Tags,
+    Target,
+    Variants,
+)
 from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
 from harness.cli.written import others_than
 
@@ -31,6 +44,11 @@ def run(
         ),
     ] = None,
     target: Target = None,
+    ca_file: CaFile = None,
+    client_cert: ClientCert = None,
+    client_key: ClientKey = None,
+    proxy: Proxy = None,
+    insecure: Insecure = False,
     variant: Variants = None,
     prompt: Prompts = None,
     only: Tags = None,
@@ -86,6 +104,7 @@ def run(
     """
     from rich.console import Console
 
+    from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
     from harness.plan import Choice
@@ -99,6 +118,7 @@ def run(
         choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
         seed=seed,
         target=target,
+        access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
         workers=workers,
         fail_fast=fail_fast,
         gate=gate,
@@ -124,6 +144,7 @@ _WITH_RESUME = frozenset(
     {
         *("suite", "resume", "results", "target", "workers", "fail_fast", "html", "markdown", "junit"),
         *("as_json", "quiet", "metrics_port", "otel"),
+        *("ca_file", "client_cert", "client_key", "proxy", "insecure"),
     }
 )
 
@@ -180,8 +201,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     from harness.report.terminal import exactness, reasons, spending, summary_table, verdict_lines
     from harness.report.visible import document, visible
 
-    for warning in done.manifest.warnings if warn else ():
-        talk.print(f"warning: {visible(warning)}", style="yellow", markup=False, emoji=False, soft_wrap=True)
+    _warn(done, talk, everything=warn)
     if as_json:
         told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
         told |= msgspec.to_builtins(done.summary)
@@ -202,3 +222,15 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _warn(done: "Run", talk: "Console", *, everything: bool) -> None:
+    """That anybody was taken for the target stands beside the figures, too."""
+    from harness.drive.access import UNVERIFIED
+    from harness.report.visible import visible
+
+    for warning in done.manifest.warnings:
+        loud = warning.startswith(UNVERIFIED)
+        if everything or loud:
+            style = "bold red" if loud else "yellow"
+            talk.print(f"warning: {visible(warning)}", style=style, markup=False, emoji=False, soft_wrap=True)

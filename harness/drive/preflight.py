@@ -14,7 +14,7 @@ from typing import Any
 from harness.drive.local import local_sigma
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
-from harness.drive.transport import doubts, transport_of
+from harness.drive.transport import transport_of
 from harness.errors import TargetError, UsageError
 from harness.plan import Plan
 from harness.redact.veil import veil_of
@@ -132,7 +132,6 @@ async def _reached(plan: Plan, address: Address) -> tuple[Address, Mapping[str, 
     warnings: list[str] = []
     async with Client(address, transport_of(plan.suite, address.base_url)()) as client:
         found = await located(client)
-    warnings += doubts(plan.suite, found.base_url)
     needed = _distinct(plan)
     async with Client(found, transport_of(plan.suite, found.base_url)()) as client:
         account = await identified(client, allow_anonymous=plan.suite.target.allow_anonymous)

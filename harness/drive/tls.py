@@ -240,13 +240,13 @@ def advice(exc: ssl.SSLError, *, shaken: bool = False) -> str:
         return "the server wants to agree on keys again (renegotiation), which is not supported"
     if "ALERT" in reason and any(word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE")):
         wants = "the server refuses our certificate, or wants one"
-        return f"{wants} ({_short(exc)}): target.client_cert and target.client_key"
+        return f"{wants} ({_short(exc)}): --client-cert, or target.client_cert and target.client_key"
     return f"TLS: {_short(exc)}"
 
 
 def _remedy(code: int) -> str:
     if code in _UNTRUSTED:
-        return "if it should be, name the CA that signed it in target.ca_file or SSL_CERT_FILE"
+        return "if it should be, name the CA that signed it: --ca-file, target.ca_file or SSL_CERT_FILE"
     if code in _OUT_OF_DATE:
         return "it has to be renewed, or this machine's clock is wrong"
     if code in _OTHER_NAME:

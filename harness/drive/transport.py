@@ -64,14 +64,6 @@ def transport_of(suite: Suite, base_url: httpx.URL | str) -> Callable[[], "Stamp
     return _sharing(transport, base_url)
 
 
-def doubts(suite: Suite, base_url: httpx.URL | str) -> list[str]:
-    """What a run over this connection has to say of itself."""
-    target = _own(suite, base_url)
-    if target is None or target.verify_tls or httpx.URL(base_url).scheme != "https":
-        return []
-    return ["verify_tls is false: whoever answers is taken for the server, and gets the API key"]
-
-
 def _own(suite: Suite, base_url: httpx.URL | str) -> Target | None:
     """The target of *suite*, if *base_url* is on the server it names."""
     written = suite.target.base_url

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from harness.drive.transport import StampedTransport, doubts, transport_of
-from harness.errors import SuiteError
+from harness.drive.access import UNVERIFIED, Access, accessed, doubts
+from harness.drive.transport import StampedTransport, transport_of
+from harness.errors import SuiteError, UsageError
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite
 from tests.drive.streaming import Certificates
@@ -120,10 +121,9 @@ def test_what_a_suite_says_is_for_its_own_server_alone(url: str, own: bool) -> N
     suite = read("proxy: http://proxy.test:3128\n  verify_tls: false")
     route = transport(suite, url).route(httpx.URL(url))
     assert (route.proxy is not None) is own
-    assert doubts(suite, url) == (["verify_tls is false: " + DOUBT] if own else [])
-
-
-DOUBT = "whoever answers is taken for the server, and gets the API key"
+    said = doubts(suite, url)
+    assert len(said) == own
+    assert all(each.startswith(UNVERIFIED) and f"whoever answers at {url} is" in each for each in said)
 
 
 def test_false_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +137,101 @@ def test_false_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_suite_without_any_of_this_has_no_doubts_and_the_usual_trust() -> None:
     suite = read("audit: 100%")
-    assert doubts(suite, BASE) == []
+    assert doubts(suite) == doubts(suite, BASE) == []
     assert suite.target.verify_tls
     context = transport(suite).route(httpx.URL(BASE)).context
     assert context is not None
     assert context.check_hostname
+
+
+# What the command line says
+
+
+@pytest.fixture
+def files(tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a CA, our certificate and its key; the suite is in another one."""
+    (tmp_path / "ca.pem").write_bytes(certificates.ca.read_bytes())
+    (tmp_path / "me.pem").write_bytes(certificates.signed("me@sigma.test").read_bytes())
+    (tmp_path / "suites").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "suites"
+
+
+def test_the_command_line_goes_before_the_suite_and_leaves_what_it_does_not_name(files: Path) -> None:
+    (files / "own.pem").touch()
+    suite = read("ca_file: own.pem\n  proxy: http://proxy.test:3128\n  persona_id: 3", files)
+    found = accessed(suite, None, Access(ca_file=Path("ca.pem"), client_cert=Path("me.pem")))
+    route = transport(found).route(httpx.URL(BASE))
+    assert route.context is not None
+    assert len(route.context.get_ca_certs()) == 1
+    assert str(route.proxy) == "the proxy proxy.test port 3128"
+    assert (found.target.persona_id, found.target.base_url) == (3, BASE)
+    assert suite.target.ca_file == "own.pem", "the suite itself was changed"
+
+
+def test_what_it_says_goes_to_another_target_and_nothing_that_the_suite_says_does(files: Path) -> None:
+    other = "https://other.test/api"
+    suite = read("verify_tls: false\n  proxy: http://proxy.test:3128", files)
+    found = accessed(suite, other, Access(ca_file=Path("ca.pem")))
+    route = transport(found, other).route(httpx.URL(other))
+    assert route.proxy is None
+    assert route.context is not None
+    assert route.context.check_hostname
+    assert doubts(found, other) == []
+    assert transport(found).route(httpx.URL(BASE)).context is not None
+
+
+@pytest.mark.parametrize("target", [None, BASE, "https://other.test"])
+def test_insecure_is_for_the_target_that_is_asked_and_is_doubted(target: str | None, files: Path) -> None:
+    (files / "own.pem").touch()
+    found = accessed(read("ca_file: own.pem", files), target, Access(insecure=True))
+    (said,) = doubts(found, target)
+    assert said.startswith(UNVERIFIED)
+    context = transport(found, target or BASE).route(httpx.URL(target or BASE)).context
+    assert context is not None
+    assert not context.check_hostname
+
+
+def test_a_suite_that_trusts_a_ca_is_not_doubted_for_verify_tls() -> None:
+    target = read("verify_tls: false").target.model_copy(update={"ca_file": "ca.pem"})
+    assert doubts(read("audit: 100%").model_copy(update={"target": target})) == []
+
+
+def test_plain_http_has_nothing_to_doubt() -> None:
+    suite = parse_suite(
+        "target: {base_url: http://sigma.test}\nprompts: [{message: hi}]\n", Path("s.yaml"), {}
+    )
+    assert doubts(accessed(suite, None, Access(insecure=True))) == []
+
+
+@pytest.mark.parametrize("written", ["none", "http://other.test:3128"])
+def test_a_proxy_is_an_address_or_none(written: str) -> None:
+    found = accessed(read("proxy: http://proxy.test:3128"), None, Access(proxy=written))
+    assert found.target.proxy == (False if written == "none" else written)
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [
+        (Access(ca_file=Path("nowhere.pem")), "--ca-file nowhere.pem: there is no such file"),
+        (Access(client_cert=Path("nowhere.pem")), "--client-cert nowhere.pem"),
+        (Access(client_key=Path("me.pem")), "name that in --client-cert"),
+        (Access(insecure=True, ca_file=Path("ca.pem")), "one of them"),
+        (Access(proxy="http://me:hunter2@proxy.test"), "a password goes into HTTPS_PROXY"),
+        (Access(proxy="socks5://proxy.test"), "http://host:port is wanted, or none"),
+        (Access(proxy="proxy.test:3128"), "http://host:port is wanted, or none"),
+        (Access(proxy="http://proxy.test:x"), "http://host:port is wanted, or none"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_the_flag(access: Access, said: str, files: Path) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        accessed(read("audit: 100%", files), None, access)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", [None, "standin"])
+def test_the_stand_in_has_no_tls_to_speak_of(target: str | None) -> None:
+    suite = parse_suite("target: standin\nprompts: [{message: hi}]\n", Path("s.yaml"), {})
+    with pytest.raises(UsageError, match="--insecure, --proxy: for a server; the stand-in is plain http"):
+        accessed(suite, target, Access(insecure=True, proxy="none"))
+    assert accessed(suite, target, Access()) is suite
