@@ -226,7 +226,8 @@ class Connection:
             return False
         self._seen = seen = time.perf_counter_ns()
         if ancillary:
-            self._arrived = self._clock.monotonic(ancillary[0][2], seen)
+            arrived = self._clock.monotonic(ancillary[0][2], seen)
+            self._arrived = max(arrived, self._arrived)  # a better idea of the clocks may lie some ns behind
         else:
             self._arrived = seen
             self._stamped = False
