@@ -239,8 +239,8 @@ def took(manifest: Manifest) -> str:
     if not manifest.resumed:
         return told
     between = _spoken(sum(leg.left_out_ns for leg in manifest.resumed) / 1e9)
-    times = len(manifest.resumed)
-    return f"{told}, resumed {'once' if times == 1 else f'{times} times'}; the {between} between are in no figure"
+    times = "once" if len(manifest.resumed) == 1 else f"{len(manifest.resumed)} times"
+    return f"{told}, resumed {times}; the {between} between are in no figure"
 
 
 def _spoken(seconds: float) -> str:

@@ -1,0 +1,263 @@
+"""A run that was killed or stopped goes on: what is missing is sent once, and no figure spans the gap."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from harness import journal
+from harness.errors import Exit
+from harness.record.store import JOURNAL, Manifest, read_manifest
+from harness.report.spans import traces
+from tests.conftest import Standin, serving
+
+pytestmark = pytest.mark.slow
+
+HARNESS = [sys.executable, "-m", "harness"]
+SUITE = """
+suite: long
+target: {base_url: URL, dialect: sigma}
+defaults: {repeat: 30}
+variants:
+  plain: {llm_override: {model_provider: Simulated, model_version: "sim:ttft=20ms,gap=2ms,tokens=10"}}
+prompts: [{id: hello, message: hello, assert: [{type: stream-complete}]}]
+load: {workers: 2}
+"""
+
+
+@pytest.fixture
+def target() -> Iterator[Standin]:
+    """A stand-in of this test's own, so that it can count what was sent."""
+    with serving("--dialect", "sigma") as standin:
+        yield standin
+
+
+def suite(folder: Path, target: Standin, text: str = SUITE) -> Path:
+    path = folder / "suite.yaml"
+    path.write_text(text.replace("URL", target.url))
+    return path
+
+
+def harness_(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HARNESS, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@contextmanager
+def going(folder: Path, *args: str | Path, results: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """`harness run` with so many results in its journal; whatever is left of it is killed."""
+    with subprocess.Popen(
+        [*HARNESS, "run", *map(str, args)], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            while count(folder) < results:
+                assert process.poll() is None, process.stderr and process.stderr.read()
+            yield process
+        finally:
+            process.kill()
+
+
+def count(folder: Path) -> int:
+    paths = list(folder.glob(f"results/*/2*/{JOURNAL}"))
+    return sum(path.read_bytes().count(b'{"line":"result"') for path in paths)
+
+
+def killed(folder: Path, *args: str | Path, results: int) -> Path:
+    """The folder of a run that was killed when it had so many results."""
+    with going(folder, *args, results=results) as process:
+        process.kill()
+    (run,) = folder.glob("results/*/2*")
+    return run
+
+
+def sent(target: Standin) -> int:
+    return int(target.get("/_standin/stats")["requests"])
+
+
+def manifest_of(run: Path) -> Manifest:
+    return read_manifest(run)
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path, target: Standin) -> None:
+    run = killed(tmp_path, suite(tmp_path, target), results=8)
+    before = (run / JOURNAL).read_bytes()
+    kept = before[: before.rfind(b"\n") + 1]
+    recorded = [one.trial_id for one in journal.read(run / JOURNAL)]
+
+    done = harness_("run", "--resume", "latest", "--html", "page.html", cwd=tmp_path)
+
+    assert done.returncode == Exit.OK, done.stderr
+    assert re.search(r"the run was killed after \d+\.\d s with \d+ of 30 trials done", done.stderr)
+    assert (run / JOURNAL).read_bytes().startswith(kept)
+    trials = pl.read_parquet(run / "trials.parquet")
+    assert trials["trial_id"].n_unique() == len(trials) == 30
+    assert set(trials["state"]) == {"passed"}
+    assert set(recorded) <= set(trials["trial_id"])
+    assert 30 <= sent(target) <= 30 + 2, "at most the two that were under way are sent twice"
+    told = manifest_of(run)
+    assert told.exit_code == 0
+    assert [leg.number for leg in told.resumed] == [1]
+    assert "resumed once; the" in (tmp_path / "page.html").read_text()
+
+
+def test_no_stamp_of_a_run_that_went_on_lies_beyond_the_gap(tmp_path: Path, target: Standin) -> None:
+    run = killed(tmp_path, suite(tmp_path, target), results=8)
+    while (time.time_ns() - (run / JOURNAL).stat().st_mtime_ns) / 1e9 < 2.5:  # the gap
+        os.sched_yield()
+    assert harness_("run", "--resume", "long", cwd=tmp_path).returncode == Exit.OK
+
+    (leg,) = manifest_of(run).resumed
+    assert leg.left_out_ns > 1_000_000_000
+    begins = leg.began_ns + leg.shift_ns
+    trials = pl.read_parquet(run / "trials.parquet")
+    first = trials.filter(pl.col("began_ns") < begins)
+    assert len(first) == leg.done
+    assert 0 < begins - int(first["ended_ns"].max()) <= 1_500_000_000  # type: ignore[arg-type]
+    spans = [spans[0] for spans in traces(run)]
+    on_the_wall = sorted(span.began_ns for span in spans)
+    assert max(after - before for before, after in pairwise(on_the_wall)) >= leg.left_out_ns
+    last = datetime.fromisoformat(leg.at).timestamp() * 1e9
+    assert sum(span.began_ns >= last for span in spans) == 30 - leg.done
+
+
+def test_what_ctrl_c_left_out_is_done_when_the_run_goes_on(tmp_path: Path, target: Standin) -> None:
+    with going(tmp_path, suite(tmp_path, target), results=5) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == Exit.INCOMPLETE
+    (run,) = tmp_path.glob("results/*/2*")
+    trials = pl.read_parquet(run / "trials.parquet")
+    left = trials.filter(pl.col("skip") == "interrupted")["trial_id"].to_list()
+    assert left
+    before = sent(target)
+
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+
+    assert done.returncode == Exit.OK, done.stderr
+    assert sent(target) - before == len(left)
+    again = pl.read_parquet(run / "trials.parquet")
+    assert len(again) == 30
+    assert set(again["state"]) == {"passed"}
+
+
+def test_a_run_of_which_nothing_is_missing_is_not_run_again(tmp_path: Path, target: Standin) -> None:
+    path = suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 2"))
+    assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
+    done = harness_("run", "--resume", "latest", cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert "nothing is missing, all 2 trials have a result" in done.stderr
+    assert sent(target) == 2
+
+
+def test_a_run_that_was_killed_after_its_last_trial_gets_its_tables_and_asks_nothing(
+    tmp_path: Path, target: Standin
+) -> None:
+    path = suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 3"))
+    assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
+    (run,) = tmp_path.glob("results/*/2*")
+    told = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(told | {"exit_code": None, "ended_ns": None}))
+    for table in run.glob("*.parquet"):
+        table.unlink()
+    assert harness_("run", "--resume", "latest", cwd=tmp_path).returncode == Exit.OK
+    assert len(pl.read_parquet(run / "trials.parquet")) == 3
+    assert sent(target) == 3
+
+
+def test_a_changed_suite_is_refused_with_the_difference(tmp_path: Path, target: Standin) -> None:
+    path = suite(tmp_path, target)
+    run = killed(tmp_path, path, results=3)
+    before, text = sent(target), path.read_text()
+    path.write_text(text.replace("message: hello", "message: good-bye"))
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert "has changed since run" in done.stderr
+    assert "-prompts: [{id: hello, message: hello" in done.stderr
+    assert "+prompts: [{id: hello, message: good-bye" in done.stderr
+    assert "undo that" in done.stderr
+    path.unlink()
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert "is not there, as seen from this folder" in done.stderr
+    elsewhere = tmp_path / "moved.yaml"
+    elsewhere.write_text(text)
+    assert sent(target) == before
+    assert harness_("run", elsewhere, "--resume", run, cwd=tmp_path).returncode == Exit.OK
+
+
+def test_a_changed_data_set_is_refused(tmp_path: Path, target: Standin) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("city\nParis\nRome\nOslo\n")
+    prompts = "prompts: [{each: rows.csv, message: 'Where is {{ city }}?'}]\nload:"
+    text = re.sub(r"prompts: .*\nload:", prompts, SUITE).replace("repeat: 30", "repeat: 10")
+    run = killed(tmp_path, suite(tmp_path, target, text), results=3)
+    before = sent(target)
+    rows.write_text("city\nParis\nRome\nBergen\n")
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "what it is made with has changed" in done.stderr
+    assert sent(target) == before
+
+
+def test_a_run_that_goes_on_is_neither_resumed_nor_graded_by_another_process(
+    tmp_path: Path, target: Standin
+) -> None:
+    with going(tmp_path, suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 2000")), results=2):
+        for command in (("run", "--resume", "latest"), ("grade", "long")):
+            done = harness_(*command, cwd=tmp_path)
+            assert done.returncode == Exit.ENVIRONMENT, done.stderr
+            assert "another harness process writes into this run" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--seed", "3"), ("--variant", "plain"), ("--repeat", "2"), ("--gate",)])
+def test_options_that_would_make_it_another_run_are_refused(tmp_path: Path, option: tuple[str, ...]) -> None:
+    done = harness_("run", "--resume", "latest", *option, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert f"{option[0]}: not with --resume" in done.stderr
+
+
+def test_an_open_load_goes_on_with_the_arrivals_that_are_missing_as_far_apart_as_they_were(
+    tmp_path: Path, target: Standin
+) -> None:
+    load = "load: {main: {rate: 20/s, for: 2s, arrivals: poisson}}"
+    text = SUITE.replace("load: {workers: 2}", load).replace("defaults: {repeat: 30}\n", "")
+    path = suite(tmp_path, target, text)
+    planned = [
+        json.loads(line) for line in harness_("plan", path, "--json", cwd=tmp_path).stdout.splitlines()
+    ]
+    run = killed(tmp_path, path, results=8)
+    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    trials = pl.read_parquet(run / "trials.parquet").sort("due_ns")
+    (leg,) = manifest_of(run).resumed
+    assert len(trials) == len(trials["trial_id"].unique())
+    went_on = trials.filter(pl.col("due_ns") >= leg.began_ns + leg.shift_ns)
+    assert 0 < len(went_on) == len(trials) - leg.done
+    due = {each["trial_id"]: each["due_ns"] for each in planned if "due_ns" in each}
+    if due:
+        offsets = {now - due[trial] for trial, now in went_on.select("trial_id", "due_ns").rows()}
+        assert len(offsets) == 1, "they are all as much later as the first"
+
+
+def test_a_phase_that_lasts_for_a_time_lasts_no_longer_for_having_been_killed(
+    tmp_path: Path, target: Standin
+) -> None:
+    text = SUITE.replace("load: {workers: 2}", "load: {main: {workers: 2, for: 3s}}")
+    path = suite(tmp_path, target, text.replace("defaults: {repeat: 30}\n", ""))
+    run = killed(tmp_path, path, results=20)
+    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    trials = pl.read_parquet(run / "trials.parquet")
+    (leg,) = manifest_of(run).resumed
+    ran_ns = int(trials["ended_ns"].max()) - int(trials["began_ns"].min())  # type: ignore[arg-type]
+    assert 2.5e9 < ran_ns - 1e9 < 4e9, "but for the second that marks the gap"
+    assert trials["trial_id"].n_unique() == len(trials) > leg.done
