@@ -159,6 +159,7 @@ def _packed(data: bytes) -> bytes:
     return OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data)
 
 
+@pytest.mark.slow
 async def test_an_answer_that_unpacks_without_end_is_not_taken_into_memory() -> None:
     bomb = gzip.compress(bytes(70_000_000))
     assert len(bomb) < 100_000

@@ -1,6 +1,7 @@
 """A compressed body is decoded on its tape, and every byte keeps the stamp of the read that completed it."""
 
 import gzip
+import tracemalloc
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.drive.encoding import decode
-from harness.drive.tape import Tape
+from harness.drive.tape import LONGEST_REPLY, Tape
 
 LINES = [b'{"obj":{"type":"message_delta","content":"%d"}}\n' % number for number in range(20)]
 
@@ -104,4 +105,32 @@ def test_what_is_not_what_it_is_said_to_be_is_told() -> None:
 def test_an_encoding_nobody_asked_for_is_told_and_the_bytes_stay() -> None:
     tape = taped(b"whatever")
     assert "compressed as br, which was not asked for" in str(decode(tape, "br"))
+    assert bytes(tape.body) == b"whatever"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_unpacks_to_more_than_a_reply_may_have_is_cut_there_and_told(layers: int) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    packed = packer.compress(LINES[0]) + packer.flush(zlib.Z_SYNC_FLUSH)
+    first = len(packed)
+    packed += packer.compress(bytes(2 * LONGEST_REPLY)) + packer.flush()
+    if layers == 2:
+        packed, first = gzip.compress(packed), 20
+    tape = taped(packed, {first})
+    tracemalloc.start()
+    try:
+        said = decode(tape, ", ".join(["gzip"] * layers))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert f"more than the limit of {LONGEST_REPLY:,} bytes" in str(said)
+    assert tape.body.startswith(LINES[0])
+    assert LONGEST_REPLY < len(tape.body) == tape.ends[-1] <= LONGEST_REPLY + 1 + len(LINES[0])
+    assert most < 5 * LONGEST_REPLY
+
+
+def test_a_body_that_is_packed_over_and_over_is_not_unpacked_at_all() -> None:
+    tape = taped(b"whatever")
+    assert "compressed 1000 times over" in str(decode(tape, ", ".join(["gzip"] * 1000)))
     assert bytes(tape.body) == b"whatever"
