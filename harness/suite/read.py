@@ -7,6 +7,7 @@ a boolean or a date never comes into play (`harness.suite.scalars`). All that is
 wrong with a suite is raised at once, as one `SuiteError`.
 """
 
+import codecs
 import os
 import re
 import sys
@@ -26,7 +27,16 @@ from harness.suite.scalars import Filled
 from harness.suite.validate import validate
 
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml is some eight times faster
+MOST_BYTES = 16 * 2**20
+"""The largest file of a suite: 250,000 prompts of a line. More are rows of another file."""
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 _DEEPEST = 40
+_TOO_DEEP = f"this is nested more than {_DEEPEST} levels deep"
 _MOST_BY_ALIAS = 100_000
 _SHORTEST_SECRET = 4
 _SMALLEST = (
@@ -41,23 +51,41 @@ def load_suite(path: str | Path, *, environ: Mapping[str, str] | None = None) ->
     file, and `UsageError` if there is no such file. Nothing is sent anywhere.
     """
     path = Path(path)
+    text = _text_of(path, _bytes_of(path))
+    return parse_suite(text, path, os.environ if environ is None else environ)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What is in the file of a suite: an ordinary one, of a size that somebody may have written."""
     try:
-        raw = path.read_bytes()
+        if path.is_dir():
+            raise UsageError(f"{path}: this is a folder, and a suite is a file{_neighbour(path / path.name)}")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: this is no ordinary file, and a suite is one")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file{_neighbour(path)}") from None
-    except IsADirectoryError:
-        raise UsageError(
-            f"{path}: this is a folder, and a suite is a file{_neighbour(path / path.name)}"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"{path}: the file cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # a NUL in the name is the latter
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: the file cannot be read: {reason}") from None
+    if len(raw) > MOST_BYTES:
+        most = MOST_BYTES // 2**20
+        message = f"the file has more than {most} MB: put the prompts into a file of rows (each: rows.jsonl)"
+        raise SuiteError([Problem(str(path), 1, 1, message)])
+    return raw
+
+
+def _text_of(path: Path, raw: bytes) -> str:
+    other = next((name for mark, name in _OTHER_MARKS if raw.startswith(mark)), None)
+    if other is not None:
+        raise SuiteError([Problem(str(path), 1, 1, f"this is {other}: save the file as UTF-8")])
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = lines_of(raw[: error.start].decode("utf-8", "replace"))
         message = f"byte 0x{raw[error.start]:02x} is not UTF-8: save the file as UTF-8"
         raise SuiteError([Problem(str(path), len(before), len(before[-1]) + 1, message)]) from None
-    return parse_suite(text, path, os.environ if environ is None else environ)
 
 
 def parse_suite(text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False) -> Suite:
@@ -195,7 +223,7 @@ class _Builder:
     def value(self, event: Any, name: str | int, depth: int) -> tuple[Any, Place]:
         """The value that begins with *event*, and where it stands."""
         if depth > _DEEPEST:
-            self.stop(event, f"this is nested more than {_DEEPEST} levels deep")
+            self.stop(event, _TOO_DEEP)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, name)
         place = Place(name, event.start_mark.line + 1, event.start_mark.column + 1, event.end_mark.line + 1)
@@ -330,14 +358,17 @@ class _Builder:
         self.by_alias += size
         self.values += size
         if self.by_alias > _MOST_BY_ALIAS:
-            self.stop(event, f"aliases repeat more than {_MOST_BY_ALIAS} values")
+            told = f"aliases repeat more than {_MOST_BY_ALIAS:,} values"
+            self.stop(event, f"{told}: write fewer of them, or rows in a file (each:)")
         return _copied(data), place.copied(name)
 
     def skip(self, event: Any) -> _Broken:
-        """Pass over the value that begins with *event*."""
+        """Pass over the value that begins with *event*; libyaml's time grows with the square of its depth."""
         depth = 0
         while True:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                self.stop(event, _TOO_DEEP)
             if depth == 0:
                 return _BROKEN
             event = next(self.events)

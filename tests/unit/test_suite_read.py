@@ -1,5 +1,6 @@
 """From the bytes of a file to its data: YAML, its traps, the environment, and where things stand."""
 
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from harness.suite.model import (
     Turn,
     Variant,
 )
-from harness.suite.read import load_suite, parse_suite
+from harness.suite.read import MOST_BYTES, load_suite, parse_suite
 
 DATA = Path(__file__).parents[1] / "suites"
 ENVIRON = {"SIGMA_URL": "https://sigma.example.com/api", "SIGMA_API_KEY": "on_very-secret"}
@@ -324,7 +325,9 @@ def test_a_billion_laughs_are_cut_short() -> None:
     text = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise(names)
     )
-    assert problems(text)[-1].endswith("aliases repeat more than 100000 values")
+    assert problems(text)[-1].endswith(
+        "aliases repeat more than 100,000 values: write fewer of them, or rows in a file (each:)"
+    )
 
 
 # The environment
@@ -418,3 +421,55 @@ def test_no_secret_is_in_the_suite_or_in_its_problems() -> None:
     found = problems(everywhere, {"S": secret})
     assert len(found) >= 8
     assert secret not in "\n".join(found)
+
+
+def wrong_file(path: Path) -> str:
+    with pytest.raises((SuiteError, UsageError)) as caught:
+        load_suite(path, environ=ENVIRON)
+    return str(caught.value).removeprefix(f"{path}:").lstrip()
+
+
+def test_a_suite_that_is_no_ordinary_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "zeros.yaml"):
+        assert wrong_file(tmp_path / name) == "this is no ordinary file, and a suite is one"
+    assert "embedded null byte" in wrong_file(Path("a\0b.yaml"))
+
+
+def test_a_file_of_more_than_it_may_have_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    assert wrong_file(path).endswith(
+        "the file has more than 16 MB: put the prompts into a file of rows (each: rows.jsonl)"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_file_in_another_encoding_is_called_by_its_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_bytes((HEAD + ONE).encode(encoding))
+    assert wrong_file(path) == f"1:1: this is {encoding.upper()}: save the file as UTF-8"
+
+
+@pytest.mark.parametrize(
+    "nested", ["x: !!python/tuple " + "[" * 100_000, "? " * 50_000, "x: {" + "{ " * 100_000]
+)
+def test_what_is_left_out_is_bounded_in_its_depth_too(nested: str) -> None:
+    """libyaml looks at every level above for each token: a deep file would take minutes."""
+    assert problems(HEAD + ONE + nested)[-1].endswith("this is nested more than 40 levels deep")
+
+
+def test_honest_anchors_and_merges_are_far_from_the_bound() -> None:
+    text = (
+        "target: standin\ndefaults: &d {repeat: 2}\nprompts:\n"
+        "  - &p {<<: *d, message: hi, vars: &v {a: 1}}\n"
+        "  - {<<: [*p, *d], message: again}\n  - {message: third, vars: *v}\n"
+    )
+    suite = read(text)
+    assert [(each.message, each.repeat, each.vars) for each in suite.prompts] == [
+        ("hi", 2, {"a": 1}),
+        ("again", 2, {"a": 1}),
+        ("third", None, {"a": 1}),
+    ]
