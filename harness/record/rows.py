@@ -163,6 +163,7 @@ def trial_row(result: Result, standing: Standing, score: float | None) -> dict[s
         "repeat": result.repeat,
         "phase": result.phase,
         "window": result.window,
+        "leg": result.leg,
         "state": str(standing.state),
         "score": score,
         "reason": standing.reason or None,

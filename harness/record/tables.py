@@ -33,6 +33,7 @@ TRIALS = {
     "repeat": pl.Int32,
     "phase": pl.String,
     "window": pl.String,
+    "leg": pl.Int32,
     "state": pl.String,
     "score": pl.Float64,
     "reason": pl.String,
