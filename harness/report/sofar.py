@@ -9,6 +9,7 @@ packets, and which of them brought several is not known.
 """
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 import polars as pl
 
 from harness.calibrate.kept import exactness
@@ -56,16 +58,20 @@ _EXCHANGES = {
 _READS = dict.fromkeys(("exchange_id", "arrived_ns", "seen_ns"), pl.Int64)
 
 
+def _packed() -> tuple["array[int]", ...]:
+    return tuple(array("q") for _ in _READS)
+
+
 @dataclass(slots=True)
 class SoFar:
     """Rows of what was heard, until they are looked at. Trials and exchanges have numbers for names here.
 
-    *reads* has three columns: the exchange, and when the kernel and we saw each of its reads.
+    *reads* has three columns, packed: the exchange, and when the kernel and we saw each of its reads.
     """
 
     trials: list[tuple[Any, ...]] = field(default_factory=list)
     exchanges: list[tuple[Any, ...]] = field(default_factory=list)
-    reads: tuple[list[int], list[int], list[int]] = field(default_factory=lambda: ([], [], []))
+    reads: tuple["array[int]", ...] = field(default_factory=_packed)
     moments: list[Moment] = field(default_factory=list)
     _trial: int = 0
     _exchange: int = 0
@@ -87,7 +93,7 @@ class SoFar:
     def taken(self) -> "SoFar":
         """What was heard since it was last taken, and all moments."""
         fresh = SoFar(self.trials, self.exchanges, self.reads, list(self.moments))
-        self.trials, self.exchanges, self.reads = [], [], ([], [], [])
+        self.trials, self.exchanges, self.reads = [], [], _packed()
         return fresh
 
 
@@ -140,7 +146,7 @@ class Tables:
         )
 
     def _add(self, fresh: SoFar) -> None:
-        reads = pl.DataFrame(fresh.reads, schema=_READS, orient="col")
+        reads = pl.DataFrame(dict(zip(_READS, map(np.asarray, fresh.reads), strict=True)), schema=_READS)
         for second, count in (reads["arrived_ns"] // 1_000_000_000).value_counts().iter_rows():
             self.per_second[second] = self.per_second.get(second, 0) + count
         self.reads = _longer(self.reads, reads.gather_every(self.every), 2 * MOST_READS)
