@@ -1,13 +1,17 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.errors import RunDirectoryError
-from harness.journal import Journal, read, read_some, sessions
-from harness.result import Failure, Fault, Result, Skip, Step
+from harness.journal import AGAIN, Journal, Leg, heads, legs, moments, read, read_some, sessions, torn
+from harness.result import Exchange, Failure, Fault, Result, Skip, Step
 from harness.sigma.session import FileSeen, MessageSeen, ModelParams, SessionDetail
+from tests.going import moment
 from tests.replies import answer, exchange, result
 
 RESULTS = [
@@ -93,3 +97,127 @@ def test_what_the_server_keeps_of_a_session_stands_beside_the_results_and_the_la
             journal.append(told)
     assert list(read(path)) == [RESULTS[0]]
     assert sessions(path) == {"s": late, "t": SessionDetail("t")}
+
+
+LEG = Leg(number=1, at="2026-11-26T20:00:00+00:00", began_ns=5, shift_ns=1_000, left_out_ns=7, done=3)
+
+
+def stamps(one: Result) -> list[int]:
+    """Every stamp of a result and its exchanges, in the order of their fields."""
+    names = [name for name in Exchange.__struct_fields__ if name.endswith("_ns")]
+    found: list[int] = [getattr(one, name) or 0 for name in ("due_ns", "free_ns", "began_ns", "ended_ns")]
+    for each in one.exchanges:
+        for name in names:
+            value = getattr(each, name)
+            found += value if isinstance(value, tuple) else [value or 0]
+    return found
+
+
+def test_every_stamp_of_a_later_leg_is_moved_and_nothing_else(tmp_path: Path) -> None:
+    whole = exchange(answer("Paris"))
+    whole = structs.replace(
+        whole,
+        **{
+            name: 10
+            for name in Exchange.__struct_fields__
+            if name.endswith("_ns") and name[:4] not in ("arri", "seen")
+        },
+    )
+    one = structs.replace(result(whole), due_ns=1, free_ns=2, began_ns=3, ended_ns=40)
+    path = written(tmp_path, RESULTS)
+    with Journal(path, LEG) as journal:
+        journal.append(one)
+        journal.append(moment(3, began=1))
+        journal.append(SessionDetail("s", 0))
+    *before, after = read(path)
+    assert before == RESULTS[:2], "the third we had not sent"
+    assert after.leg == 1
+    assert stamps(after) == [stamp + 1_000 for stamp in stamps(one)]
+    assert after.exchanges[0].transcript == one.exchanges[0].transcript
+    assert moments(path) == [structs.replace(moment(3, began=1), at_ns=moment(3, began=1).at_ns + 1_000)]
+    assert legs(path) == [LEG]
+
+
+def test_what_came_in_no_time_is_not_moved_to_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    with Journal(path, LEG) as journal:
+        journal.append(structs.replace(result(skip=Skip.DROPPED), began_ns=None, ended_ns=None))
+    (one,) = read(path)
+    assert (one.due_ns, one.began_ns, one.ended_ns) == (None, None, None)
+
+
+@pytest.mark.parametrize("skip", list(Skip))
+def test_what_we_had_not_finished_is_done_again_and_counts_once(tmp_path: Path, skip: Skip) -> None:
+    path = written(tmp_path, [result(skip=skip, trial_id="v"), *RESULTS[:2]])
+    assert len(list(read(path))) == 3, "nothing was done again yet"
+    again = result(exchange(answer("now")), trial_id="v")
+    with Journal(path, LEG) as journal:
+        journal.append(again)
+    expected = 1 if skip in AGAIN else 2
+    assert sum(one.trial_id == "v" for one in read(path)) == expected
+    (one,) = read_some(path, {"v"})
+    assert one.skip == (None if skip in AGAIN else skip)
+    assert sum(head.trial_id == "v" for head in heads(path)) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(share=st.floats(0, 1))
+def test_a_torn_line_is_gone_when_the_run_goes_on_and_all_before_it_is_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    path = written(tmp_path_factory.mktemp("torn"), RESULTS)
+    whole = path.read_bytes()
+    cut = whole[: round(share * len(whole))]
+    path.write_bytes(cut)
+    left = torn(path)
+    assert left == len(cut) - (cut.rfind(b"\n") + 1)
+    with Journal(path, structs.replace(LEG, torn=left)) as journal:
+        journal.append(result(trial_id="w", skip=Skip.DROPPED))
+    assert path.read_bytes().startswith(cut[: len(cut) - left] + b'{"line":"leg"')
+    kept = [one for one in RESULTS[: cut.count(b"\n")] if one.skip not in AGAIN]
+    assert [one.trial_id for one in read(path)] == [*(one.trial_id for one in kept), "w"]
+
+
+def test_the_disk_is_asked_for_what_is_new_and_at_the_end(tmp_path: Path) -> None:
+    asked: list[int] = []
+    path = tmp_path / "journal-0.jsonl"
+
+    def sync(descriptor: int) -> None:
+        asked.append(os.fstat(descriptor).st_size)
+
+    with Journal(path, sync=sync) as journal:
+        journal.sync()
+        assert asked == [], "there is nothing yet"
+        journal.append(RESULTS[0])
+        journal.sync()
+        journal.sync()
+        assert asked == [path.stat().st_size], "once for the same lines"
+        journal.append(RESULTS[1])
+    assert asked[1:] == [path.stat().st_size], "and when it is closed"
+
+
+def test_a_disk_that_cannot_take_it_is_said_to_be_so_with_what_to_do(tmp_path: Path) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "20261126T200000Z-abcd" / "journal-0.jsonl"
+    path.parent.mkdir()
+    said = r"No space left on device.*harness run --resume 20261126T200000Z-abcd"
+    with Journal(path, sync=full) as journal:
+        journal.append(RESULTS[0])
+        with pytest.raises(RunDirectoryError, match=said):
+            journal.sync()
+    assert list(read(path)) == RESULTS[:1]
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_journal_that_is_taken_away_is_noticed(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "journal-0.jsonl"
+    with Journal(path) as journal:
+        journal.append(RESULTS[0])
+        path.rename(tmp_path / "elsewhere")
+        if how == "replaced":
+            path.write_bytes(b"")
+        with pytest.raises(RunDirectoryError, match="was deleted or replaced"):
+            journal.sync()
+        (tmp_path / "elsewhere").rename(path)
