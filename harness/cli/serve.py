@@ -81,8 +81,12 @@ def serve(
 
     Prints one line, "ready URL", and serves until interrupted. Models: swift (default), steady and thinker
     of provider Simulated, lighthouse of Harbor, and any name like
-    sim:ttft=50ms,gap=5ms,tokens=40,fault=reset@10: exact times, a given length, and faults by name (reset,
-    drop, cut, stall, error, http, flaky, badline, heartbeat, split, utf8 ...).
+    sim:ttft=50ms,gap=5ms,tokens=40,fault=reset@10: exact times, a given length, and faults by name.
+
+    Of the network: reset, drop, cut, stall, torn, halfchunk, badchunk, drip, hearts, flood, trailers, hangup,
+    garble, head, informing, redirect, stale, gzip, bomb, longer, shorter, split, bytes, batch, utf8. Of the
+    server: error, bare, http, flaky, badline, unknown, heartbeat, section_end, packet_error, nonewline, big,
+    hostile. What each does, and what a run makes of it, is in docs/faults.md.
 
     With --replay RUN nothing is simulated: the requests of that run get the packets that were recorded, at
     the times at which they came, with no Sigma behind and no token spent. Repeats are played in turn, and no
