@@ -4,6 +4,7 @@ A byte is written over and none is moved: the offsets at which packets stand, an
 what they were, and JSON stays JSON. A character that took six bytes becomes six asterisks.
 """
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
@@ -133,9 +134,9 @@ def passwords_of(proxy: str) -> Iterator[str]:
 def forms(secret: str) -> Iterator[str]:
     """*secret* as it may come back: itself, as part of a URL, and without the name of its scheme."""
     _, space, bare = secret.partition(" ")
-    for form in (secret, quote(secret, safe=""), *((bare,) if space else ())):
-        if len(form) >= SHORTEST_SECRET:
-            yield form
+    for form in (secret, bare) if space else (secret,):
+        written = (form, quote(form, safe=""), quote(form), form.replace(" ", "%20"))
+        yield from (each for each in written if len(each) >= SHORTEST_SECRET)
 
 
 def basic(user: str, password: str) -> str:
@@ -144,10 +145,15 @@ def basic(user: str, password: str) -> str:
 
 
 def _each(text: str, secret: str) -> Iterator[Range]:
+    """Wherever *secret* is in *text*, and what of it stands at the end: a reply may break off within it."""
     at = text.find(secret)
     while at >= 0:
         yield at, at + len(secret)
         at = text.find(secret, at + len(secret))
+    for length in range(len(secret) - 1, SHORTEST_SECRET - 1, -1):
+        if text.endswith(secret[:length]):
+            yield len(text) - length, len(text)
+            return
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -198,9 +204,15 @@ class _Masking:
 
     def sweep(self) -> None:
         """Whatever is no text (the id of a session, a key of the API): our secrets are masked there, too."""
-        for secret in self.veil.secrets:
-            raw = secret.encode()
+        for raw in {form for secret in self.veil.secrets for form in _in_json(secret)}:
             at = self.masked.find(raw)
             while at >= 0:
                 self.cover([(at, at + len(raw))])
                 at = self.masked.find(raw, at + len(raw))
+
+
+def _in_json(secret: str) -> Iterator[bytes]:
+    """*secret* as it may be written in a string of JSON, and as it is."""
+    for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield form.encode()
+        yield form.replace("/", "\\/").encode()
