@@ -37,6 +37,11 @@ from harness.suite.resolve import (
     runs_on,
 )
 
+_MOST_TRIALS = 2_000_000
+_TOO_MANY = (
+    f"this makes more than {_MOST_TRIALS:,} trials, which no machine plans one by one: "
+    "say a smaller repeat: or rate:, or run for a time (for:)"
+)
 _AHEAD = 100_000
 """No more trials than this are under way, or were skipped by a kill, before one that came."""
 
@@ -288,6 +293,8 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     known = Known(suite.path)
     blocks = [_block(suite, case, variants, choice=choice, known=known) for case in chosen]
     _refuse_unsupported(blocks)
+    if sum(times for block in blocks for _, times in block) > _MOST_TRIALS:
+        raise UsageError(f"{suite.path}: {_TOO_MANY}")
     loads = _chosen(suite.load, choice.phases, "phase")
     trials = (trial for name, load in loads.items() for trial in _listed(blocks, name, load, seed=seed))
     cycles = {
@@ -295,7 +302,9 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
         for name, load in loads.items()
         if _is_endless(load) and any(blocks)
     }
-    listed = tuple(islice(trials, choice.limit))
+    listed = tuple(islice(trials, _MOST_TRIALS + 1 if choice.limit is None else choice.limit))
+    if len(listed) > _MOST_TRIALS:
+        raise UsageError(f"{suite.path}: {_TOO_MANY}")
     more = tuple(_more(blocks, suite, choice, seed)) if choice.extend_to else ()
     return Plan(suite, choice, seed, variants=variants, trials=listed, cycles=cycles, more=more)
 

@@ -54,9 +54,9 @@ def answer_all(calls: BinaryIO, answers: BinaryIO, folder: Path) -> None:
         answers.flush()
 
 
-def _called(call: Call, folder: Path, load: Callable[[Path], ModuleType]) -> Gave:
+def _called(call: Call, folder: Path, load: Callable[[Path, Path], ModuleType]) -> Gave:
     try:
-        function = getattr(load(folder / call.file), call.function)
+        function = getattr(load(folder / call.file, folder), call.function)
         gave = function(call.output, call.context)
         if inspect.isawaitable(gave):
             gave = _awaited(gave)
@@ -91,7 +91,9 @@ def _encoded(gave: Gave) -> bytes:
         return msgspec.json.encode(Gave(error=f"it gave what cannot be kept as JSON: {error}"))
 
 
-def _load(path: Path) -> ModuleType:
+def _load(path: Path, folder: Path) -> ModuleType:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ImportError(f"{path} is not in the folder of the suite")
     spec = spec_from_file_location(f"suite_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")

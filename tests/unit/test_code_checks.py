@@ -1,14 +1,20 @@
 """What a function of the suite's own may give, and what is made of it."""
 
+import io
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from harness.errors import SuiteError
 from harness.grade.code import check, context, key_of, opinion_of
+from harness.grade.runner import Call, Gave, answer_all
 from harness.grade.said import Called
 from harness.grade.subject import Known, Subject
 from harness.result import Failure, Fault, Step
 from harness.suite.asserts.code import Python
+from harness.suite.read import parse_suite
 from tests.grade.checking import told
 from tests.replies import IDS, SESSION, STOP, answer, delta, exchange, packet, result, searched
 
@@ -106,3 +112,55 @@ def test_a_function_is_given_the_answer_with_everything_around_it() -> None:
 )
 def test_what_cannot_be_run_or_asked_is_told(written: str, says: str) -> None:
     assert says in told(written)
+
+
+def suite_with(value: str, folder: Path) -> list[str]:
+    """What is told of a suite in *folder* that has a check in the file *value*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f"target: standin\nprompts:\n  - {{message: hi, assert: [{{type: python, value: 'file://{value}:f'}}]}}\n"
+    try:
+        parse_suite(text, folder / "suite.yaml", {})
+    except SuiteError as error:
+        return [each.message for each in error.problems]
+    return []
+
+
+def test_only_code_of_the_suites_own_folder_is_run(tmp_path: Path) -> None:
+    own = tmp_path / "suite"
+    (own / "checks").mkdir(parents=True)
+    for place in (tmp_path / "outside.py", own / "inside.py", own / "checks" / "below.py"):
+        place.write_text("def f(output, context): return True\n")
+    (own / "link.py").symlink_to(tmp_path / "outside.py")
+    (own / "away").symlink_to(tmp_path)
+    for value in ("inside.py", "checks/below.py", "checks/../inside.py"):
+        assert suite_with(value, own) == []
+    for value in ("../outside.py", str(tmp_path / "outside.py"), "link.py", "away/outside.py"):
+        (told,) = suite_with(value, own)
+        assert told.endswith(f"{value} is not in the folder of the suite: only what is there is run")
+
+
+@pytest.mark.parametrize("part", ["journal-0.jsonl", "summary.json"])
+def test_code_that_lies_in_the_results_of_a_run_is_not_run(tmp_path: Path, part: str) -> None:
+    run = tmp_path / "20261126T120000Z-abcd"
+    run.mkdir()
+    for name in ("manifest.json", part):
+        (run / name).write_text("{}")
+    (run / "checks.py").write_text("def f(output, context): return True\n")
+    for value, folder in (("checks.py", run), (f"{run.name}/checks.py", tmp_path)):
+        (told,) = suite_with(value, folder)
+        wanted = f"{value} lies in the results of a run ({run.name}): what comes with results is never run"
+        assert told.endswith(wanted)
+
+
+def test_the_process_that_runs_checks_looks_for_itself_where_a_file_is(tmp_path: Path) -> None:
+    """A link may have been put there after the suite was read."""
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "outside.py").write_text("def f(output, context): return True\n")
+    (tmp_path / "suite" / "link.py").symlink_to(tmp_path / "outside.py")
+    for file in ("link.py", "../outside.py", str(tmp_path / "outside.py")):
+        answers = io.BytesIO()
+        call = msgspec.json.encode(Call(file, "f", "", {})) + b"\n"
+        answer_all(io.BytesIO(call), answers, tmp_path / "suite")
+        gave = msgspec.json.decode(answers.getvalue(), type=Gave)
+        assert gave.gave is None
+        assert gave.error.endswith("is not in the folder of the suite")

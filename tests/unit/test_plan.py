@@ -208,3 +208,13 @@ def test_the_ids_of_the_quick_start_stay_what_they_were() -> None:
     first = {(trial.case.case_id, trial.variant): trial.trial_id for trial in trials if trial.repeat == 1}
     assert first["capital", "steady"] == "f0bb4c92e0249021"
     assert first["sso-setup", "must-search"] == "545cb55cc2a9e08d"
+
+
+@pytest.mark.parametrize(
+    "load", ["{main: {workers: 1}}", "{main: {rate: 1000000/s, for: 1h, max_in_flight: 8}}"], ids=["repeats", "arrivals"]
+)
+@pytest.mark.slow
+def test_more_trials_than_can_be_planned_are_refused_and_not_tried(load: str) -> None:
+    text = SUITE.replace("repeat: 2", "repeat: 1000000000") + f"load: {load}\n"
+    with pytest.raises(UsageError, match=r"s\.yaml: this makes more than 2,000,000 trials"):
+        make_plan(suite(text))
