@@ -79,6 +79,16 @@ def _file(expect: Expect, at: Where, folder: Path) -> Iterator[Finding]:
         yield Finding((*at, "value"), f"{name} is not in the folder of the suite: only what is there is run")
     elif not path.is_file():
         yield Finding((*at, "value"), f"{name}: there is no such file beside the suite")
+    elif run := next((above for above in path.parents if _is_run(above)), None):
+        told = f"{name} lies in the results of a run ({run.name}): what comes with results is never run"
+        yield Finding((*at, "value"), told)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether *folder* is that of a run, or of a pinned one."""
+    return (folder / "manifest.json").exists() and any(
+        (folder / name).exists() for name in ("journal-0.jsonl", "summary.json")
+    )
 
 
 def _repeats(suite: Suite, index: int, case: Case, variants: Mapping[str, Variant]) -> Iterator[Finding]:
