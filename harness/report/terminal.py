@@ -51,10 +51,11 @@ def summary_table(summary: Summary) -> RenderableType:
         table.add_row(*_cells(row, phases=phases))
     loads = [_loads(summary.loads)] if summary.loads else []
     checks = [_checks(summary)] if summary.checks else []
-    away = [named(one.says, STYLES[State.ERROR]) for one in summary.outages]
-    alarms = [*away, *(named(line, STYLES[State.INVALID]) for line in ignored(summary))]
+    alarms = (named(line, STYLES[State.INVALID]) for line in ignored(summary))
+    away = {one.says: STYLES[State.ERROR] for one in summary.outages}
+    beneath = (named(note, away.get(note, "dim")) for note in notes(summary))
     decided = (named(line) for line in (*reductions(summary), *judged(summary)))
-    return Group(table, *loads, *checks, *decided, *alarms, *(named(note, "dim") for note in notes(summary)))
+    return Group(table, *loads, *checks, *decided, *alarms, *beneath)
 
 
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
@@ -160,7 +161,8 @@ def _rate(rate: Rate, *, digits: int = 0) -> str:
 
 
 def notes(summary: Summary) -> Iterator[str]:
-    """The lines beneath the table: counts and definitions of what stands in it."""
+    """The lines beneath the table: when the target was away, counts and definitions of what stands in it."""
+    yield from (one.says for one in summary.outages)
     values = sum(row.ttft_p50_ms.n for row in summary.rows)
     yield (
         f"TTFT: from the turn being sent to the first packet of answer text, ms; n = {values} exchanges. "
