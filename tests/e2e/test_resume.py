@@ -261,3 +261,47 @@ def test_a_phase_that_lasts_for_a_time_lasts_no_longer_for_having_been_killed(
     ran_ns = int(trials["ended_ns"].max()) - int(trials["began_ns"].min())  # type: ignore[arg-type]
     assert 2.5e9 < ran_ns - 1e9 < 4e9, "but for the second that marks the gap"
     assert trials["trial_id"].n_unique() == len(trials) > leg.done
+
+
+GATED = """
+suite: gated
+target: {base_url: URL, dialect: sigma}
+defaults: {repeat: 12, assert: [{type: starts-with, value: right}]}
+variants:
+  base: {llm_override: {model_provider: Simulated, model_version: "sim:ttft=5ms,gap=1ms,tokens=3,right=100%"}}
+  new: {llm_override: {model_provider: Simulated, model_version: "sim:ttft=5ms,gap=2ms,tokens=3,right=30%"}}
+prompts:
+  - {id: "q{{ n }}", message: "Question {{ n }}?", each: rows.csv}
+load: {workers: 4}
+gates: {baseline: base, plan: sequential, rules: [{metric: pass_rate, max_drop: 5pp}]}
+"""
+
+
+def test_a_gate_goes_on_with_all_that_had_come_and_stops_as_early(tmp_path: Path, target: Standin) -> None:
+    (tmp_path / "rows.csv").write_text("n\n" + "\n".join(map(str, range(25))) + "\n")
+    path = suite(tmp_path, target, GATED)
+    run = killed(tmp_path, path, "--gate", results=30)
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.FAILED, done.stderr
+    assert "gate: fail" in done.stdout
+    trials = pl.read_parquet(run / "trials.parquet")
+    assert len(trials) == trials["trial_id"].n_unique() == 600
+    decided = trials.filter(pl.col("skip") == "decided")
+    assert len(decided) > 200
+    assert sum((manifest_of(run).decided or {}).values()) == len(decided)
+    assert sent(target) <= 600 - len(decided) + 4
+
+
+def test_what_was_spent_stays_spent(tmp_path: Path, target: Standin) -> None:
+    text = SUITE.replace("load:", "budget: {tokens: 2k}\nload:")
+    run = killed(tmp_path, suite(tmp_path, target, text), results=10)
+    assert harness_("run", "--resume", run, cwd=tmp_path).returncode == Exit.INCOMPLETE
+    trials = pl.read_parquet(run / "trials.parquet")
+    assert set(trials["skip"].drop_nulls()) == {"budget"}
+    tokens = pl.read_parquet(run / "exchanges.parquet").select("trial_id", "answer_tokens")
+    (leg,) = manifest_of(run).resumed
+    later = trials.filter(pl.col("leg") == 1, pl.col("began_ns").is_not_null())
+    assert len(later) <= 30 - leg.done
+    estimated = manifest_of(run).spent["estimated_tokens"]
+    assert 1_500 < estimated <= 2_200, "of both legs together"
+    assert len(tokens) == leg.done + len(later)
