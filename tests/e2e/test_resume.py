@@ -298,10 +298,7 @@ def test_what_was_spent_stays_spent(tmp_path: Path, target: Standin) -> None:
     assert harness_("run", "--resume", run, cwd=tmp_path).returncode == Exit.INCOMPLETE
     trials = pl.read_parquet(run / "trials.parquet")
     assert set(trials["skip"].drop_nulls()) == {"budget"}
-    tokens = pl.read_parquet(run / "exchanges.parquet").select("trial_id", "answer_tokens")
+    answers = pl.read_parquet(run / "exchanges.parquet")["answer_tokens"].sum()
     (leg,) = manifest_of(run).resumed
-    later = trials.filter(pl.col("leg") == 1, pl.col("began_ns").is_not_null())
-    assert len(later) <= 30 - leg.done
-    estimated = manifest_of(run).spent["estimated_tokens"]
-    assert 600 < estimated <= 1_400, "of both legs together"
-    assert len(tokens) == leg.done + len(later)
+    assert trials.filter(pl.col("leg") == 0).height == leg.done > 0
+    assert answers < manifest_of(run).spent["estimated_tokens"] <= 1_200, "of both legs together"
