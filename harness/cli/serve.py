@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.written import others_than
+
 if TYPE_CHECKING:
     from harness.standin.models import Provider
     from harness.standin.server import Options
@@ -162,21 +164,10 @@ def _refuse_others(context: typer.Context) -> None:
     """A replay is as the run was: what would make the stand-in another one has no say in it."""
     from harness.errors import UsageError
 
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name not in _WITH_REPLAY and _was_written(context, str(parameter.name))
-    ]
-    if given:
+    if given := others_than(context, _WITH_REPLAY):
         raise UsageError(
             f"{', '.join(given)}: not with --replay, which answers as was recorded; leave it out"
         )
-
-
-def _was_written(context: typer.Context, name: str) -> bool:
-    """On the command line: a key in the environment may be for another stand-in."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _factor(speed: str | None) -> float:
