@@ -13,9 +13,10 @@ counts no more: it is done again, once.
 import mmap
 import os
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -29,6 +30,9 @@ AGAIN = frozenset({Skip.BUDGET, Skip.RATE_LIMITED, Skip.REFUSED, Skip.INTERRUPTE
 
 SYNC_EVERY_S = 1.0
 """How often a run has the journal written to the disk itself."""
+
+LONGEST_LINE = 2**30
+"""Bytes in one line. A conversation of twenty replies as long as any may be is no longer."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What is raised for JSON of another version, and for what is no JSON, or none that anybody wrote."""
@@ -181,11 +185,12 @@ def is_void(result: Result | Head, offset: int, upto: int) -> bool:
 
 def last_leg(path: Path) -> int:
     """Where the last leg of a journal begins: the offset of its line, 0 if it was never resumed."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return mapped.rfind(b"\n" + _LEG) + 1
-    except (OSError, ValueError):  # none there, or an empty one
-        return 0
+    with _opened(path) as file:
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                return mapped.rfind(b"\n" + _LEG) + 1
+        except ValueError:  # an empty one
+            return 0
 
 
 def read_some(path: Path, trials: Collection[str]) -> Iterator[Result]:
@@ -235,13 +240,12 @@ def legs(path: Path) -> list[Leg]:
 
 def torn(path: Path) -> int:
     """How many bytes of a last line there are that was never finished."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return len(mapped) - (mapped.rfind(b"\n") + 1)
-    except ValueError:  # an empty one
-        return 0
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+    with _opened(path) as file:
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                return len(mapped) - (mapped.rfind(b"\n") + 1)
+        except ValueError:  # an empty one
+            return 0
 
 
 def _is_result(line: bytes) -> bool:
@@ -250,17 +254,27 @@ def _is_result(line: bytes) -> bool:
 
 def _lines(path: Path) -> Iterator[tuple[bytes, int, str]]:
     """Each whole line, its offset, and where it stands."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
     offset = 0
-    with file:
-        for number, line in enumerate(file, start=1):
+    with _opened(path) as file:
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
             if not line.endswith(b"\n"):
+                if len(line) == LONGEST_LINE:
+                    raise RunDirectoryError(
+                        f"{path}:{number}: a line of more than 1 GiB, which no run writes"
+                    )
                 return
             yield line, offset, f"{path}:{number}"
             offset += len(line)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, to be read. Raises `RunDirectoryError` where there is none: a pipe would wait for ever."""
+    try:
+        if path.exists() and not path.is_file():
+            raise RunDirectoryError(f"{path}: is no file")
+        return path.open("rb")
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _decoded(decode: Callable[[bytes], Line], line: bytes, at: str) -> Line:

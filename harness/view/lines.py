@@ -50,8 +50,8 @@ def results_from(journal: Path, offset: int) -> Iterator[tuple[Result, int]]:
 
     Raises one of `UNREADABLE` for a line of another version.
     """
-    upto = last_leg(journal)
     with journal.open("rb") as file:
+        upto = last_leg(journal)
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):

@@ -1,5 +1,6 @@
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,19 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from harness.errors import RunDirectoryError
-from harness.journal import AGAIN, Journal, Leg, heads, legs, moments, read, read_some, sessions, torn
+from harness.journal import (
+    AGAIN,
+    Journal,
+    Leg,
+    heads,
+    last_leg,
+    legs,
+    moments,
+    read,
+    read_some,
+    sessions,
+    torn,
+)
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step
 from harness.sigma.session import FileSeen, MessageSeen, ModelParams, SessionDetail
 from tests.going import moment
@@ -221,3 +234,24 @@ def test_a_journal_that_is_taken_away_is_noticed(tmp_path: Path, how: str) -> No
         with pytest.raises(RunDirectoryError, match="was deleted or replaced"):
             journal.sync()
         (tmp_path / "elsewhere").rename(path)
+
+
+def test_a_pipe_and_a_folder_are_no_journal_and_keep_nobody_waiting(tmp_path: Path) -> None:
+    pipe = tmp_path / "journal-0.jsonl"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        for reader in (read, heads, torn, last_leg):
+            with pytest.raises(RunDirectoryError, match="is no file"):
+                _ = list(found) if isinstance(found := reader(path), Iterator) else found
+
+
+def test_a_line_that_no_run_writes_is_an_error_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, RESULTS)
+    longest = max(map(len, path.read_bytes().splitlines(keepends=True)))
+    monkeypatch.setattr("harness.journal.LONGEST_LINE", longest)
+    assert len(list(read(path))) == len(RESULTS)
+    monkeypatch.setattr("harness.journal.LONGEST_LINE", longest - 1)
+    with pytest.raises(RunDirectoryError, match=r"journal-0\.jsonl:\d: a line of more than"):
+        list(read(path))
