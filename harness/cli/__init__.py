@@ -107,7 +107,7 @@ def _say(error: Exception, message: str) -> None:
 
 def _bug(error: Exception) -> str:
     """What to say of a bug: where it is, and not what it says, which may quote anything."""
-    while isinstance(error, ExceptionGroup):
+    while isinstance(error, ExceptionGroup) and error.exceptions[0].__traceback__ is not None:
         error = error.exceptions[0]
     there = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__} in {Path(there.filename).name}, line {there.lineno}"
