@@ -8,6 +8,7 @@ when a column changes its name, its type or its meaning.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.metrics import LATENCIES, RESPONSE, CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
 from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail
+from harness.suite import parquet
 from harness.suite.model import Price
 
 SCHEMA_VERSION = 2
@@ -388,13 +390,29 @@ def scan(name: str, folder: Path) -> pl.LazyFrame:
     """The table *name* of the run in *folder*, not read yet. Raises `RunDirectoryError` for another's."""
     path = folder / f"{name}.parquet"
     try:
-        frame = pl.scan_parquet(path)
-        columns = frame.collect_schema().names()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read: {error}; --retime makes it anew") from error
-    if columns != list(SCHEMAS[name]):
+        stamp = path.stat()
+        schema = _looked_at(path, (stamp.st_mtime_ns, stamp.st_size))
+    except UNREADABLE_TABLE as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise RunDirectoryError(f"{path}: cannot be read: {reason}; --retime makes it anew") from error
+    if schema != dict(SCHEMAS[name]):
         raise RunDirectoryError(f"{path}: has the columns of another version; --retime makes it anew")
-    return frame
+    return pl.scan_parquet(path)
+
+
+UNREADABLE_TABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, parquet.Bomb)
+"""What a table of a stranger may come to: polars panics where a file contradicts itself."""
+_TRIED = 8 * 2**20
+
+
+@lru_cache(maxsize=1024)  # *stamp* tells another file
+def _looked_at(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+    """The columns of a table that unpacks to no more than it may; a small one is gone through once."""
+    parquet.check(path)
+    frame = pl.scan_parquet(path)
+    if stamp[1] <= _TRIED:
+        frame.select(pl.all().null_count()).collect()
+    return dict(frame.collect_schema())
 
 
 def write(frames: Mapping[str, pl.DataFrame | pl.LazyFrame], folder: Path) -> None:

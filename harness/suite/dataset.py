@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import did_you_mean
+from harness.suite import parquet
 from harness.suite.model import Each
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -127,6 +128,7 @@ def _count(path: Path) -> int:
     import polars as pl  # noqa: PLC0415  0.15 s, which suites without Parquet never pay
 
     with _polars_errors(path):
+        parquet.check(path)
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
 
@@ -205,5 +207,5 @@ def _polars_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, parquet.Bomb) as error:
         raise DatasetError(f"{path.name}: cannot be read: {str(error).partition(chr(10))[0]}") from error

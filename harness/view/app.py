@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -98,6 +99,9 @@ def _of(make: Callable[[View, Seen, Request], Response]) -> _Make:
             return make(view, seen(found, view.followed), request)
         except RunDirectoryError as error:
             return _shown(view, "broken.html", {"place": found, "problem": str(error)}, 500)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # a stranger's tables
+            told = f"its tables cannot be read: {str(error).partition(chr(10))[0]}; harness grade --retime"
+            return _shown(view, "broken.html", {"place": found, "problem": told}, 500)
 
     return answer
 
