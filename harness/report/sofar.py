@@ -126,7 +126,7 @@ class Tables:
 
     def look(self, fresh: SoFar, under_way: Iterable[Running] = ()) -> Believed:
         """What is to be thought of the run with *fresh* in it; trials *under_way* are known to have begun."""
-        self._add(fresh)
+        self.add(fresh)
         going = [_trial_row(0, each, each.trial.phase) for each in under_way]
         frames = {
             "trials": self.trials.vstack(pl.DataFrame(going, schema=_TRIALS, orient="row")),
@@ -145,7 +145,8 @@ class Tables:
             exactness(self.results, streams, self._rate()),
         )
 
-    def _add(self, fresh: SoFar) -> None:
+    def add(self, fresh: SoFar) -> None:
+        """Take in what is *fresh*, without a look at it."""
         reads = pl.DataFrame(dict(zip(_READS, map(np.asarray, fresh.reads), strict=True)), schema=_READS)
         for second, count in (reads["arrived_ns"] // 1_000_000_000).value_counts().iter_rows():
             self.per_second[second] = self.per_second.get(second, 0) + count
@@ -183,12 +184,14 @@ def _quantiles(values: pl.Series, *per_milles: int) -> list[float | None]:
 
 async def keep_judging(tally: Tally, results: Path, now: Callable[[], float] = time.perf_counter) -> None:
     """Work out every few seconds what *tally* is worth, until cancelled; *results* has the calibration."""
-    heard = SoFar()
+    heard, next_s = SoFar(), 0.0
     tables = Tables(tally.plan.loads, results)
     tally.heard.append(heard.hear)
     while True:
         await anyio.sleep(EVERY_S / 3 if tally.believed is None else EVERY_S)
-        began = now()
-        fresh, under_way = heard.taken(), tally.reins.under_way()
+        began, fresh, under_way = now(), heard.taken(), tally.reins.under_way()
+        if began < next_s:  # rows are kept as a table, or those of a minute would fill the memory
+            await anyio.to_thread.run_sync(tables.add, fresh, abandon_on_cancel=True)
+            continue
         tally.believed = await anyio.to_thread.run_sync(tables.look, fresh, under_way, abandon_on_cancel=True)
-        await anyio.sleep(max(0.0, (now() - began) / SHARE - EVERY_S))
+        next_s = began + (now() - began) / SHARE
