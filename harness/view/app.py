@@ -36,6 +36,7 @@ _STATIC = {
     "view.css": _HERE / "static" / "view.css",
     "view.js": _HERE / "static" / "view.js",
 }
+_LARGEST_REPORT = 16 << 20
 _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -164,8 +165,10 @@ def _charts(view: View, run: Seen, request: Request) -> Response:
 
 def _report(view: View, run: Seen, request: Request) -> Response:
     path = run.place.folder / "report.html"
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         return _not_found(view, f"{run.place.run_id} has no report.html; harness report --html makes one.")
+    if path.stat().st_size > _LARGEST_REPORT:
+        return _not_found(view, f"{path.name} is larger than any report of ours, which have 3 MiB at most.")
     page = path.read_bytes()
     return Response(page, media_type="text/html", headers={"content-security-policy": _policy(page)})
 

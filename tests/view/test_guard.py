@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -390,6 +391,23 @@ def test_a_report_runs_the_script_of_our_reports_and_no_other(view: httpx.Client
     assert "bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI=" not in policy  # of alert(1)
     assert len(re.findall("sha256", policy)) == 3
     assert "sandbox allow-scripts;" in f"{policy};"
+
+
+@pytest.mark.slow
+def test_a_report_that_is_a_link_or_larger_than_any_of_ours_is_not_shown(shown: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    copy = results / "shown" / shown.name
+    shutil.copytree(shown, copy)
+    (copy / "report.html").unlink(missing_ok=True)
+    (copy / "report.html").symlink_to("/etc/passwd")
+    with guarded(results) as view:
+        linked = view.http.get(f"/run/shown/{shown.name}/report.html")
+        (copy / "report.html").unlink()
+        with (copy / "report.html").open("wb") as sparse:
+            sparse.truncate(1 << 40)
+        large = view.http.get(f"/run/shown/{shown.name}/report.html")
+    assert (linked.status_code, "root:" in linked.text) == (404, False)
+    assert (large.status_code, "larger than any report" in large.text) == (404, True)
 
 
 # Requests that never end, and too many of them
