@@ -111,7 +111,10 @@ def _complaints() -> Iterator[list[str]]:
         logger.propagate = propagates
 
 
-_REASON = re.compile(r'Failed to (?:establish|resolve)[^"]+|(?<=code: )(?!None).+|(?<=reason: ).+')
+_REASON = re.compile(
+    r'Failed to (?:establish|resolve)[^"]+|certificate verify failed: [^(]+|'
+    r"(?<=code: )(?!None).+|(?<=reason: ).+"
+)
 
 
 def _last(complaints: list[str]) -> str:
@@ -119,7 +122,12 @@ def _last(complaints: list[str]) -> str:
     reasons = [found[0] for each in complaints if (found := _REASON.search(each))]
     if not reasons and "due to timeout" in "".join(complaints):
         return "no answer within the time-out"
-    return shortened((reasons or complaints or ["it does not say why"])[-1], 200)
+    why = shortened((reasons or complaints or ["it does not say why"])[-1], 200)
+    if why.startswith("certificate"):
+        return (
+            f"{why.strip()}: OTEL_EXPORTER_OTLP_CERTIFICATE or REQUESTS_CA_BUNDLE name the CA that signed it"
+        )
+    return why
 
 
 def _readable(span: Span, resource: Resource) -> ReadableSpan:
