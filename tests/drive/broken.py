@@ -53,9 +53,14 @@ class Broken:
         return f"sim:ttft=0,gap=1ms,tokens=8{',' if self.script else ''}{self.script}"
 
     @property
+    def is_large(self) -> bool:
+        """Whether it brings as much as a reply may have."""
+        return "flood" in self.script or "bomb" in self.script
+
+    @property
     def takes_long(self) -> bool:
         """Whether it takes more than a second to end."""
-        return self.limit_s == SHORT_S or "flood" in self.script or "bomb" in self.script
+        return self.limit_s == SHORT_S or self.is_large
 
     @property
     def within_s(self) -> float:

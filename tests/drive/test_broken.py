@@ -1,8 +1,10 @@
 """Every fault of the network that there is, met by real trials: none hangs, none leaks, none is lost."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 from uuid import uuid4
@@ -23,6 +25,8 @@ from tests.drive.broken import BROKEN, Broken, Places, lost, met, places
 from tests.drive.test_attempt import trial
 
 pytestmark = pytest.mark.anyio
+
+DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
 @pytest.fixture(
@@ -110,3 +114,16 @@ async def test_a_request_that_a_server_took_and_left_unanswered_is_sent_twice_an
         assert (second.exchanges[0].resent, await asked(kept)) == (True, 2)
         assert second.failure is not None
         assert (second.failure.fault, second.failure.step) == (Fault.DISCONNECTED, Step.HEADERS)
+
+
+def test_the_docs_say_of_every_fault_how_it_ends() -> None:
+    rows = [line.split(" | ") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    told = 0
+    for broken in BROKEN:
+        if (name := re.fullmatch(r"fault=([a-z]+)\b[^,]*", broken.script)) is None:
+            continue  # two together, or none
+        (ends,) = [row[-1] for row in rows if re.search(rf"`{name[1]}\b", row[0])]
+        wanted = ["whole reply"] if broken.fault is None else [str(broken.fault), f"({broken.step})"]
+        assert [each for each in wanted if each not in ends] == [], broken.name
+        told += 1
+    assert told > 20
