@@ -150,7 +150,7 @@ def _believed(run: Recorded, frames: Mapping[str, pl.DataFrame], moments: Sequen
 
 def _judges(run: Recorded, known: Known) -> Iterator[JudgeRow]:
     """How good the judge is and what its pass rates are worth, where people labelled some of its answers."""
-    path = labels.labels_of(run.plan.suite) or run.folder / labels.FILE
+    path = labels.labels_of(run.plan.suite, run.manifest, run.folder)
     if known.judge is None or not path.is_file():
         return
     told = [label for label in labels.read(path) if label.judge == known.judge]

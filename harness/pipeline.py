@@ -356,14 +356,14 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
     return finish(ran, known, retime=retime, console=how.console)
 
 
-def judged_items(folder: Path) -> tuple[list[Item], Path | None]:
-    """The judged answers of the run in *folder*, and the file of labels that its suite names."""
+def judged_items(folder: Path) -> tuple[list[Item], Path]:
+    """The judged answers of the run in *folder*, and its file of labels."""
     manifest = store.read_manifest(folder)
     plan = planned(manifest)
     ran = recorded(folder, manifest, plan, killed=manifest.exit_code is None)
     desk = Desk(plan.suite, folder, lambda: nullcontext(Address("")), _called(plan.suite, manifest.target))
     known = known_of(desk, ran.results, ran.trials, count_tokens)
-    return list(items(ran.results(), ran.trials, known)), labels_of(plan.suite)
+    return list(items(ran.results(), ran.trials, known)), labels_of(plan.suite, manifest, folder)
 
 
 _NOT_OURS = (

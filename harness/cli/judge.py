@@ -51,7 +51,7 @@ def label(
 
     folder = run_folder(run, results)
     items, judges_file = judged_items(folder)
-    path = labels or judges_file or folder / book.FILE
+    path = labels or judges_file
     done = frozenset(each.question for each in book.read(path)) if path.exists() else frozenset[str]()
     drawn = book.draw(items, sample, seed, without=done)
     talk = Console(stderr=True)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from harness.errors import RunDirectoryError, UsageError, did_you_mean
 from harness.journal import UNREADABLE
+from harness.record.histograms import filename
 from harness.record.store import MANIFEST, SUMMARY, Manifest, read_manifest, write_json
 
 FILE = "baselines.json"
@@ -68,7 +69,7 @@ def anywhere(name: str, results: Path) -> list[Path]:
     if len(found) > 1:
         suites = ", ".join(suite for suite, _ in found)
         raise UsageError(f"baseline {name} is of several suites: {suites}; name its run, by folder or id")
-    return [results / suite / run for suite, entry in found for run in entry.runs]
+    return [results / filename(suite) / run for suite, entry in found for run in entry.runs]
 
 
 def listed(suite: str, *, results: Path, suite_path: Path) -> list[Baseline]:
@@ -76,8 +77,13 @@ def listed(suite: str, *, results: Path, suite_path: Path) -> list[Baseline]:
     pinned = [_pinned(folder) for folder in sorted(_pins(suite, suite_path).glob("*")) if folder.is_dir()]
     names = {each.name for each in pinned}
     kept = [
-        Baseline(name, tuple(results / suite / run for run in entry.runs), pinned=False, set_at=entry.set_at)
-        for name, entry in sorted(_read(results / suite).items())
+        Baseline(
+            name,
+            tuple(results / filename(suite) / run for run in entry.runs),
+            pinned=False,
+            set_at=entry.set_at,
+        )
+        for name, entry in sorted(_read(results / filename(suite)).items())
         if name not in names
     ]
     return [*pinned, *kept]
@@ -85,12 +91,14 @@ def listed(suite: str, *, results: Path, suite_path: Path) -> list[Baseline]:
 
 def keep(name: str, runs: Sequence[Path], suite: str, *, results: Path) -> None:
     """Give *runs* of *suite* a name. Raises `RunDirectoryError` where that cannot be written."""
-    entries = _read(results / suite) | {name: Entry(tuple(run.name for run in runs), _now())}
-    write_json(entries, results / suite / FILE)
+    entries = _read(results / filename(suite)) | {name: Entry(tuple(run.name for run in runs), _now())}
+    write_json(entries, results / filename(suite) / FILE)
 
 
 def pin(name: str, runs: Sequence[Path], suite: str, *, suite_path: Path) -> Path:
     """Put the tables of *runs* beside the suite, in place of what was pinned by that name; where they are."""
+    if not _is_name(name):
+        raise UsageError(f"{name!r} is no name for a folder, and a pinned baseline is one")
     folder = _pins(suite, suite_path) / name
     try:
         rmtree(folder, ignore_errors=True)
@@ -105,11 +113,13 @@ def pin(name: str, runs: Sequence[Path], suite: str, *, suite_path: Path) -> Pat
 
 def forget(name: str, suite: str, *, results: Path) -> None:
     """Take the name away; the runs stay. Raises `UsageError` where there is none such."""
-    entries = _read(results / suite)
+    entries = _read(results / filename(suite))
     if name not in entries:
         there = f"there are {', '.join(entries)}" if entries else "there are none"
         raise UsageError(f"no baseline {name} of {suite} in {results}: {there}{did_you_mean(name, entries)}")
-    write_json({key: entry for key, entry in entries.items() if key != name}, results / suite / FILE)
+    write_json(
+        {key: entry for key, entry in entries.items() if key != name}, results / filename(suite) / FILE
+    )
 
 
 def named(name: str, suite: str, *, results: Path, suite_path: Path) -> Baseline:
@@ -143,16 +153,27 @@ def whole(manifest: Manifest) -> list[str]:
 
 def _read(folder: Path) -> dict[str, Entry]:
     path = folder / FILE
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RunDirectoryError(f"{path}: this is a link, a pipe or a device, and no file of baselines")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+        entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
     except FileNotFoundError:
         return {}
     except (OSError, *UNREADABLE) as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
+    odd = next((run for entry in entries.values() for run in entry.runs if not _is_name(run)), None)
+    if odd is not None:
+        raise RunDirectoryError(f"{path}: {odd!r} is no run beside it: each is the name of a folder")
+    return entries
+
+
+def _is_name(text: str) -> bool:
+    """Whether *text* is the name of a folder, and leads to no other."""
+    return text not in {"", ".", ".."} and not set(text) & set("/\\\0")
 
 
 def _pins(suite: str, suite_path: Path) -> Path:
-    return suite_path.parent / PINNED / suite
+    return suite_path.parent / PINNED / filename(suite)
 
 
 def _pinned(folder: Path) -> Baseline:

@@ -121,5 +121,5 @@ def distribution(histogram: HdrHistogram) -> Iterator[str]:
 
 
 def filename(name: str) -> str:
-    """*name* with what a file's name cannot hold everywhere replaced by ``_``."""
-    return sub(r"[^\w.+-]", "_", name)
+    """*name* with what a file's name cannot hold everywhere replaced by ``_``; no way to another folder."""
+    return sub(r"[^\w.+-]|^\.+$", "_", name)

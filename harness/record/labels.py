@@ -18,6 +18,7 @@ from harness.grade.judged import Question, question, verdict_of
 from harness.grade.said import Judgement
 from harness.grade.subject import Known
 from harness.plan import Trial
+from harness.record.store import Manifest, is_where_it_was
 from harness.result import Result
 from harness.suite.asserts.judged import JudgedCheck
 from harness.suite.model import Suite
@@ -99,23 +100,34 @@ def draw(of: Iterable[Item], count: int, seed: int, *, without: frozenset[str] =
     return drawn
 
 
-def labels_of(suite: Suite) -> Path | None:
-    """The file of labels that *suite* names, if it names one: a path beside it."""
-    if suite.judge is None or suite.judge.labels is None:
-        return None
-    return suite.path.parent / suite.judge.labels
+def labels_of(suite: Suite, manifest: Manifest, folder: Path) -> Path:
+    """The file of labels of the run in *folder*: the one that *suite* names, beside it, or the run's own.
+
+    What the suite of a stranger's run names is somebody's file, which is neither read nor written: it counts
+    where the suite is what it was, or has been edited since and names a file of its own folder.
+    """
+    named = None if suite.judge is None else suite.judge.labels
+    if named is None:
+        return folder / FILE
+    beside = suite.path.parent.resolve()
+    path = (beside / named).resolve()
+    came_along = beside.is_relative_to(folder.resolve().parent.parent)
+    is_edited = suite.path.is_file() and path.is_relative_to(beside) and not came_along
+    return suite.path.parent / named if is_edited or is_where_it_was(manifest, folder) else folder / FILE
 
 
 def read(path: Path) -> list[Label]:
     """The labels in *path*, the last of each question. Raises `UsageError` for a file of another kind."""
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: this is no ordinary file, and a file of labels is wanted")
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
             if missing:
                 raise UsageError(f"{path}: no file of labels: it lacks the columns {', '.join(missing)}")
             return list({row["question"]: _label(row, path, rows.line_num) for row in rows}.values())
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: cannot be read: {reason}; harness judge label RUN makes it") from error
 
@@ -133,7 +145,7 @@ def _label(row: Mapping[str, str], path: Path, line: int) -> Label:
             human=_SAID[row["label"].strip().lower()],
             weight=float(row["weight"]),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:  # a cell that is missing is the last
         wanted = "label and verdict are pass or fail, weight is a number"
         raise UsageError(f"{path}:{line}: {wanted}: {error} is neither") from error
 

@@ -15,6 +15,7 @@ import msgspec
 
 from harness.errors import RunDirectoryError
 from harness.grade.said import Called, Judgement, Said, Similarity
+from harness.journal import UNREADABLE
 
 FILE = "said.jsonl"
 
@@ -31,6 +32,7 @@ def read(path: Path) -> dict[str, Said]:
 
 
 def _lines(path: Path) -> Iterator[Said]:
+    _refuse_odd(path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -39,8 +41,14 @@ def _lines(path: Path) -> Iterator[Said]:
         raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
     with file:
         for line in file:
-            with suppress(msgspec.DecodeError):
+            with suppress(*UNREADABLE):
                 yield _decode(line)
+
+
+def _refuse_odd(path: Path) -> None:
+    """A link leads to somebody's file, and who opens a pipe waits for ever."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RunDirectoryError(f"{path}: this is a link, a pipe or a device, and no file of results")
 
 
 def is_settled(said: Said) -> bool:
@@ -61,6 +69,8 @@ class Book:
         self._paths = (folder / FILE, results / FILE)
 
     def __enter__(self) -> Self:
+        for path in self._paths:
+            _refuse_odd(path)
         try:
             self._own, self._all = (path.open("ab", buffering=0) for path in self._paths)
         except OSError as error:

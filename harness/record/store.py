@@ -112,12 +112,12 @@ def is_where_it_was(manifest: Manifest, folder: Path) -> bool:
     The last of *checks* that it was graded by is meant, if there are any.
     """
     last = manifest.checks[-1] if manifest.checks else manifest
-    path = Path(last.suite_path).resolve()
-    if path.is_relative_to(folder.resolve().parent.parent):
-        return False
     try:
-        return path.read_text(encoding="utf-8-sig") == last.suite_text
-    except (OSError, UnicodeDecodeError):
+        path = Path(last.suite_path).resolve()
+        if path.is_relative_to(folder.resolve().parent.parent):
+            return False
+        return path.is_file() and path.read_text(encoding="utf-8-sig") == last.suite_text
+    except (OSError, ValueError):  # a name with a NUL in it is the latter, and so is what is no UTF-8
         return False
 
 
@@ -198,14 +198,33 @@ def _lock(place: int, folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a run. Raises `RunDirectoryError` where there is none of this version."""
+    """The manifest of a run. Raises `RunDirectoryError` where there is none of this version.
+
+    And where a file of the run is none (`odd_one`): who reads the manifest goes on to the others.
+    """
     path = folder / MANIFEST
     try:
+        if (odd := odd_one(folder)) is not None:
+            raise RunDirectoryError(f"{folder}: {odd} is a link, a pipe or a device, and no file of a run")
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
     except UNREADABLE as error:
         raise RunDirectoryError(f"{path}: not a manifest of this version: {error}") from error
+
+
+def odd_one(folder: Path) -> str | None:
+    """The name of what is no ordinary file in *folder*, if there is such.
+
+    A stranger's link may lead to any file of this machine, for us to show or to write over, and a pipe has
+    whoever opens it wait for ever.
+    """
+    with os.scandir(folder) as entries:
+        return next((entry.name for entry in entries if not _is_ordinary(entry)), None)
+
+
+def _is_ordinary(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -217,7 +236,8 @@ def write_json(value: object, path: Path) -> None:
     """Write *value* as indented JSON, whole or not at all, also where the machine dies."""
     partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # of a run that was killed; or a link that somebody put there
+        with partial.open("xb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
             file.flush()
             os.fsync(file.fileno())
