@@ -282,6 +282,8 @@ _UNIT = re.compile(
 _PLAIN_UNIT = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|.", re.DOTALL
 )
+_CHAR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|" + _UNIT.pattern, re.DOTALL)
+"""The same, with both halves of a character in one."""
 _SHORT = {b"n": "\n", b"t": "\t", b"r": "\r", b"b": "\b", b"f": "\f"}
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -364,5 +366,7 @@ def _of_pieces(
 
 def _offsets(body: bytes, piece: Piece) -> "array[int]":
     """Where each character of *piece* begins, and where the last ends."""
-    units = _fused(_units(body, piece))
-    return array("q", (*(unit.ranges[0][0] for unit in units), piece.end))
+    char = _CHAR if piece.escaped else _PLAIN_UNIT
+    starts = array("q", (match.start() for match in char.finditer(body, piece.start, piece.end)))
+    starts.append(piece.end)
+    return starts

@@ -189,10 +189,11 @@ class _Masking:
         """Write over *ranges*, which are one stretch; it counts unless all of it was masked before."""
         fresh = False
         for start, end in ranges:
-            fresh |= self.masked[start:end] == self.body[start:end] != b"*" * (end - start)
-            for at in range(start, end):
-                if not (plain and self.body[at] in _LINE_ENDS):  # lines stay lines
-                    self.masked[at] = _MASK
+            here, hidden = self.body[start:end], b"*" * (end - start)
+            fresh |= self.masked[start:end] == here != hidden
+            if plain:  # lines stay lines
+                hidden = bytes(byte if byte in _LINE_ENDS else _MASK for byte in here)
+            self.masked[start:end] = hidden
         self.count += fresh
 
     def number(self, where: Range) -> None:

@@ -70,7 +70,9 @@ prompts:
   - {{id: torn, message: torn}}
   - id: person
     message: person
-    assert: [{{type: equals, value: "Write to ******************** or call."}}, {{type: llm-rubric, value: fine}}]
+    assert:
+      - {{type: equals, value: "Write to ******************** or call."}}
+      - {{type: llm-rubric, value: fine}}
 load: {{main: {{workers: 2}}}}
 """
 STANDIN = """
