@@ -280,25 +280,39 @@ def test_a_ca_makes_a_whole_run_go_and_curls_name_for_it_does_too(
     assert manifest(tmp_path)["warnings"] == []
 
 
-@pytest.mark.parametrize("how", ["--insecure", "-k", "suite"])
-def test_insecure_is_loud_before_and_after_in_the_record_the_report_and_the_view(
-    how: str, fronts: Fronts, tmp_path: Path
-) -> None:
-    key = "verify_tls: false" if how == "suite" else "audit: 100%"
-    written = SUITE.format(target=f"{{base_url: {fronts.sigma}, {key}}}")
-    flags = () if how == "suite" else (how,)
-    done = harness("run", *flags_of(written, tmp_path), *flags, "--quiet", "--html", cwd=tmp_path)
+@pytest.fixture(scope="module", params=["--insecure", "verify_tls: false"])
+def unverified(
+    request: pytest.FixtureRequest, fronts: Fronts, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """What a quiet run said that takes anybody for its target, by a flag or by its suite; and its folder."""
+    folder = tmp_path_factory.mktemp("unverified")
+    flag, key = (("-k",), "") if request.param == "--insecure" else ((), f", {request.param}")
+    written = flags_of(SUITE.format(target=f"{{base_url: {fronts.sigma}{key}}}"), folder)
+    done = harness("run", *written, *flag, "--quiet", cwd=folder)
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if UNVERIFIED in line]
-    assert len(lines) == 2, "once before anything is sent, and once beside the figures"
-    assert done.stderr.startswith(f"warning: {UNVERIFIED}")
-    (warning,) = manifest(tmp_path)["warnings"]
+    return done.stderr, folder
+
+
+def test_insecure_is_loud_before_and_after_and_in_the_record(unverified: tuple[str, Path]) -> None:
+    said, folder = unverified
+    assert said.startswith(f"warning: {UNVERIFIED}")
+    assert said.count(UNVERIFIED) == 2, "once before anything is sent, and once beside the figures"
+    (warning,) = manifest(folder)["warnings"]
     assert warning.startswith(UNVERIFIED)
-    (report,) = tmp_path.glob("results/small/2*/report.html")
+
+
+def test_insecure_is_loud_in_the_report_and_the_view(unverified: tuple[str, Path]) -> None:
+    _, folder = unverified
+    harness("report", "small", "--results", "results", "--html", cwd=folder)
+    (report,) = folder.glob("results/small/2*/report.html")
     assert UNVERIFIED in report.read_text()
-    with guarded(tmp_path / "results") as view:
+    with guarded(folder / "results") as view:
         assert UNVERIFIED in view.http.get("/run/small/latest", follow_redirects=True).text
-    planned = harness("plan", "s.yaml", *flags, cwd=tmp_path)
+
+
+def test_a_plan_that_is_looked_up_insecurely_says_so_first(fronts: Fronts, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SUITE.format(target=f"{{base_url: {fronts.sigma}}}"))
+    planned = harness("plan", "s.yaml", "--insecure", cwd=tmp_path)
     assert planned.returncode == 0
     assert planned.stderr.startswith(f"warning: {UNVERIFIED}")
 
