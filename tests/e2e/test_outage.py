@@ -18,7 +18,7 @@ import pytest
 from harness.record import store
 from tests.conftest import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 HARNESS = [sys.executable, "-m", "harness"]
 SECOND = 1_000_000_000
@@ -79,7 +79,7 @@ def told_of(text: str, folder: Path) -> Told:
             wait_for((line for line in lines if '"failure"' in line), 40)
             servers.enter_context(serving(*db, "--port", port))
             back_ns = perf_counter_ns()
-            out, err = run.communicate(timeout=50)
+            out, err = run.communicate(timeout=120)
     (manifest,) = folder.glob("results/away/2*/manifest.json")
     return Told(manifest.parent, run.returncode, out, err, gone_ns, back_ns)
 
@@ -91,14 +91,16 @@ def wait_for(lines: Iterator[str], many: int) -> None:
 
 def journalled(folder: Path, run: subprocess.Popen[str]) -> Iterator[str]:
     """Each line of its journal that is a result, as it comes."""
-    seen = 0
+    at, left = 0, b""
     while run.poll() is None:
         for journal in folder.glob("results/away/2*/journal-0.jsonl"):
-            whole = journal.read_text().rpartition("\n")[0].splitlines()
-            yield from (line for line in whole[seen:] if line.startswith('{"line":"result"'))
-            seen = max(seen, len(whole))
+            with journal.open("rb") as file:
+                file.seek(at)
+                *whole, left = (left + file.read()).split(b"\n")
+                at = file.tell()
+            yield from (line.decode() for line in whole if line.startswith(b'{"line":"result"'))
         try:
-            run.wait(0.01)
+            run.wait(0.02)
         except subprocess.TimeoutExpired:
             continue
 
@@ -147,10 +149,10 @@ def test_who_watches_sees_it_and_who_reads_the_report_is_told(away: Told) -> Non
         cwd=away.folder,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
-    assert says in report.stdout, report.stderr
+    assert report.returncode == 0, report.stderr
     assert says in (away.folder / "report.html").read_text()
 
 
