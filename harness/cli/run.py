@@ -222,6 +222,10 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)
+    if done.manifest.interrupted:
+        talk.print(
+            f"to go on with it: harness run --resume {done.manifest.run_id}", highlight=False, markup=False
+        )
 
 
 def _warn(done: "Run", talk: "Console", *, everything: bool) -> None:

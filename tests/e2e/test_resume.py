@@ -135,8 +135,10 @@ def test_no_stamp_of_a_run_that_went_on_lies_beyond_the_gap(tmp_path: Path, targ
 def test_what_ctrl_c_left_out_is_done_when_the_run_goes_on(tmp_path: Path, target: Standin) -> None:
     with going(tmp_path, suite(tmp_path, target), results=5) as process:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == Exit.INCOMPLETE
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == Exit.INCOMPLETE
     (run,) = tmp_path.glob("results/*/2*")
+    assert f"to go on with it: harness run --resume {run.name}" in said.decode()
     trials = pl.read_parquet(run / "trials.parquet")
     left = trials.filter(pl.col("skip") == "interrupted")["trial_id"].to_list()
     assert left
