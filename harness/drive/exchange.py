@@ -166,6 +166,8 @@ async def _mask(draft: Draft, client: Client) -> None:
     """Mask what must not be kept of what came, before anybody reads it; what is long, off the loop."""
     veil, body = client.veil, draft.tape.body
     draft.content_type = veil.text(draft.content_type)
+    if draft.session_id is not None:
+        draft.session_id = veil.alone.text(draft.session_id)
     if draft.failure is not None:
         draft.failure = structs.replace(draft.failure, detail=veil.text(draft.failure.detail))
     if veil.finders and len(body) > _LONG:
