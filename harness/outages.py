@@ -8,9 +8,9 @@ nothing.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -73,6 +73,24 @@ class Outage(Struct, frozen=True, kw_only=True):
 def broke(fault: str | None, http_status: int | None) -> bool:
     """Whether an exchange with this fault may have met a target that was away."""
     return fault in _GONE or (fault == Fault.HTTP and (http_status or 0) >= _SERVER_ERROR)
+
+
+COLUMNS = (
+    *("trial_id", "fault", "http_status"),
+    *("began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
+)
+"""What of an exchange tells whether the target was there."""
+
+
+def sent_of(rows: Iterable[tuple[Any, ...]], lost: Container[str]) -> Iterator[Sent]:
+    """What exchanges show, of which *rows* have these columns; trials that are *lost* ended in an error."""
+    for trial, fault, status, began, headers, *of_body, ended in rows:
+        if ended is None:
+            continue
+        answered = None
+        if headers is not None and (status or 0) < _SERVER_ERROR:
+            answered = (headers, ended if fault is None else max(filter(None, (headers, *of_body))))
+        yield Sent(trial, began, ended, answered, fault if broke(fault, status) else None, trial in lost)
 
 
 def outages(sent: Iterable[Sent]) -> list[Outage]:

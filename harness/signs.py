@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
+from harness.outages import COLUMNS, outages, sent_of
 from harness.result import Moment
 from harness.stats.arrivals import Conformance, conformance
 from harness.stats.quantiles import quantile
@@ -31,7 +32,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     *refused*: the share of exchanges answered 429 or 503. *asked* is what the schedule was like, *began* what
     came of it. *warm_n* is how many of the first replies are a warm-up by MSER-5 (all of the first half where
     they never settle), and *warm_excess* how much higher their TTFT was than that of the others. *in_flight*
-    and *ttft*: how both went over time, of an open load. *broken* are laws of conservation that the books of
+    and *ttft*: how both went over time, of an open load. *away_s*: how long the target was away, while which
+    *away_n* exchanges broke (`harness.outages`). *broken* are laws of conservation that the books of
     the run do not keep.
     """
 
@@ -62,6 +64,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     in_flight: Trend | None = None
     ttft: Trend | None = None
     clock_steps: int = 0
+    away_s: float | None = None
+    away_n: int = 0
     broken: tuple[str, ...] = ()
 
 
@@ -87,8 +91,8 @@ def signs_of(
     )
     for name, load in loads.items():
         trials = frames["trials"].filter(pl.col("phase") == name, pl.col("window") == "measured")
-        sent = exchanges.filter(pl.col("phase") == name, pl.col("window") == "measured")
-        sent = sent.filter(pl.col("sent_ns").is_not_null())
+        begun = exchanges.filter(pl.col("phase") == name, pl.col("window") == "measured")
+        sent = begun.filter(pl.col("sent_ns").is_not_null())
         if sent.is_empty():
             continue
         within = _within(sent, [moment for moment in every if moment.phase == name])
@@ -98,6 +102,7 @@ def signs_of(
             seconds=_seconds(sent),
             clock_steps=clock_steps,
             broken=tuple(broken),
+            **_away(trials, begun),
             **_latencies(sent),
             **_delays(frames["packets"], sent),
             **_of_seconds(within),
@@ -114,6 +119,17 @@ def _within(sent: pl.DataFrame, moments: Sequence[Moment]) -> list[Moment]:
     """The seconds in which measured requests were under way, but for the odd one at the end."""
     first, last = int(sent["sent_ns"].min()), int(sent["ended_ns"].max())  # type: ignore[arg-type]
     return [moment for moment in moments if first < moment.at_ns and moment.at_ns - last < _SECOND]
+
+
+def _away(trials: pl.DataFrame, begun: pl.DataFrame) -> dict[str, Any]:
+    if not set(COLUMNS) <= set(begun.columns):  # of a run that goes on they are not all known
+        return {}
+    lost = set(trials.filter(pl.col("state") == "error")["trial_id"])
+    found = outages(sent_of(begun.select(COLUMNS).iter_rows(), lost))
+    return {
+        "away_s": sum(one.to_s - one.from_s for one in found),
+        "away_n": sum(one.exchanges for one in found),
+    }
 
 
 def _latencies(sent: pl.DataFrame) -> dict[str, Any]:

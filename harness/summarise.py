@@ -18,7 +18,7 @@ from msgspec.json import decode
 from harness.audit import Word
 from harness.grade.opinion import Grade
 from harness.grade.states import State
-from harness.outages import Outage, Sent, broke, outages
+from harness.outages import COLUMNS, Outage, outages, sent_of
 from harness.result import Result, Skip
 from harness.stats.judges import Agreement, Corrected, Labelled, agreement, corrected
 from harness.stats.quantiles import quantile
@@ -292,27 +292,12 @@ def summarise(
         reduced=tuple(_reduced(frames["cases"], variants)),
         settled=_settled(trials, frames["cases"]),
         quarantined=tuple(_quarantined(frames["cases"])),
-        outages=tuple(outages(_sent(trials, exchanges))),
+        outages=tuple(outages(sent_of(exchanges.select(COLUMNS).iter_rows(), _lost(trials)))),
     )
 
 
-def _sent(trials: pl.DataFrame, exchanges: pl.DataFrame) -> Iterator[Sent]:
-    """What each exchange that came to its end shows of the target: when it answered, and how it broke."""
-    lost = set(trials.filter(pl.col("state") == str(State.ERROR))["trial_id"])
-    known = exchanges.filter(pl.col("ended_ns").is_not_null())
-    for trial, fault, status, *stamps in known.select(*_OF_EACH).iter_rows():
-        began, headers, *of_body, ended = stamps
-        away = fault if broke(fault, status) else None
-        answered = None
-        if headers is not None and (status or 0) < 500:
-            answered = (headers, ended if fault is None else max(filter(None, (headers, *of_body))))
-        yield Sent(trial, began, ended, answered, away, trial in lost)
-
-
-_OF_EACH = (
-    *("trial_id", "fault", "http_status"),
-    *("began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
-)
+def _lost(trials: pl.DataFrame) -> set[str]:
+    return set(trials.filter(pl.col("state") == str(State.ERROR))["trial_id"])
 
 
 def _reduced(cases: pl.DataFrame, variants: list[str]) -> Iterator[ReducedRow]:

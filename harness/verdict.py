@@ -65,7 +65,7 @@ def verdict(signs: Iterable[Signs]) -> Verdict:
 
 def reasons_of(signs: Signs) -> Iterator[Reason]:
     """What speaks against one phase. Of one sign only the worst word is told."""
-    for rule in (_client, _server, _server_trend, _small, _uneven, _warming):
+    for rule in (_client, _server, _server_trend, _small, _uneven, _warming, _away):
         yield from rule(signs)
 
 
@@ -163,6 +163,13 @@ _UNEVEN = 0.1
 _WARM, _WARM_EXCESS = 0.2, 0.25
 _MERGED = 0.05
 _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
+
+
+def _away(signs: Signs) -> Iterator[Reason]:
+    """Whether the target was away for a while: what was measured is right, and not of the whole time."""
+    if signs.away_s:
+        says = f"the target was away for {signs.away_s:.1f} s: all {signs.away_n} exchanges of that time broke"
+        yield Reason(Word.DEGRADED, signs.phase, "away_s", signs.away_s, 0, says)
 
 
 def _teller(signs: Signs, word: Word) -> Callable[..., Iterator[Reason]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
 import polars as pl
 import pytest
@@ -52,8 +53,8 @@ class Told:
         return pl.read_parquet(self.folder / f"{name}.parquet")
 
     @property
-    def summary(self) -> dict[str, list[dict[str, int]]]:
-        told: dict[str, list[dict[str, int]]] = json.loads((self.folder / store.SUMMARY).read_text())
+    def summary(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((self.folder / store.SUMMARY).read_text())
         return told
 
 
@@ -136,6 +137,8 @@ def test_the_outage_stands_in_the_summary_with_its_time_and_what_broke(away: Tol
     took_s = (outage["ended_ns"] - outage["began_ns"]) / SECOND
     assert took_s == pytest.approx(outage["to_s"] - outage["from_s"])
     assert took_s > 0.8  # 40 arrivals at 40 a second
+    (reason,) = (one for one in away.summary["verdict"]["reasons"] if one["sign"] == "away_s")
+    assert reason["value"] == pytest.approx(took_s)
 
 
 def test_who_watches_sees_it_and_who_reads_the_report_is_told(away: Told) -> None:

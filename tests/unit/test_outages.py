@@ -4,9 +4,12 @@ from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.outages import LEAST, Sent, broke, outages
 from harness.result import Fault
+from harness.signs import Signs
+from harness.verdict import Word, reasons_of
 
 SECOND = 1_000_000_000
 _numbers = count()
@@ -127,3 +130,11 @@ def test_what_a_target_says_of_itself_is_no_outage() -> None:
     assert broke("http", 503)
     assert not broke("http", 429)
     assert not broke(None, 200)
+
+
+def test_an_outage_degrades_the_verdict_and_none_does_not() -> None:
+    signs = Signs(phase="main", is_open=True, n=100, seconds=9.0, away_s=2.04, away_n=40)
+    (reason,) = reasons_of(signs)
+    assert (reason.word, reason.sign, reason.value) == (Word.DEGRADED, "away_s", 2.04)
+    assert reason.says == "the target was away for 2.0 s: all 40 exchanges of that time broke"
+    assert list(reasons_of(structs.replace(signs, away_s=0.0, away_n=0))) == []
