@@ -168,7 +168,7 @@ _SHARES = frozenset({"cpu", "pressure", "merged", "unserved", "refused"})
 def _away(signs: Signs) -> Iterator[Reason]:
     """Whether the target was away for a while: what was measured is right, and not of the whole time."""
     if signs.away_s:
-        says = f"the target was away for {signs.away_s:.1f} s: all {signs.away_n} exchanges of that time broke"
+        says = f"the target was away for {signs.away_s:.1f} s: all {signs.away_n} exchanges in it broke"
         yield Reason(Word.DEGRADED, signs.phase, "away_s", signs.away_s, 0, says)
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import numpy as np
 import polars as pl
 
 from harness.calibrate.kept import exactness
@@ -147,7 +146,8 @@ class Tables:
 
     def add(self, fresh: SoFar) -> None:
         """Take in what is *fresh*, without a look at it."""
-        reads = pl.DataFrame(dict(zip(_READS, map(np.asarray, fresh.reads), strict=True)), schema=_READS)
+        columns = zip(_READS, fresh.reads, strict=True)
+        reads = pl.DataFrame([pl.Series(name, packed, pl.Int64) for name, packed in columns])
         for second, count in (reads["arrived_ns"] // 1_000_000_000).value_counts().iter_rows():
             self.per_second[second] = self.per_second.get(second, 0) + count
         self.reads = _longer(self.reads, reads.gather_every(self.every), 2 * MOST_READS)

@@ -136,5 +136,5 @@ def test_an_outage_degrades_the_verdict_and_none_does_not() -> None:
     signs = Signs(phase="main", is_open=True, n=100, seconds=9.0, away_s=2.04, away_n=40)
     (reason,) = reasons_of(signs)
     assert (reason.word, reason.sign, reason.value) == (Word.DEGRADED, "away_s", 2.04)
-    assert reason.says == "the target was away for 2.0 s: all 40 exchanges of that time broke"
+    assert reason.says == "the target was away for 2.0 s: all 40 exchanges in it broke"
     assert list(reasons_of(structs.replace(signs, away_s=0.0, away_n=0))) == []
