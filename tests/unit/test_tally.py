@@ -1,11 +1,14 @@
 """What is known of a run while it goes on: counts, rates, times and what is left."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.drive.reins import Reins
 from harness.plan import make_plan
+from harness.report.board import board, plain
+from harness.report.live import told as line_of
 from harness.report.tally import BUCKETS, Latency, Progress, Snapshot, Tally, Times, snapshot
 from harness.result import Fault, Skip
 from harness.stats.quantiles import quantile
@@ -175,3 +178,32 @@ def test_a_run_that_stops_says_why(tmp_path: Path) -> None:
     told, _ = tally(plan(tmp_path, "base"))
     told.reins.stop(Skip.INTERRUPTED)
     assert snapshot(told).stopping == "interrupted"
+
+
+def test_a_target_that_seems_to_be_away_is_told_of_from_the_fifth_exchange_on_until_one_is_answered(
+    tmp_path: Path,
+) -> None:
+    told, _ = tally(plan(tmp_path, "base"))
+    for _ in range(4):
+        told.add(broken())
+    assert snapshot(told).away is None
+    told.add(broken())
+    away = snapshot(told).away
+    assert away is not None
+    assert away[0] == 5
+    told.add(answered())
+    assert snapshot(told).away is None
+    for _ in range(9):
+        told.add(broken(fault=Fault.PROTOCOL))  # it says something, if nothing that makes sense
+    assert snapshot(told).away is None
+
+
+def test_who_watches_is_told_how_many_exchanges_broke_in_succession() -> None:
+    shot = Snapshot(suite="nightly", elapsed_s=9.0, away=(1038, 64.2))
+    assert any(
+        "the last 1,038 exchanges all broke, for 1:04 now" in plain(line) for line in board(shot, 120, 40)
+    )
+    assert "the last 1,038 exchanges all broke" in line_of(shot)
+    calm = replace(shot, away=None)
+    assert not any("broke" in plain(line) for line in board(calm, 120, 40))
+    assert "broke" not in line_of(calm)
