@@ -118,11 +118,10 @@ def _is_json(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class _Reader:
-    """The fold over the lines of a reply. *last* is where a text went on last: a torn line may not say."""
+    """The fold over the lines of a reply."""
 
     body: bytes
     found: Texts
-    last: dict[tuple[object, ...], Place] = field(default_factory=dict)
     raw: Piece | None = None
 
     def line(self, start: int, end: int) -> None:
@@ -148,9 +147,8 @@ class _Reader:
         if text[:1] not in {b"{", b"[", b'"'}:
             self.as_it_stands(start, end)
             return
-        whole = _is_json(text)
-        self.tokens(start, end, whole=whole)
-        if not whole:
+        self.tokens(start, end)
+        if not _is_json(text):
             self.as_it_stands(start, end)
 
     def as_it_stands(self, start: int, end: int) -> None:
@@ -163,12 +161,9 @@ class _Reader:
             self.raw = Piece(start, end, escaped=False)
             self.found.alone.append([self.raw])
 
-    def tokens(self, start: int, end: int, *, whole: bool) -> None:
-        """The strings of a document, each put where it belongs once the whole of the document is known.
-
-        One that is torn may not have come to say where it belongs.
-        """
-        read = _Document(placed=whole)
+    def tokens(self, start: int, end: int) -> None:
+        """The strings of a document, each put where it belongs once the whole of the document is known."""
+        read = _Document()
         at = start
         while at < end and (token := _TOKEN.match(self.body, at, end)):
             read.take(token)
@@ -183,16 +178,14 @@ class _Reader:
         if path == ("answer_piece",):
             self.goes_on(b"message", path, read.place, piece)
         elif streamed and path[1:]:
-            self.goes_on(_family(read.kind), path, read.place if read.placed else None, piece)
+            self.goes_on(_family(read.kind), path, read.place, piece)
             if path[1] not in _TOKENS:
                 self.found.alone.append([piece])
         else:
             self.found.alone.append([piece])
 
-    def goes_on(self, family: bytes, path: tuple[str, ...], place: Place | None, piece: Piece) -> None:
+    def goes_on(self, family: bytes, path: tuple[str, ...], place: Place, piece: Piece) -> None:
         """More of a text: of its own block, and of all that this model said in that field."""
-        place = place or self.last.get((family, path)) or _place({})
-        self.last[family, path] = place
         self.found.blocks.setdefault((family, path, place), []).append(piece)
         self.found.wholes.setdefault((family, path, place[0]), []).append(piece)
 
@@ -200,13 +193,12 @@ class _Reader:
 class _Document:
     """The fold over the tokens of one document: its strings with their paths, and where it stands."""
 
-    def __init__(self, *, placed: bool) -> None:
+    def __init__(self) -> None:
         self.strings: list[tuple[tuple[str, ...], Piece]] = []
         self.numbers: list[Range] = []
         self.kind = b""
         self.path: list[str] = [""]
         self.indexes: dict[bytes, bytes] = {}
-        self.placed = placed
 
     @property
     def place(self) -> Place:
@@ -230,7 +222,6 @@ class _Document:
         if not _FREE.isdisjoint(self.path[:-1]):
             self.strings.append(((*self.path, "{}"), Piece(*token.span(1))))
         self.path[-1] = token[1].decode(errors="replace")
-        self.placed |= self.where() == ("placement",)
 
     def value(self, token: re.Match[bytes]) -> None:
         """A string."""
@@ -247,7 +238,6 @@ class _Document:
         where, text = self.where(), token[4]
         if where[:1] == ("placement",) or len(where) == 1:
             self.indexes[where[-1].encode()] = text
-            self.placed |= where[-1] in {"ind", "turn_index"}
         elif not _FREE.isdisjoint(where) and text.lstrip(b"-").isdigit() and len(text) >= _SHORTEST_NUMBER:
             self.numbers.append(token.span(4))
 

@@ -314,6 +314,33 @@ def test_a_number_that_a_tool_was_given_becomes_a_text_of_asterisks() -> None:
     assert json.loads(body)["obj"]["tool_args"] == {"card": "**************"}
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param('{"card": 4111111111111111, and so on', id="torn"),
+        pytest.param('{"card" 4111111111111111}', id="broken"),
+        pytest.param("4111111111111111", id="a number alone"),
+        pytest.param("data: pay by 4111111111111111", id="an event without JSON"),
+        pytest.param("event: 4111111111111111", id="a name of an event"),
+        pytest.param('{"answer": "x",\n "message_id": 1,\n "error_msg": "4111111111111111"}', id="indented"),
+        pytest.param(
+            '{"obj": {"type": "message_delta", "content": "4111\\u003111111111111', id="torn in escapes"
+        ),
+    ],
+)
+def test_what_is_no_line_of_json_is_text_as_it_stands(written: str) -> None:
+    body = bytearray(written.encode())
+    assert veil("card").over(body) >= 1
+    assert b"1111" not in body
+
+
+def test_a_text_goes_on_in_a_torn_line_that_does_not_say_where() -> None:
+    body = bytearray(body_of([line("message_delta", "pay by 4111 1111 ", escaped=True)])[:-1])
+    body = body[: body.rindex(b"\n") + 1] + b'{"obj": {"type": "message_delta", "content": "1111 1111'
+    assert veil("card").over(body) == 1
+    assert b"1111" not in body
+
+
 def test_a_short_key_is_a_word_like_any_other() -> None:
     assert veil(secrets=("dummy",)).text("a dummy of a key") == "a dummy of a key"
 
