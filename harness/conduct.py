@@ -104,8 +104,9 @@ AtRoundEnd = Callable[[Round], Awaitable[Wanted]]
 class Conduct:
     """A run while it goes on.
 
-    *made* are the sessions that it made, *to_look* those that are to be looked at; *given* by the suite are
-    conversations that were there before. *before* is what the run had come to, if it goes on after a stop.
+    *made* are the sessions that it made, where it is to delete them, *to_look* those that are to be looked at;
+    *given* by the suite are conversations that were there before. *before* is what the run had come to, if it
+    goes on after a stop.
     *source* is our own, once it is up. *warnings* are what a reader of the results should know.
     *at_round_end* says after each round what is still to be sent; *fresh* and *details* are what came since
     the last. *decided* counts what was not sent for it, by variant. *to_count* are the results whose cost is
@@ -185,7 +186,7 @@ class Conduct:
             self.to_count.append(result)
         looked = self._looks_at(result.trial_id)
         for session_id in dict.fromkeys(filter(None, (each.session_id for each in result.exchanges))):
-            if session_id not in self.given:
+            if self.plan.suite.target.cleanup.sessions and session_id not in self.given:
                 self.made.add(session_id)
             if looked:
                 self.to_look.add(session_id)
