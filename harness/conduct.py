@@ -104,9 +104,9 @@ AtRoundEnd = Callable[[Round], Awaitable[Wanted]]
 class Conduct:
     """A run while it goes on.
 
-    *made* are the sessions that it made, where it is to delete them, *to_look* those that are to be looked at;
-    *given* by the suite are conversations that were there before. *before* is what the run had come to, if it
-    goes on after a stop.
+    *made* are the sessions that it made, where it is to delete them, *to_look* those that are to be looked
+    at; *given* by the suite are conversations that were there before. *before* is what the run had come to,
+    if it goes on after a stop.
     *source* is our own, once it is up. *warnings* are what a reader of the results should know.
     *at_round_end* says after each round what is still to be sent; *fresh* and *details* are what came since
     the last. *decided* counts what was not sent for it, by variant. *to_count* are the results whose cost is
