@@ -8,10 +8,11 @@ decided here.
 import re
 
 import httpx
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.drive.connection import NotHttpError
 from harness.result import Exchange, Failure, Fault, Step
+from harness.sigma.client import AnswerError
 from harness.sigma.reply import ModelReading
 from harness.sigma.tolerant import fitting, loads
 from harness.sigma.transcript import Outcome, Transcript
@@ -19,6 +20,8 @@ from harness.sigma.transcript import Outcome, Transcript
 RETRY_WAIT_S = 0.5
 LONGEST_RETRY_WAIT_S = 60.0
 """A `Retry-After` may be a day, the end of a budget (wire 4.1): nobody sleeps that off, the run stops."""
+
+_LONGEST_TOLD_S = 1e9  # thirty years
 
 _AS_STATUS = {
     "RATE_LIMIT": "429",
@@ -49,7 +52,7 @@ def of_transport(error: httpx.RequestError, step: Step) -> Failure:
             return Failure(Fault.TIMED_OUT, step, detail)
         case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
             return Failure(Fault.CONNECT, Step.CONNECT, detail)
-        case NotHttpError() | httpx.LocalProtocolError() | httpx.DecodingError():
+        case NotHttpError() | AnswerError() | httpx.LocalProtocolError() | httpx.DecodingError():
             return Failure(Fault.PROTOCOL, step, detail)
         case _:  # the bare RemoteProtocolError too: the server closed before its answer was whole
             return Failure(Fault.DISCONNECTED, step, detail)
@@ -141,7 +144,8 @@ def _limited(body: bytes) -> _Limited:
         fields = loads(body)
     except ValueError:
         fields = None
-    return fitting(_Limited, fields if isinstance(fields, dict) else {})
+    told = fitting(_Limited, fields if isinstance(fields, dict) else {})
+    return structs.replace(told, retry_after_seconds=_finite(told.retry_after_seconds))
 
 
 def refused_until(failure: Failure) -> str | None:
@@ -194,4 +198,9 @@ def _retry_name(failure: Failure, *, anew: bool) -> str | None:
 
 def seconds(header: str | None) -> float | None:
     """`Retry-After` in seconds; its date form is not used by this API."""
-    return float(header) if header is not None and header.isdecimal() else None
+    return _finite(float(header)) if header is not None and header.isdecimal() else None
+
+
+def _finite(wait_s: float | None) -> float | None:
+    """A wait that may be waited for or told in hours; None for one that has no end, or lies in the past."""
+    return wait_s if wait_s is not None and 0 <= wait_s < _LONGEST_TOLD_S else None

@@ -54,6 +54,10 @@ class Address:
         return f"Address({self.base_url}, {self.dialect})"
 
 
+class AnswerError(httpx.RemoteProtocolError):
+    """An answer that cannot be read, or has no end."""
+
+
 class Client:
     """Connections to one Sigma; closed by leaving the block. No call but a turn takes longer than *call_s*.
 
@@ -184,10 +188,15 @@ class Client:
             raise httpx.ReadTimeout(f"no end of the answer after {limit_s:g} s", request=request) from None
         except httpx.DecodingError as error:
             said = f"the answer came compressed, and is not what it says: {error}"
-            raise httpx.RemoteProtocolError(said, request=request) from error
-        fields = response.headers.multi_items()
-        kept = [
-            (name, self.veil.alone.text(value)) for name, value in fields if name.lower() not in _OF_THE_WAY
+            raise AnswerError(said, request=request) from error
+        except httpx.InvalidURL as error:  # of a redirect, which httpx reads also where it does not follow it
+            said = f"the answer redirects to what is no address: {error}"
+            raise AnswerError(said, request=request) from error
+        fields, code = response.headers.multi_items(), response.headers.encoding
+        kept = [  # as bytes, since httpx takes only ASCII as text
+            (name.encode(code), self.veil.alone.text(value).encode(code, "replace"))
+            for name, value in fields
+            if name.lower() not in _OF_THE_WAY
         ]
         self.veil.alone.over(content)
         whole = httpx.Response(response.status_code, headers=kept, content=bytes(content), request=request)
@@ -202,7 +211,7 @@ async def _content(response: httpx.Response) -> bytearray:
         content += piece
         if len(content) > LONGEST_ANSWER:
             said = f"the answer is longer than the limit of {LONGEST_ANSWER:,} bytes"
-            raise httpx.RemoteProtocolError(said, request=response.request)
+            raise AnswerError(said, request=response.request)
     return content
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.drive.faults import in_reply, refused_until, refuses_the_key, retry_wait_s
+from harness.drive.faults import in_reply, refused_until, refuses_the_key, retry_wait_s, seconds
 from harness.result import Exchange, Failure, Fault, Step, with_transcript
 from tests.replies import answer, exchange
 
@@ -138,6 +138,15 @@ def test_a_budget_that_is_spent_says_until_when_and_is_never_waited_for() -> Non
 def test_without_a_date_it_says_for_how_long() -> None:
     assert refused_until(failure(replied({"detail": "x"}, 429), 7_200.0)) == "for 2 h 0 min"
     assert refused_until(failure(replied({"detail": "x"}, 429), 30.0)) is None
+
+
+@pytest.mark.parametrize("wait", ["1e999", "1e300", "-5"])
+def test_a_wait_without_an_end_or_in_the_past_is_no_wait(wait: str) -> None:
+    found = failure(replied(f'{{"detail": "x", "retry_after_seconds": {wait}}}', 429))
+    assert found.retry_after_s is None
+    assert refused_until(found) is None
+    assert seconds("9" * 400) is None
+    assert seconds("60") == 60.0
 
 
 def test_a_short_wait_that_is_asked_for_is_kept_to_and_none_is_made_longer_each_time() -> None:
