@@ -24,7 +24,7 @@ import httpx
 
 from harness.drive.clock import ANCILLARY, KernelClock
 from harness.drive.tape import LONGEST_REPLY, Tape
-from harness.drive.tls import Channel, Secure, TlsAlert
+from harness.drive.tls import Channel, Secure, TlsAlertError
 from harness.drive.way import Route
 
 _READ_SIZE = 65_536
@@ -219,7 +219,7 @@ class Connection:
             if broken is None:
                 return False
         except OSError as exc:
-            self._lost(exc if broken is None or isinstance(exc, TlsAlert) else broken)
+            self._lost(exc if broken is None or isinstance(exc, TlsAlertError) else broken)
             return False
         if not data or self.done:  # bytes that nobody asked for are no better than a close
             self._lost(broken)

@@ -36,7 +36,7 @@ class TlsError(ConnectionError):
     """The encrypted connection broke, said so that a person knows what to do."""
 
 
-class TlsAlert(TlsError):
+class TlsAlertError(TlsError):
     """The server has said why it ends the connection: it wants a certificate, say."""
 
 
@@ -119,7 +119,7 @@ class Secure:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as exc:
-            self._end(TlsAlert(advice(exc, shaken=True)))
+            self._end(TlsAlertError(advice(exc, shaken=True)))
         if isinstance(self.beneath, Secure) and self.beneath.over:
             self._end(TlsError("the proxy hung up"))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

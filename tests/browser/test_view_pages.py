@@ -89,7 +89,8 @@ def test_a_link_to_a_document_opens_the_list_that_it_is_in(
         page.goto(str(view.base_url.join(f"{paths(results)['trial']}#turn-more-1-doc-1")))
         assert page.locator("#turn-more-1-doc-1").is_visible()
         assert page.locator("#turn-more-1-doc-1").evaluate("each => each.closest('details').open")
-        expect(page.locator("#turn-more-1-doc-1")).to_be_in_viewport()  # scrolling is smooth, and takes a moment
+        # Scrolling is smooth, and takes a moment.
+        expect(page.locator("#turn-more-1-doc-1")).to_be_in_viewport()
 
 
 def test_what_is_no_name_of_a_place_harms_nothing(
