@@ -273,7 +273,7 @@ async def test_a_handshake_that_is_not_answered_is_a_connect_timeout(client: htt
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(httpx.ConnectTimeout, match="the TLS handshake went on"):
-            await client.get(url, timeout=0.1)
+            await client.get(url, timeout=0.5)
 
 
 async def test_a_cancelled_handshake_leaves_nothing_open(client: httpx.AsyncClient) -> None:
