@@ -584,3 +584,19 @@ def test_the_head_of_the_file_has_the_list() -> None:
     text = convert({"prompts": ["hi"], "providers": ["echo"]}).text("c.yaml")
     assert "# c.yaml:4: providers[0]: echo has no equivalent" in text
     assert Path("c.yaml").name in text
+
+
+def test_references_that_grow_without_end_are_refused() -> None:
+    """Each refers to the one before it nine times: a billion in the end."""
+    laughs = ""
+    for n in range(1, 10):
+        same = ", ".join([f"{{$ref: '#/a{n - 1}'}}"] * 9)
+        laughs += f"a{n}: [{same}]\n"
+    text = f"prompts: [hi]\nproviders: [openai:gpt-4o]\na0: [lol]\n{laughs}tests: {{$ref: '#/a9'}}\n"
+    with pytest.raises(UsageError, match=r"c\.yaml:\d+: its \$refs come to more than 200,000 values"):
+        imported(text, "c.yaml", lambda _: [])
+
+
+def test_json_nested_beyond_reason_is_told_and_no_traceback() -> None:
+    with pytest.raises(UsageError, match=r"c\.yaml:1:.*nested more than 40 levels deep"):
+        imported("[" * 5000, "c.yaml", lambda _: [])

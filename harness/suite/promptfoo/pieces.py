@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.errors import SuiteError
+from harness.errors import SuiteError, UsageError
 from harness.suite.places import Place
 from harness.suite.read import parse_foreign
 
@@ -72,6 +72,8 @@ class Piece:
         there = self.place.child(part) or replace(self.place, column=0, keys={}, items=[])
         return Piece(value, there, self.file, name)
 
+
+_MOST_VALUES, _DEEPEST_REFS = 200_000, 20
 
 Tell = Callable[[Piece, str], None]
 """Takes what has no equivalent, and why it has none."""
@@ -145,7 +147,7 @@ def _yaml(file: Piece, tell: Tell) -> Piece | None:
     except SuiteError as error:
         try:
             return replace(file, value=json.loads(file.value))  # JSON that is no YAML: lone escapes, tabs
-        except ValueError:
+        except (ValueError, RecursionError):
             first = error.problems[0]
             tell(replace(file, place=Place("", first.line, first.column, first.line)), first.message)
             return None
@@ -182,18 +184,22 @@ def _lines(file: Piece, tell: Tell) -> Piece:
             if line.strip():
                 rows.append(json.loads(line))
                 places.append(place)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             tell(replace(file, place=place), f"left out: this line is no JSON: {error}")
     return replace(file, value=rows, place=Place("", 1, 1, 1, items=places), name="rows")
 
 
 @dataclass(slots=True)
 class _Resolved:
-    """A document with its ``{$ref: '#/a/b'}`` replaced by what they point at."""
+    """A document with its ``{$ref: '#/a/b'}`` replaced by what they point at.
+
+    *values* counts them: what refers to what refers to another twice grows without end.
+    """
 
     piece: Piece
     tell: Tell
     open: list[str] = field(default_factory=list)
+    values: int = 0
 
     def root(self) -> Piece:
         if "$ref" not in str(self.piece.value):
@@ -202,6 +208,11 @@ class _Resolved:
         return replace(self.piece, value=value, place=place)
 
     def value(self, piece: Piece) -> tuple[Any, Place]:
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise UsageError(
+                f"{piece.file}:{piece.line}: its $refs come to more than {_MOST_VALUES:,} values"
+            )
         match piece.value:
             case {"$ref": str(pointer)}:
                 return self.target(piece, pointer)
@@ -217,7 +228,8 @@ class _Resolved:
 
     def target(self, piece: Piece, pointer: str) -> tuple[Any, Place]:
         """What *pointer* points at, with the keys that stand beside the ``$ref`` laid over it."""
-        found: Piece | None = self.piece if pointer.startswith("#/") and pointer not in self.open else None
+        is_open = pointer in self.open or len(self.open) >= _DEEPEST_REFS
+        found: Piece | None = self.piece if pointer.startswith("#/") and not is_open else None
         for part in pointer.removeprefix("#/").split("/"):
             found = found and found.at(part.replace("~1", "/").replace("~0", "~"))
         if found is None:
