@@ -2,13 +2,11 @@
 
 What was measured last stands in tests/endurance/figures.json, with the day and the machine, and the page is a
 function of it: a test holds it to that, and to the lists of faults and kill points. Names: faults, kills,
-random, soak, fuzzing; ``random:50`` and ``soak:20000`` are smaller ones.
+random, soak, fuzzing; ``random:50``, ``soak:20000`` and ``fuzzing:10`` are smaller ones.
 """
 
 import json
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +16,8 @@ from time import monotonic
 from typing import Any
 
 import anyio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.drive.transport import StampedTransport
 from tests.conftest import serving
@@ -25,13 +25,15 @@ from tests.drive.broken import BROKEN, Broken, lost, met, places
 from tests.e2e.test_kill_points import POINTS
 from tests.endurance.killing import Fate, Moment, at_random, fate
 from tests.endurance.soaking import Soak, soak
+from tests.fuzz.mutated import bytes_of
+from tests.fuzz.readers import READERS, seeds
+from tests.properties.test_fuzzing import EXAMPLES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "robustness.md"
 FIGURES = ROOT / "tests" / "endurance" / "figures.json"
 
 LOOPS = {"uvloop": True, "asyncio": False}
-LONG_FUZZING = Path("tests/endurance/test_fuzzing.py")
 
 Figures = dict[str, Any]
 
@@ -109,28 +111,31 @@ def _soak_of(found: Soak) -> Figures:
     }
 
 
-def fuzzing() -> Figures:
-    """How many inputs the property tests tried, by hypothesis's own count."""
-    rows = [_fuzzed("in every check", ["tests/properties"])]
-    if (ROOT / LONG_FUZZING).exists():
-        rows.append(_fuzzed("endurance", [str(LONG_FUZZING)]))
-    return {"rows": rows}
+def fuzzing(times: int = 100) -> Figures:
+    """Each reader of what others write, with so many times the inputs of every check."""
+    rows = []
+    for name in READERS:
+        tried, broke = fuzzed(name, times * EXAMPLES)
+        rows.append({"name": name, "tried": tried, "broke": broke})
+    return {"times": times, "rows": rows}
 
 
-def _fuzzed(tier: str, paths: Iterable[str]) -> Figures:
-    command = ["pytest", *paths, "-q", "-p", "no:xdist", "--hypothesis-show-statistics"]
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    counts = re.findall(r"(\d+) passing examples, (\d+) failing examples", done.stdout)
-    return {
-        "tier": tier,
-        "command": " ".join(command),
-        "tests": len(re.findall(r"^tests/\S+::", done.stdout, re.M)),
-        "passed": sum(int(passing) for passing, _ in counts),
-        "failed": sum(int(failing) for _, failing in counts),
-        "code": done.returncode,
-    }
+def fuzzed(name: str, examples: int) -> tuple[int, str]:
+    """How many inputs the reader called *name* was given, and what it raised that is no error of its own."""
+    tried = 0
+
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(bytes_of(seeds(name)) | st.binary(max_size=200))
+    def reads(data: bytes) -> None:
+        nonlocal tried
+        tried += 1
+        READERS[name](data)
+
+    try:
+        reads()
+    except Exception as error:  # noqa: BLE001  whatever it is, it is counted
+        return tried, repr(error)[:200]
+    return tried, ""
 
 
 MEASURE: dict[str, Callable[..., Figures]] = {
@@ -171,9 +176,13 @@ def all_rows(figures: Figures) -> Iterator[str]:
     for name, what in (("kills", "kill points, in every check"), ("random", "runs killed at random moments")):
         if told := figures.get(name):
             yield _killed(told, what)
-    for row in figures.get("fuzzing", {}).get("rows", ()):
-        what, tried = f"hostile inputs, {row['tier']}", row["passed"] + row["failed"]
-        yield _line(figures["fuzzing"], what, tried, row["passed"], row["failed"], None)
+    if told := figures.get("fuzzing"):
+        tried, broke = (
+            sum(row["tried"] for row in told["rows"]),
+            sum(bool(row["broke"]) for row in told["rows"]),
+        )
+        what = f"changed inputs, over {len(told['rows'])} readers"
+        yield _line(told, what, tried, tried - broke, broke, None)
 
 
 def _killed(told: Figures, what: str) -> str:
@@ -188,6 +197,14 @@ def _killed(told: Figures, what: str) -> str:
 def _line(told: Figures, what: str, tried: int, well: int, gone: int, twice: int | None) -> str:
     doubled = "–" if twice is None else f"{twice}"
     return f"| {what} | {tried:,} | {well:,} | {gone:,} | {doubled} | {_when(told)} |"
+
+
+def fuzz_rows(figures: Figures) -> Iterator[str]:
+    """A line for each reader."""
+    yield "| reader | inputs | of them broke it |"
+    yield "|---|--:|--:|"
+    for row in figures["rows"]:
+        yield f"| {row['name']} | {row['tried']:,} | {1 if row['broke'] else 0} |"
 
 
 def soak_rows(figures: Figures) -> Iterator[str]:
@@ -213,7 +230,7 @@ def _when(told: Figures) -> str:
 def rendered(page: str, figures: Figures) -> str:
     """*page* with every table as *figures* have it."""
     tables: dict[str, Iterable[str]] = {"all": all_rows(figures)}
-    made = {"faults": fault_rows, "kills": kill_rows, "soak": soak_rows}
+    made = {"faults": fault_rows, "kills": kill_rows, "fuzzing": fuzz_rows, "soak": soak_rows}
     tables |= {name: rows(figures[name]) for name, rows in made.items() if name in figures}
     for name, rows in tables.items():
         before, mark, rest = page.partition(f"<!-- {name} -->\n")

@@ -4,6 +4,7 @@ import json
 
 from tests.drive.broken import BROKEN
 from tests.e2e.test_kill_points import POINTS
+from tests.fuzz.readers import READERS
 from tests.robustness_tables import FIGURES, MEASURE, PAGE, rendered
 
 MEASURED = json.loads(FIGURES.read_text())
@@ -26,6 +27,12 @@ def test_every_kill_point_was_tried_and_nothing_was_lost_or_counts_twice() -> No
     assert [row["name"] for row in MEASURED["kills"]["rows"]] == list(POINTS), f"{AGAIN} kills"
     rows = [row for name in ("kills", "random") for row in MEASURED.get(name, {}).get("rows", ())]
     assert [row for row in rows if not row["whole"]] == []
+
+
+def test_every_reader_was_given_changed_input_and_none_broke() -> None:
+    rows = MEASURED["fuzzing"]["rows"]
+    assert [row["name"] for row in rows] == list(READERS), f"{AGAIN} fuzzing"
+    assert [row for row in rows if row["broke"]] == []
 
 
 def test_the_page_names_what_is_measured_and_each_figure_has_its_day_and_its_machine() -> None:
