@@ -70,7 +70,9 @@ def address(value: str) -> str:
 
 def _secret(value: object) -> object:
     if isinstance(value, str) and (not isinstance(value, Filled) or value.default_used):
-        raise HiddenValueError("keys come from the environment or a file: write ${SIGMA_API_KEY}, or api_key_file")
+        raise HiddenValueError(
+            "keys come from the environment or a file: write ${SIGMA_API_KEY}, or api_key_file"
+        )
     if value == "":
         raise HiddenValueError("the variable is set, but empty")
     return value
