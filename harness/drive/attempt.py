@@ -57,7 +57,7 @@ class Running:
 
 
 async def attempt(running: Running, client: Client, now: Clock) -> Result:
-    """The result of one trial. Raises nothing but cancellation from outside and bugs of ours."""
+    """The result of one trial. Raises `MachineError`, cancellation from outside and bugs of ours; no more."""
     running.began_ns = now()
     with running.scope:
         await _converse(running, client, now)

@@ -51,9 +51,8 @@ class Connection:
     __slots__ = (
         "_arrived", "_bare", "_bodiless", "_clock", "_error", "_forget", "_held", "_length", "_loop",
         "_open_ended", "_parser", "_paused", "_pieces", "_receive", "_received", "_secure", "_seen",
-        "_silence", "_sock",
-        "_stamped", "_tape", "_timer", "_waiter", "_whole", "answered", "closed", "done", "headers",
-        "http_version", "keep_alive", "route", "status",
+        "_silence", "_sock", "_stamped", "_tape", "_timer", "_waiter", "_whole", "answered", "closed",
+        "done", "headers", "http_version", "keep_alive", "route", "status",
     )  # fmt: skip
 
     def __init__(

@@ -194,7 +194,8 @@ class StampedTransport(httpx.AsyncBaseTransport):
         Raises the exceptions of httpx, as does the body: `ConnectError`, `ConnectTimeout`, `WriteError`,
         `WriteTimeout`, `ReadError`, `ReadTimeout`, `RemoteProtocolError`, `LocalProtocolError`,
         `ProxyError`, `UnsupportedProtocol`. What came before a break is on the tape. The first request to a
-        server may raise `UsageError`: a certificate or a proxy cannot be used.
+        server may raise `UsageError`: a certificate or a proxy cannot be used; and any that opens a
+        connection `MachineError`: there are no files or ports left to do it with.
         """
         tape: Tape | None = request.extensions.get("tape")
         self._warm_up()
