@@ -113,7 +113,7 @@ def _suite_of(manifest: store.Manifest) -> Path:
 
 def _as_before(options: Options, manifest: store.Manifest) -> Options:
     """*options* with all that decides what is asked as it was when the run began."""
-    asked = manifest.asked
+    asked = manifest.options
     return replace(
         options,
         choice=convert(manifest.choice, Choice),
@@ -219,7 +219,7 @@ def _begun(
     names = ("target", "workers", "fail_fast", "gate", "baseline", "confirm")
     asked = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in asked.items() if value not in {None, False}}
-    return folder, structs.replace(manifest, asked=given, trials_digest=digest_of(plan))
+    return folder, structs.replace(manifest, options=given, trials_digest=digest_of(plan))
 
 
 def _going_on(before: Earlier, catalogue: Catalogue, address: Address) -> store.Manifest:

@@ -56,7 +56,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     went on, and *decided* how many trials of each variant were not sent because their rules were decided;
     None where all were. *confirmed* is what became of prompts that were asked until that was sure.
     *trials_digest* tells whether a plan that is made again is this one.
-    *asked* is how it was asked for, beside its *choice*: the options of `harness run`. *resumed* are the legs
+    *options* are those of `harness run` that decide how it is asked, beside its *choice*. *resumed* are the legs
     in which it went on after it had stopped.
     *exit_code* is None while the run goes on, and stays so when it was killed.
     """
@@ -74,7 +74,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     started_ns: int
     ended_ns: int | None = None
     trials_digest: str = ""
-    asked: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     resumed: tuple[Leg, ...] = ()
     interrupted: bool = False
     checks: tuple[Checks, ...] = ()

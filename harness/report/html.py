@@ -313,7 +313,7 @@ def command(manifest: Manifest) -> str:
         words += [word for value in chosen.get(name) or () for word in (option, str(value))]
     for option, name in (("--repeat", "repeat"), ("--limit", "limit")):
         words += [option, str(chosen[name])] if chosen.get(name) else []
-    asked = manifest.asked
+    asked = manifest.options
     for option, name in (("--target", "target"), ("--workers", "workers"), ("--baseline", "baseline")):
         words += [option, str(asked[name])] if asked.get(name) else []
     flags = {"--gate": asked.get("gate"), "--fail-fast": asked.get("fail_fast")}

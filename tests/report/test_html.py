@@ -306,7 +306,7 @@ def test_a_run_that_has_no_figures_yet_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_command_runs_the_same_again() -> None:
-    told = manifest(Path("r1"), 1, suite_path="my suites/a.yaml", asked={"gate": True, "workers": 3})
+    told = manifest(Path("r1"), 1, suite_path="my suites/a.yaml", options={"gate": True, "workers": 3})
     again = "harness run 'my suites/a.yaml' --seed 7 --variant v --repeat 2 --workers 3 --gate"
     assert command(told) == again
 
