@@ -17,11 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from harness.journal import UNREADABLE
-from harness.record.store import JOURNAL, MANIFEST, is_being_written
+from harness.record.store import JOURNAL, MANIFEST, is_being_written, odd_one
 
 LATEST = "latest"
 SILENT_S = 30.0
 """A run that goes on writes a line a second, and a judge an answer in less than this."""
+
+NOT_FOLLOWED = "is a link, a pipe or a device, which is not followed"
 
 Standing = Literal["done", "going", "silent"]
 
@@ -83,17 +85,11 @@ def place(results: Path, suite: str, run: str) -> Place | None:
     return Place(suite, run, results / suite / run)
 
 
-def links_out(folder: Path) -> str | None:
-    """The name of a file of the run in *folder* that leads out of it, if one does."""
-    with os.scandir(folder) as entries:
-        return next((entry.name for entry in entries if entry.is_symlink()), None)
-
-
 def head(folder: Path) -> Head | str:
     """The manifest of the run in *folder*, or what is wrong with it."""
     try:
-        if (name := links_out(folder)) is not None:
-            return f"{name} is a link, which is not followed"
+        if (name := odd_one(folder)) is not None:
+            return f"{name} {NOT_FOLLOWED}"
         return _head((folder / MANIFEST).read_bytes())
     except OSError as error:
         return f"{MANIFEST} cannot be read: {error.strerror}"

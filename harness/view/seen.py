@@ -10,11 +10,11 @@ import polars as pl
 
 from harness.errors import RunDirectoryError
 from harness.journal import UNREADABLE
-from harness.record.store import SUMMARY, Manifest, read_manifest
+from harness.record.store import SUMMARY, Manifest, odd_one, read_manifest
 from harness.record.tables import SCHEMAS, scan
 from harness.summarise import Summary
 from harness.view.following import Following
-from harness.view.places import Place, Standing, links_out, standing
+from harness.view.places import NOT_FOLLOWED, Place, Standing, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Followed:
 
 def seen(place: Place, followed: Followed) -> Seen:
     """The run at *place*. Raises `RunDirectoryError` where it cannot be read."""
-    if (name := links_out(place.folder)) is not None:
-        raise RunDirectoryError(f"{place.suite}/{place.run_id}: {name} is a link, which is not followed")
+    if (name := odd_one(place.folder)) is not None:
+        raise RunDirectoryError(f"{place.suite}/{place.run_id}: {name} {NOT_FOLLOWED}")
     manifest = read_manifest(place.folder)
     stands = standing(place.folder, manifest.exit_code)
     if stands == "done" and _has_tables(place):

@@ -1,6 +1,7 @@
 """Pages of recorded runs, asked for by HTTP from a view in a process of its own."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import httpx
 import polars as pl
 import pytest
 
+from tests.fuzz.readers import FOUND
 from tests.view.viewing import HARNESS, until, viewing
 
 pytestmark = pytest.mark.slow
@@ -225,7 +227,24 @@ def test_links_out_of_the_results_are_not_followed(shown: Path, tmp_path: Path) 
         assert "1 of 1 run," in page(view, "/")
         assert view.get("/run/mine/20300101T000000Z-0000").status_code == 404
         assert view.get(f"/run/theirs/{shown.name}").status_code == 404
-        assert "is a link, which is not followed" in view.get(f"/run/mine/{shown.name}").text
+        told = "is a link, a pipe or a device, which is not followed"
+        assert told in view.get(f"/run/mine/{shown.name}").text
+        journal.unlink()
+        os.mkfifo(journal)
+        assert told in view.get(f"/run/mine/{shown.name}").text
+        assert told in page(view, "/")
+
+
+@pytest.mark.slow
+def test_a_table_that_polars_panics_at_is_a_page_and_the_view_goes_on(shown: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "results" / "mine" / shown.name
+    shutil.copytree(shown, mine)
+    shutil.copy(FOUND / "table-panic", mine / "cases.parquet")
+    with viewing(tmp_path / "results") as view:
+        answer = view.get(f"/run/mine/{shown.name}/report.html")
+        assert answer.status_code == 500
+        assert "cases.parquet: cannot be read" in answer.text
+        assert view.get("/").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", ""])

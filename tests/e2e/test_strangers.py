@@ -1,0 +1,232 @@
+"""A folder of results that somebody else made: nothing of it is run, and nothing outside of it is touched.
+
+Each command that reads results is run in a process with an audit hook (`tests.e2e.trap`), on runs whose
+manifest, tables and files were made to have it do more than read.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from harness.errors import Exit
+
+SUITE = """
+suite: s
+target: standin
+judge: {target: self, llm_override: {model_provider: Simulated, model_version: judge}}
+prompts:
+  - id: one
+    message: How long is the refund window for customers in the EU?
+    assert:
+      - {type: icontains, value: 30 days}
+      - {type: python, value: "file://checks.py:good"}
+      - {type: llm-rubric, value: It says "thirty days"}
+  - {id: two, message: What does the Team plan cost?}
+load: {main: {workers: 2}}
+"""
+HARM = "open(__file__ + '.harm', 'w')\ndef good(output, context): return True\n"
+READING: dict[str, list[str]] = {
+    "grade": ["grade", "RUN", "-q"],
+    "retime": ["grade", "RUN", "-q", "--retime"],
+    "report": ["report", "RUN"],
+    "files": [
+        "report",
+        "RUN",
+        "--html",
+        "o.html",
+        "--markdown",
+        "o.md",
+        "--junit",
+        "o.xml",
+        "--csv",
+        "tables",
+    ],
+    "compare": ["compare", "one", "two", "--of", "RUN"],
+    "flaky": ["flaky", "s", "--results", "RESULTS"],
+    "label": ["judge", "label", "RUN", "--by", "me"],
+    "baselines": ["baseline", "list", "--results", "RESULTS"],
+}
+
+
+class Recorded(NamedTuple):
+    folder: Path
+    run_id: str
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """A run as somebody made it, elsewhere."""
+    cwd = tmp_path_factory.mktemp("theirs")
+    (cwd / "suite.yaml").write_text(SUITE)
+    (cwd / "checks.py").write_text("def good(output, context): return True\n")
+    command = [sys.executable, "-m", "harness", "run", "suite.yaml", "-q"]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, check=False)
+    assert done.returncode == Exit.OK, done.stderr.decode()
+    folder = (cwd / "results" / "s" / "latest").resolve()
+    (cwd / "suite.yaml").unlink()
+    return Recorded(folder, folder.name)
+
+
+class Given(NamedTuple):
+    """Results that came from a stranger: *cwd* is ours, and *run* in its folder of results."""
+
+    cwd: Path
+    run: Path
+
+    def edit(self, **changed: Any) -> None:
+        path = self.run / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+    def in_place_of(self, name: str, put: Callable[[Path], None]) -> None:
+        path = self.run / name
+        path.unlink(missing_ok=True)
+        put(path)
+
+
+@pytest.fixture
+def given(recorded: Recorded, tmp_path: Path) -> Given:
+    run = tmp_path / "ours" / "results" / "s" / recorded.run_id
+    shutil.copytree(recorded.folder, run)
+    return Given(tmp_path / "ours", run)
+
+
+class Read(NamedTuple):
+    code: int
+    talk: str
+    trapped: list[str]
+
+
+def read(given: Given, command: str) -> Read:
+    """What *command* came to, what it said, and what the trap has of it."""
+    log = given.cwd.parent / "trapped"
+    log.touch()
+    words = {"RUN": str(given.run), "RESULTS": str(given.cwd / "results")}
+    args = [words.get(each, each) for each in READING[command]]
+    env = os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.e2e.trap", log, given.cwd, *args],
+        cwd=given.cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return Read(done.returncode, (done.stdout + done.stderr).decode(), log.read_text().splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["of the run", "of the results"])
+@pytest.mark.parametrize("command", READING)
+def test_code_that_came_with_results_is_not_run_and_nobody_is_asked(
+    given: Given, command: str, where: str
+) -> None:
+    """The suite that the manifest names lies among the results, word for word, with its checks beside it."""
+    folder = given.run if where == "of the run" else given.cwd / "results"
+    (folder / "suite.yaml").write_text(SUITE)
+    (folder / "checks.py").write_text(HARM)
+    given.edit(suite_path=str(folder / "suite.yaml"), target="http://127.0.0.1:9")
+    (given.run / "said.jsonl").unlink(missing_ok=True)
+    told = read(given, command)
+    assert told.trapped == []
+    assert told.code in set(Exit), told.talk
+    assert "Traceback" not in told.talk
+    assert not list(given.cwd.rglob("*.harm"))
+
+
+@pytest.mark.slow
+def test_the_trap_sees_what_it_is_there_for(given: Given) -> None:
+    """Where the suite is ours, and stands where it did, its Python is run: that is a process."""
+    own = given.cwd / "own"
+    own.mkdir()
+    (own / "suite.yaml").write_text(SUITE)
+    (own / "checks.py").write_text(HARM)
+    given.edit(suite_path=str(own / "suite.yaml"))
+    (given.run / "said.jsonl").unlink()
+    told = read(given, "grade")
+    assert any(line.startswith("starts ") and "harness.grade.runner" in line for line in told.trapped)
+    assert (own / "checks.py.harm").exists()
+
+
+ODD: dict[str, Callable[[Path], None]] = {
+    "pipe": os.mkfifo,
+    "zeros": lambda path: path.symlink_to("/dev/zero"),
+    "link": lambda path: path.symlink_to("/etc/passwd"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        ("journal-0.jsonl", "pipe"),
+        ("summary.json", "link"),
+        ("trials.parquet", "zeros"),
+        ("said.jsonl", "pipe"),
+        ("trials.partial", "link"),
+    ],
+)
+def test_what_is_no_file_of_a_run_is_neither_read_nor_written(given: Given, name: str, odd: str) -> None:
+    given.in_place_of(name, ODD[odd])
+    told = read(given, "grade")
+    assert told.code == Exit.ENVIRONMENT, told.talk
+    assert f"{name} is a link, a pipe or a device, and no file of a run" in " ".join(told.talk.split())
+    assert told.trapped == []
+    assert "root:" not in told.talk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/dev/zero", "a\0b"], ids=["zeros", "NUL"])
+@pytest.mark.parametrize("command", READING)
+def test_a_manifest_that_names_files_of_ours_has_none_of_them_read_or_written(
+    given: Given, command: str, path: str
+) -> None:
+    """As its suite, and as the file of labels, which `judge label` would write."""
+    mine = given.cwd.parent / "mine.csv"
+    text = SUITE.replace("judge: {", f"judge: {{labels: {mine}, ").replace(
+        "\n      - {type: python", "\n      # {"
+    )
+    given.edit(suite_path=path, suite_text=text, suite="../../..")
+    told = read(given, command)
+    assert told.code in set(Exit), told.talk
+    assert "Traceback" not in told.talk
+    assert "bug in" not in told.talk
+    assert told.trapped == []
+    assert not mine.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["report", "files"])
+def test_a_table_that_unpacks_to_gigabytes_is_refused(given: Given, command: str) -> None:
+    rows = 40_000_000
+    bomb = pl.LazyFrame({"trial_id": ["x"]}).select(
+        pl.lit("x" * 100).repeat_by(rows).explode().alias("trial_id")
+    )
+    for name in ("trials", "exchanges"):
+        bomb.sink_parquet(given.run / f"{name}.parquet")
+    told = read(given, command)
+    assert told.code in {Exit.ENVIRONMENT, Exit.USAGE}, told.talk
+    assert "bytes that unpack to 640,000,000: no file that was written to be read" in " ".join(
+        told.talk.split()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["report", "files"])
+def test_a_table_that_is_broken_is_a_message(given: Given, command: str) -> None:
+    path = given.run / "trials.parquet"
+    whole = path.read_bytes()
+    for broken in (b"", whole[: len(whole) // 2] + whole[-8:]):
+        path.write_bytes(broken)
+        told = read(given, command)
+        assert told.code in {Exit.ENVIRONMENT, Exit.USAGE}, told.talk
+        assert "trials.parquet: cannot be read" in " ".join(told.talk.split())
+        assert "Traceback" not in told.talk
