@@ -239,11 +239,12 @@ def test_links_out_of_the_results_are_not_followed(shown: Path, tmp_path: Path) 
 def test_a_table_that_polars_panics_at_is_a_page_and_the_view_goes_on(shown: Path, tmp_path: Path) -> None:
     mine = tmp_path / "results" / "mine" / shown.name
     shutil.copytree(shown, mine)
-    shutil.copy(FOUND / "table-panic", mine / "cases.parquet")
+    for name in ("cases", "tool_calls"):
+        shutil.copy(FOUND / "table-panic", mine / f"{name}.parquet")
     with viewing(tmp_path / "results") as view:
-        answer = view.get(f"/run/mine/{shown.name}/report.html")
+        answer = view.get(f"/run/mine/{shown.name}")
         assert answer.status_code == 500
-        assert "cases.parquet: cannot be read" in answer.text
+        assert ".parquet: cannot be read" in answer.text
         assert view.get("/").status_code == 200
 
 
