@@ -58,7 +58,7 @@ def _columns(footer: Fields) -> Iterator[Fields]:
 
 
 def _column_size(column: Fields) -> int:
-    values, packed = column.get(5, 0), column.get(6, 0)
+    values, packed = int(column.get(5, 0)), int(column.get(6, 0))
     if values < 0 or packed < 0:
         raise ValueError("less than nothing")
     return max(values * _A_VALUE, packed)
