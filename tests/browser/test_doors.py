@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.looking import browser
 from tests.view.test_guard import Guarded, guarded
-from tests.view.viewing import HARNESS, SHOWN, run
+from tests.view.viewing import HARNESS, results_to_show
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -70,9 +70,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("doors")
-    run(SHOWN, folder, folder / "results")
-    return folder / "results"
+    return results_to_show(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

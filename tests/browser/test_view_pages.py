@@ -9,17 +9,14 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.looking import DESK, PHONE, looking
-from tests.view.viewing import HOSTILE, SHOWN, SLOW, begun, run, until, viewing
+from tests.view.viewing import SLOW, begun, results_to_show, until, viewing
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("looked-at")
-    run(HOSTILE, folder, folder / "results")
-    run(SHOWN, folder, folder / "results")
-    return folder / "results"
+    return results_to_show(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.view.viewing import HOSTILE, SHOWN, run, viewing
+from tests.view.viewing import results_to_show, viewing
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of results, with a run of the suite `shown` and one of `hostile`."""
-    folder = tmp_path_factory.mktemp("view")
-    run(SHOWN, folder, folder / "results")
-    run(HOSTILE, folder, folder / "results")
-    return folder / "results"
+    return results_to_show(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

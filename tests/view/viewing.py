@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.once import once
 
 HARNESS = [sys.executable, "-m", "harness"]
 
@@ -104,6 +107,16 @@ def run(text: str, folder: Path, results: Path) -> Path:
     assert process.returncode in {0, 1, 3}, said
     ran = {path.parent.resolve() for path in results.glob("*/*/manifest.json")}
     return max(ran, key=lambda path: path.name)
+
+
+def results_to_show(factory: pytest.TempPathFactory) -> Path:
+    """A folder of results, one's own, with a run of `SHOWN` and one of `HOSTILE`."""
+
+    def make(folder: Path) -> None:
+        run(SHOWN, folder, folder / "results")
+        run(HOSTILE, folder, folder / "results")
+
+    return once(factory, "shown", make) / "results"
 
 
 @contextmanager
