@@ -55,9 +55,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it
     went on, and *decided* how many trials of each variant were not sent because their rules were decided;
     None where all were. *confirmed* is what became of prompts that were asked until that was sure.
-    *trials_digest* tells whether a plan that is made again is this one.
-    *options* are those of `harness run` that decide how it is asked, beside its *choice*. *resumed* are the legs
-    in which it went on after it had stopped.
+    *trials_digest* tells whether a plan that is made again is this one. *options* are those of `harness run`
+    that decide how it is asked, beside its *choice*. *resumed* are the legs in which it went on after it had
+    stopped.
     *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 

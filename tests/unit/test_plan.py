@@ -211,7 +211,9 @@ def test_the_ids_of_the_quick_start_stay_what_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    "load", ["{main: {workers: 1}}", "{main: {rate: 1000000/s, for: 1h, max_in_flight: 8}}"], ids=["repeats", "arrivals"]
+    "load",
+    ["{main: {workers: 1}}", "{main: {rate: 1000000/s, for: 1h, max_in_flight: 8}}"],
+    ids=["repeats", "arrivals"],
 )
 @pytest.mark.slow
 def test_more_trials_than_can_be_planned_are_refused_and_not_tried(load: str) -> None:
