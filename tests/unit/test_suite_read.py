@@ -385,8 +385,10 @@ def test_a_dollar_brace_that_is_no_variable_is_an_error() -> None:
 def test_a_key_written_into_the_file_is_refused_and_not_repeated(key: str) -> None:
     text = f'target: {{base_url: "http://x", api_key: "{key}"}}\n' + ONE
     assert problems(text, {}) == [
-        "1:41 target.api_key: keys come from the environment or a file: write ${SIGMA_API_KEY}, "
-        "or api_key_file"
+        (
+            "1:41 target.api_key: keys come from the environment or a file: write ${SIGMA_API_KEY}, "
+            "or api_key_file"
+        )
     ]
 
 
