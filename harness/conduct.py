@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, groupby, repeat
+from itertools import groupby
 from pathlib import Path
 
 import anyio
 from rich.console import Console
 
 from harness import journal
+from harness.accounts import accounts
 from harness.calibrate.probe import stream_source
 from harness.drive.access import Access
 from harness.drive.monitor import Probe, watch
@@ -29,7 +30,7 @@ from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
 from harness.earlier import Earlier
-from harness.errors import StandinError, TargetError, UsageError
+from harness.errors import StandinError, TargetError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
 from harness.record import store
@@ -42,8 +43,7 @@ from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
-from harness.sigma.usage import Usage, usage
-from harness.suite.gates import model_of, priced
+from harness.sigma.usage import Usage
 from harness.suite.model import Phase
 
 GRACE_S = 30.0
@@ -220,7 +220,7 @@ async def conduct(run: Conduct) -> None:
                 around.start_soon(cut_at, reins.now() + may_take, reins)
             around.start_soon(_source_of_ours, run)
             tally = Tally(left, reins, run.folder.name, run.address.base_url)
-            async with _accounts(run), _shown(run, tally):
+            async with accounts(run), _shown(run, tally):
                 for name, load in left.loads.items():
                     if before is None or not before.is_over(name, left):
                         await _drive(run, name, load, book=book, tally=tally)
@@ -237,68 +237,6 @@ async def _keep_on_disk(book: journal.Journal) -> None:
     while True:
         await anyio.sleep(journal.SYNC_EVERY_S)
         await anyio.to_thread.run_sync(book.sync)
-
-
-async def _keep_books(run: Conduct) -> None:
-    """Count what each trial cost, off the loop, as long as the run goes on."""
-    while True:
-        while run.to_count:
-            run.reins.purse.book(*await anyio.to_thread.run_sync(run.cost, run.to_count.popleft()))
-            run.reins.booked()
-        await anyio.sleep(_BOOKS_EVERY_S)
-
-
-def _refuse_unpriced(plan: Plan) -> None:
-    """Raise `UsageError` where money is limited, and neither suite nor Sigma says what a model costs."""
-    unpriced = [model for model in map(model_of, plan.variants.values()) if not priced(plan.suite, model)]
-    if plan.suite.budget.usd is not None and unpriced:
-        lines = ", ".join(f"{model}: {{input: ..., output: ...}}" for model in dict.fromkeys(unpriced))
-        raise UsageError(
-            f"budget.usd: this Sigma does not say what it costs (/user/usage), and nor does the suite; "
-            f"add prices: {{{lines}}}, in USD for 1M tokens"
-        )
-
-
-async def _listen(run: Conduct, client: Client, before: Usage) -> None:
-    """Ask the server now and then what it has counted itself."""
-    for wait_s in chain(_LISTEN_FIRST_S, repeat(_LISTEN_EVERY_S)):
-        await anyio.sleep(wait_s)
-        await _hear(run, client, before)
-
-
-async def _hear(run: Conduct, client: Client, before: Usage) -> None:
-    after = await usage(client)
-    if after is not None:
-        run.used = after.since(before)
-        run.reins.purse.heard(run.used.tokens, run.used.usd)
-        run.reins.booked()
-
-
-@asynccontextmanager
-async def _accounts(run: Conduct) -> AsyncIterator[None]:
-    """Look after what the run costs, where its suite says what that may be, or what a model costs."""
-    suite = run.plan.suite
-    if not (run.reins.purse.is_limited or suite.prices):
-        yield
-        return
-    transport = transport_of(suite, run.address.base_url)
-    async with Client(run.address, transport()) as client, anyio.create_task_group() as beside:
-        before = await usage(client)
-        if before is None:
-            _refuse_unpriced(run.plan)
-        if run.reins.purse.is_limited:
-            await anyio.to_thread.run_sync(run.count, " ")  # to get ready for it is no part of a load
-            beside.start_soon(_keep_books, run)
-            if before is not None:
-                beside.start_soon(_listen, run, client, before)
-        yield
-        if before is not None:
-            await _hear(run, client, before)
-        beside.cancel_scope.cancel()
-
-
-_BOOKS_EVERY_S = 0.05
-_LISTEN_FIRST_S, _LISTEN_EVERY_S = (0.5, 0.5, 1.0, 2.0), 5.0
 
 
 async def _source_of_ours(run: Conduct) -> None:

@@ -93,9 +93,14 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  here is nobody left who could deal with it
         _say(error, _bug(error))
         sys.exit(Exit.BUG)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # polars', of a file that is damaged; no Exception
+            raise
+        _say(error, "a table of this run cannot be read: harness grade RUN --retime makes all of them anew")
+        sys.exit(Exit.ENVIRONMENT)
 
 
-def _say(error: Exception, message: str) -> None:
+def _say(error: BaseException, message: str) -> None:
     """What went wrong, on standard error; with ``--debug``, where."""
     from harness.redact.veil import last
     from harness.report.visible import visible

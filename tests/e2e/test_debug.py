@@ -41,6 +41,24 @@ main()
 """A command that has a bug: it has a key in a variable, and in what it raises."""
 
 
+DAMAGED = """
+import sys
+import harness.pipeline
+from polars.exceptions import PanicException
+from harness.cli import main
+
+
+def damaged(suite, options):
+    raise PanicException("index out of bounds")
+
+
+harness.pipeline.run = damaged
+sys.argv = ["harness", "run", "suite.yaml"]
+main()
+"""
+"""A command whose polars gives up, as it does on some damaged files."""
+
+
 def broken(folder: Path, *before: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     (folder / "suite.yaml").write_text(SUITE)
     command = [sys.executable, "-c", BROKEN, *before, "run", "suite.yaml"]
@@ -106,3 +124,15 @@ def test_an_address_where_nobody_answers_is_told_as_such(tmp_path: Path) -> None
     ran = harness_("--debug", "run", "suite.yaml", "--target", "http://127.0.0.1:9", cwd=tmp_path)
     assert ran.code == Exit.ENVIRONMENT
     assert re.search(r" GET /\S* ConnectError \d+\.\d ms", ran.talk)
+
+
+@pytest.mark.slow
+def test_a_table_that_polars_gives_up_on_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGED], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == Exit.ENVIRONMENT
+    assert done.stderr == (
+        "a table of this run cannot be read: harness grade RUN --retime makes all of them anew\n"
+    )
