@@ -74,7 +74,7 @@ class Earlier:
     def says(self, planned: int) -> str:
         """Where it goes on, for people."""
         torn = f", a line of {self.leg.torn} bytes was torn" if self.leg.torn else ""
-        how = "was killed" if self.manifest.exit_code is None else "stopped"
+        how = "broke off" if self.manifest.exit_code is None else "stopped"
         of = f"{self.leg.done} of {planned} trials" if planned else f"{self.leg.done} trials"
         return (
             f"the run {how} after {self.ran_ns / 1e9:.1f} s with {of} done{torn}, and was resumed "

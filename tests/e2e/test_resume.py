@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path
     done = harness_("run", "--resume", "latest", "--html", "page.html", cwd=tmp_path)
 
     assert done.returncode == Exit.OK, done.stderr
-    assert re.search(r"the run was killed after \d+\.\d s with \d+ of 30 trials done", done.stderr)
+    assert re.search(r"the run broke off after \d+\.\d s with \d+ of 30 trials done", done.stderr)
     assert (run / JOURNAL).read_bytes().startswith(kept)
     trials = pl.read_parquet(run / "trials.parquet")
     assert trials["trial_id"].n_unique() == len(trials) == 30
