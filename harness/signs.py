@@ -127,7 +127,7 @@ def _away(trials: pl.DataFrame, begun: pl.DataFrame) -> dict[str, Any]:
     lost = set(trials.filter(pl.col("state") == "error")["trial_id"])
     found = outages(sent_of(begun.select(COLUMNS).iter_rows(), lost))
     return {
-        "away_s": sum(one.to_s - one.from_s for one in found),
+        "away_s": sum((one.to_s - one.from_s for one in found), start=0.0),
         "away_n": sum(one.exchanges for one in found),
     }
 

@@ -231,7 +231,7 @@ def test_what_prometheus_read_last_is_what_stands_in_the_tables(tmp_path: Path) 
 
 
 def test_the_verdict_so_far_on_a_whole_run_has_the_signs_of_the_final_one(tmp_path: Path) -> None:
-    """But for what is said to be missing: who merged, and whether the books balance."""
+    """But for what is said to be missing: who merged, who was away, and whether the books balance."""
     done = harness.run(suite(tmp_path), harness.Options(results=tmp_path / "results"))
     heard = SoFar()
     for result in journal.read(done.folder / store.JOURNAL):
@@ -240,7 +240,7 @@ def test_the_verdict_so_far_on_a_whole_run_has_the_signs_of_the_final_one(tmp_pa
         heard.hear(moment)
     loads = harness.load_suite(tmp_path / "suite.yaml").load
     found = Tables(loads, tmp_path / "results").look(heard.taken())
-    apart = {"merged", "delay_n", "delay_p99_ms", "broken", "clock_steps"}
+    apart = {"merged", "delay_n", "delay_p99_ms", "broken", "clock_steps", "away_s"}
     ours, final = (
         [
             {name: value for name, value in to_builtins(signs).items() if name not in apart}
