@@ -24,7 +24,7 @@ from tests.replies import answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-MANY = 200
+MANY = 100
 BODY = ("\n".join(answer("Paris", "is é \u2028 it")) + "\n").encode()
 CHUNKS = b"".join(
     b"%x\r\n%b\r\n" % (len(BODY[at : at + 50]), BODY[at : at + 50]) for at in range(0, len(BODY), 50)

@@ -124,8 +124,14 @@ def read(given: Given, command: str) -> Read:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["of the run", "of the results"])
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        *((command, "of the run") for command in READING),
+        ("grade", "of the results"),
+        ("files", "of the results"),
+    ],
+)
 def test_code_that_came_with_results_is_not_run_and_nobody_is_asked(
     given: Given, command: str, where: str
 ) -> None:
@@ -184,8 +190,11 @@ def test_what_is_no_file_of_a_run_is_neither_read_nor_written(given: Given, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["/dev/zero", "a\0b"], ids=["zeros", "NUL"])
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [*((command, "/dev/zero") for command in READING), ("grade", "a\0b")],
+    ids=[*READING, "NUL"],
+)
 def test_a_manifest_that_names_files_of_ours_has_none_of_them_read_or_written(
     given: Given, command: str, path: str
 ) -> None:
@@ -205,18 +214,23 @@ def test_a_manifest_that_names_files_of_ours_has_none_of_them_read_or_written(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["report", "files"])
-def test_a_table_that_unpacks_to_gigabytes_is_refused(given: Given, command: str) -> None:
-    rows = 40_000_000
-    bomb = pl.LazyFrame({"trial_id": ["x"]}).select(
-        pl.lit("x" * 100).repeat_by(rows).explode().alias("trial_id")
-    )
+def test_a_table_that_unpacks_to_gigabytes_is_refused(given: Given, bomb: Path, command: str) -> None:
     for name in ("trials", "exchanges"):
-        bomb.sink_parquet(given.run / f"{name}.parquet")
+        shutil.copyfile(bomb, given.run / f"{name}.parquet")
     told = read(given, command)
     assert told.code in {Exit.ENVIRONMENT, Exit.USAGE}, told.talk
-    assert "bytes that unpack to 640,000,000: no file that was written to be read" in " ".join(
+    assert "bytes that unpack to 272,000,000: no file that was written to be read" in " ".join(
         told.talk.split()
     )
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small file with one very long column."""
+    path = tmp_path_factory.mktemp("bomb") / "bomb.parquet"
+    long = pl.lit("x" * 100).repeat_by(17_000_000).explode().alias("trial_id")
+    pl.LazyFrame({"trial_id": ["x"]}).select(long).sink_parquet(path)
+    return path
 
 
 @pytest.mark.slow
