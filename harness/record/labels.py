@@ -145,7 +145,7 @@ def _label(row: Mapping[str, str], path: Path, line: int) -> Label:
             human=_SAID[row["label"].strip().lower()],
             weight=float(row["weight"]),
         )
-    except (KeyError, ValueError, AttributeError) as error:  # a cell that is missing is the last
+    except (KeyError, ValueError, TypeError, AttributeError) as error:  # the last two: a missing cell
         wanted = "label and verdict are pass or fail, weight is a number"
         raise UsageError(f"{path}:{line}: {wanted}: {error} is neither") from error
 

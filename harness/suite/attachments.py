@@ -19,6 +19,14 @@ def path_of(written: str, suite_path: Path) -> Path | None:
         return None
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at *path*; nothing is where the name is longer than any file's."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def wrong_with(written: str, suite_path: Path) -> str | None:
     """Why the entry *written* cannot be sent, None where it can, or where only the server knows."""
     path = path_of(written, suite_path)

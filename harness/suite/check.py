@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from harness.errors import did_you_mean
 from harness.suite import gates, grading, loads, together
-from harness.suite.attachments import wrong_with
+from harness.suite.attachments import is_there, wrong_with
 from harness.suite.expect import check_type
 from harness.suite.keys import is_secret
 from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
@@ -163,7 +163,7 @@ def _connection(suite: Suite, tell: Tell) -> None:
             tell(Finding(("target", key), message, at_key=True))
     for key in ("ca_file", "client_cert", "client_key"):
         file = getattr(target, key)
-        if file is not None and target.standin is None and not (suite.path.parent / file).exists():
+        if file is not None and target.standin is None and not is_there(suite.path.parent / file):
             tell(Finding(("target", key), f"{file}: there is no such file beside the suite"))
     if target.client_key is not None and target.client_cert is None:
         message = "this is the key of a certificate: say client_cert, too"

@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.suite.asserts import TYPES
 from harness.suite.asserts.code import Python
 from harness.suite.asserts.judged import JudgedCheck, Similar
+from harness.suite.attachments import is_there
 from harness.suite.model import Defaults, Expect, Prompt, Suite, Turn, Variant
 from harness.suite.places import Finding, Tell, Where
 from harness.suite.resolve import Case, repeats, runs_on
@@ -77,7 +78,7 @@ def _file(expect: Expect, at: Where, folder: Path) -> Iterator[Finding]:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         yield Finding((*at, "value"), f"{name} is not in the folder of the suite: only what is there is run")
-    elif not path.is_file():
+    elif not is_there(path) or not path.is_file():
         yield Finding((*at, "value"), f"{name}: there is no such file beside the suite")
     elif run := next((above for above in path.parents if _is_run(above)), None):
         told = f"{name} lies in the results of a run ({run.name}): what comes with results is never run"

@@ -254,7 +254,7 @@ def _schema_in_text(piece: Piece, source: Source) -> Any:
 
     try:
         return json.loads(piece.value)
-    except ValueError:
+    except (ValueError, RecursionError):
         source.tell(piece, "left out: a JSON schema is wanted, as a mapping")
         return _NOTHING
 

@@ -123,7 +123,7 @@ def _chat(text: str) -> list[dict[str, Any]] | None:
     quoted = re.sub(r"(?<![\"\\])\{\{\s*(\w+)\s*\|\s*(?:dump|tojson)\s*\}\}", r'"{{ \1 }}"', text)
     try:
         data = json.loads(quoted) if text.lstrip().startswith("[") else _yaml_chat(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, list) and data and all(map(_is_message, data)) else None
 
