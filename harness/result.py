@@ -193,8 +193,8 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
 class Moment(Struct, frozen=True, omit_defaults=True, tag="moment", tag_field="line"):
     """A second of a phase, as it was for us: what the run is judged by.
 
-    *fell_due*, *began* and *dropped* count trials since the run began or went on, *in_flight* those under way at
-    *at_ns*. The rest is of the time since the moment before, *span_ns*: *lag_ns* is the longest that our
+    *fell_due*, *began* and *dropped* count trials since the run began or went on, *in_flight* those under way
+    at *at_ns*. The rest is of the time since the moment before, *span_ns*: *lag_ns* is the longest that our
     event loop came late, *cpu_ns* what this process used, *waited_ns* how long some task of this machine
     waited for a CPU (None where the system does not say), *collected_ns* what garbage collection took.
     *target_ns* and *own_ns* are how long a control request took to the target and to our own source; None
