@@ -133,8 +133,8 @@ def test_in_a_terminal_a_board_shows_the_run_and_is_gone_after_it(tmp_path: Path
 def test_ctrl_c_in_a_terminal_is_talked_about_above_the_board_and_leaves_a_whole_record(
     tmp_path: Path, signals: int, finished: bool
 ) -> None:
-    slow = LONG.replace("gap=10ms,tokens=40", "gap=20ms,tokens=100")
-    awaited = [r"^eval steady .* [1-9]\d*/60 +[12] ", *([r"draining \(interrupted\)"] * (signals - 1))]
+    slow = LONG.replace("gap=10ms,tokens=40", "gap=20ms,tokens=300")
+    awaited = [r"^eval steady .* [1-9]\d*/60 +[12] ", *([r"^stopping: \d trials may finish"] * (signals - 1))]
     seen: list[list[str]] = []
 
     def look(lines: list[str], process: subprocess.Popen[bytes]) -> None:
@@ -148,7 +148,7 @@ def test_ctrl_c_in_a_terminal_is_talked_about_above_the_board_and_leaves_a_whole
     assert code == Exit.INCOMPLETE
     screens = ["\n".join(lines) for lines in seen]  # of one that is half drawn a line may be missing
     drained = [screen for screen in screens if "stopping:" in screen and "draining (interrupted)" in screen]
-    assert drained
+    assert drained or not finished, "what is cut off at once may be gone before the board is drawn again"
     assert all(screen.index("stopping:") < screen.index("draining (interrupted)") for screen in drained)
     (run,) = (tmp_path / "results" / "live").glob("2*/manifest.json")
     results = list(journal.read(run.parent / store.JOURNAL))
