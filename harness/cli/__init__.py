@@ -94,10 +94,23 @@ def main() -> None:
         _say(error, _bug(error))
         sys.exit(Exit.BUG)
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # polars', of a file that is damaged; no Exception
+        if not _is_panic(error):
             raise
-        _say(error, "a table of this run cannot be read: harness grade RUN --retime makes all of them anew")
+        _say(error, _GAVE_UP)
         sys.exit(Exit.ENVIRONMENT)
+
+
+_GAVE_UP = (
+    "polars gave up on a table of this run: a file of it is damaged, or this machine has no files or memory "
+    "left. harness grade RUN --retime makes all tables anew"
+)
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether polars gave up: by name, since it is loaded only where tables are. It is no `Exception`."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_panic, error.exceptions))
+    return type(error).__name__ == "PanicException"
 
 
 def _say(error: BaseException, message: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import msgspec
 from msgspec import structs
@@ -138,7 +139,10 @@ class Draft:
 
 
 async def send_turn(draft: Draft, client: Client, now: Clock, keep: Keep) -> Exchange:
-    """Send one turn, hand what came of it to *keep*, also when the trial is cut midway, and return it."""
+    """Send one turn, hand what came of it to *keep*, also when the trial is cut midway, and return it.
+
+    A cancellation that came meanwhile is raised once all that is done.
+    """
     draft.began_ns = now()
     try:
         async with anyio.create_task_group() as around:
@@ -151,6 +155,8 @@ async def send_turn(draft: Draft, client: Client, now: Clock, keep: Keep) -> Exc
             # Told to end rather than cancelled: a cancelled task is in a cycle with its traceback, and would
             # keep the tape until the collector comes round.
             draft.over.set()
+        # `_give_up` has taken the cancellation in our place, in order to end the listening: it is still ours.
+        await anyio.lowlevel.checkpoint_if_cancelled()
     finally:
         ended_ns = now()
         await _mask(draft, client)

@@ -427,7 +427,8 @@ def write(frames: Mapping[str, pl.DataFrame | pl.LazyFrame], folder: Path) -> No
 def _written(frame: pl.LazyFrame, path: Path) -> None:
     try:
         frame.sink_parquet(path, metadata={"sigma_harness_schema_version": str(SCHEMA_VERSION)})
-    except (OSError, pl.exceptions.ComputeError) as error:  # to polars a full disk is often the latter
+    # To polars a full disk is often a ComputeError, and no file left a panic.
+    except (OSError, pl.exceptions.ComputeError, pl.exceptions.PanicException) as error:
         path.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise RunDirectoryError(f"{path.with_suffix('.parquet')}: cannot be written: {reason}") from error

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import polars as pl
@@ -183,10 +183,22 @@ def _quantiles(values: pl.Series, *per_milles: int) -> list[float | None]:
 
 
 async def keep_judging(tally: Tally, results: Path, now: Callable[[], float] = time.perf_counter) -> None:
-    """Work out every few seconds what *tally* is worth, until cancelled; *results* has the calibration."""
-    heard, next_s = SoFar(), 0.0
-    tables = Tables(tally.plan.loads, results)
+    """Work out every few seconds what *tally* is worth, until cancelled; *results* has the calibration.
+
+    Where polars gives up (no file or memory is left to it) nothing is told any more, and the run goes on:
+    what it is worth is worked out once more at its end.
+    """
+    heard = SoFar()
     tally.heard.append(heard.hear)
+    try:
+        await _judge(tally, heard, Tables(tally.plan.loads, results), now)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        tally.believed = None
+        tally.heard.remove(heard.hear)
+
+
+async def _judge(tally: Tally, heard: SoFar, tables: Tables, now: Callable[[], float]) -> NoReturn:
+    next_s = 0.0
     while True:
         await anyio.sleep(EVERY_S / 3 if tally.believed is None else EVERY_S)
         began, fresh, under_way = now(), heard.taken(), tally.reins.under_way()

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +150,40 @@ async def test_an_error_in_keeping_a_result_ends_the_run_as_itself(sigma: Standi
             full,
             reins=Reins(),
         )
+
+
+@pytest.mark.parametrize(
+    "load", [Phase(workers=3), Phase.model_validate({"rate": "100/s", "for": "1s"})], ids=["closed", "open"]
+)
+async def test_an_error_beside_the_trials_sends_no_other_and_books_none_of_those_under_way(
+    load: Phase,
+) -> None:
+    """Their replies are cut by us and not by Sigma: without a result they are sent again by `--resume`."""
+    results: list[Result] = []
+    planned = trials(30, "sim:ttft=10ms,gap=50ms,tokens=2000")
+    if load.is_open:
+        planned = tuple(replace(trial, due_ns=0) for trial in planned[:3])
+
+    async def run(target: Standin) -> None:
+        transport = transports(target.url)
+        address = Address(target.url)
+        await drive(planned, load, lambda: Client(address, transport()), results.append, reins=Reins())
+
+    async def fail_beside(target: Standin) -> None:
+        with plain_errors():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run, target)
+                while await in_flight(target) < 3:
+                    await anyio.lowlevel.checkpoint()
+                raise RunDirectoryError("journal: was deleted")
+
+    with serving() as target, anyio.fail_after(20):
+        with pytest.raises(RunDirectoryError, match="deleted"):
+            await fail_beside(target)
+        async with httpx.AsyncClient() as http:
+            stats = (await http.get(f"{target.url}/_standin/stats")).json()
+    assert stats["requests"] == 3
+    assert results == []
 
 
 def test_an_error_comes_out_of_its_groups_but_not_where_it_would_hide_a_bug() -> None:
