@@ -4,8 +4,10 @@ Each command that reads results is run in a process with an audit hook (`tests.e
 manifest, tables and files were made to have it do more than read.
 """
 
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import polars as pl
 import pytest
 
@@ -104,17 +107,22 @@ class Read(NamedTuple):
     trapped: list[str]
 
 
+def trapping() -> dict[str, str]:
+    """The environment in which the trap is found, and writes no bytecode."""
+    own = {"PYTHONPATH": os.fspath(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | own
+
+
 def read(given: Given, command: str) -> Read:
     """What *command* came to, what it said, and what the trap has of it."""
     log = given.cwd.parent / "trapped"
     log.touch()
     words = {"RUN": str(given.run), "RESULTS": str(given.cwd / "results")}
     args = [words.get(each, each) for each in READING[command]]
-    env = os.environ | {"PYTHONPATH": os.fspath(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.e2e.trap", log, given.cwd, *args],
         cwd=given.cwd,
-        env=env,
+        env=trapping(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
@@ -160,6 +168,51 @@ def test_the_trap_sees_what_it_is_there_for(given: Given) -> None:
     told = read(given, "grade")
     assert any(line.startswith("starts ") and "harness.grade.runner" in line for line in told.trapped)
     assert (own / "checks.py.harm").exists()
+
+
+def crawled(url: str) -> list[str]:
+    """Every page of the view that a page of it leads to, each fetched once."""
+    with httpx.Client(base_url=url, timeout=30) as http:
+        waiting, seen = ["/"], {"/"}
+        while waiting:
+            page = http.get(waiting.pop())
+            if "html" not in page.headers["content-type"]:
+                continue
+            links = (
+                html.unescape(each) for each in re.findall(r'(?:href|src|data-src)="(/[^"#]*)', page.text)
+            )
+            fresh = [each for each in dict.fromkeys(links) if each not in seen]
+            seen.update(fresh)
+            waiting += fresh
+    return sorted(seen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [True, False], ids=["with its tables", "killed"])
+def test_a_view_of_results_runs_nothing_of_them_and_asks_nobody(given: Given, ended: bool) -> None:
+    """Of a run that was killed the view reads the journal, by the suite that the manifest names."""
+    (given.cwd / "results" / "suite.yaml").write_text(SUITE)
+    (given.cwd / "results" / "checks.py").write_text(HARM)
+    given.edit(suite_path=str(given.cwd / "results" / "suite.yaml"), target="http://127.0.0.1:9")
+    if not ended:
+        given.edit(exit_code=None)
+        for table in given.run.glob("*.parquet"):
+            table.unlink()
+    before = {path: path.stat().st_mtime_ns for path in given.cwd.rglob("*")}
+    log = given.cwd.parent / "trapped"
+    command = [sys.executable, "-m", "tests.e2e.trap", log, given.cwd, "view", "results", "--port", "0"]
+    with subprocess.Popen(command, cwd=given.cwd, env=trapping(), stdout=subprocess.PIPE, text=True) as view:
+        assert view.stdout is not None
+        try:
+            pages = crawled(view.stdout.readline().strip())
+        finally:
+            view.terminate()
+    assert view.returncode == Exit.OK
+    assert len(pages) > 8
+    assert any("/trial/" in page for page in pages)
+    listens = ("connects socket.bind", "connects socket.getaddrinfo")
+    assert [line for line in log.read_text().splitlines() if not line.startswith(listens)] == []
+    assert {path: path.stat().st_mtime_ns for path in given.cwd.rglob("*")} == before
 
 
 ODD: dict[str, Callable[[Path], None]] = {
