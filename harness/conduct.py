@@ -210,7 +210,7 @@ async def conduct(run: Conduct) -> None:
     leg = None if before is None else before.leg
     with plain_errors(), journal.Journal(run.folder / store.JOURNAL, leg) as book:
         if before is not None:
-            run.warn(before.says(len(run.plan.trials)))
+            run.warn(before.says(run.plan))
         async with anyio.create_task_group() as around:
             around.start_soon(_keep_on_disk, book)
             if run.options.interruptible and threading.current_thread() is threading.main_thread():

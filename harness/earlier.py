@@ -71,11 +71,11 @@ class Earlier:
         lasted = self.until_ns.get(phase, -1)
         return any(name in self.until_ns for name in later) or (ends is not None and lasted >= ends)
 
-    def says(self, planned: int) -> str:
-        """Where it goes on, for people."""
+    def says(self, plan: Plan) -> str:
+        """Where it goes on, for people; how many trials there will be is not known of a timed phase."""
         torn = f", a line of {self.leg.torn} bytes was torn" if self.leg.torn else ""
         how = "broke off" if self.manifest.exit_code is None else "stopped"
-        of = f"{self.leg.done} of {planned} trials" if planned else f"{self.leg.done} trials"
+        of = f"{self.leg.done} trials" if plan.cycles else f"{self.leg.done} of {len(plan.trials)} trials"
         return (
             f"the run {how} after {self.ran_ns / 1e9:.1f} s with {of} done{torn}, and was resumed "
             f"{duration(self.leg.left_out_ns / 1e9)} later: no figure spans that gap"

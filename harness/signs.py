@@ -96,18 +96,29 @@ def signs_of(
         if sent.is_empty():
             continue
         within = _within(sent, [moment for moment in every if moment.phase == name])
+        leg = _longest_leg(trials, sent)
+        steady = sent.join(leg, on="trial_id", how="semi")
         yield Signs(
             phase=name,
             is_open=load.is_open,
-            seconds=_seconds(sent),
+            seconds=_seconds(steady),
             clock_steps=clock_steps,
             broken=tuple(broken),
             **_away(trials, begun),
             **_latencies(sent),
             **_delays(frames["packets"], sent),
             **_of_seconds(within),
-            **(_arrivals(trials, sent) if load.is_open else {}),
+            **(_arrivals(trials, leg, steady) if load.is_open else {}),
         )
+
+
+def _longest_leg(trials: pl.DataFrame, sent: pl.DataFrame) -> pl.DataFrame:
+    """Of a phase that was resumed, the leg in which most of it was sent: no figure over time spans a gap."""
+    if "leg" not in trials.columns:  # of a run that goes on there is one
+        return trials
+    counted = trials.join(sent, on="trial_id", how="semi").group_by("leg").len()
+    longest = counted.sort("len", "leg", descending=[True, False])["leg"].first()
+    return trials.filter(pl.col("leg") == longest)
 
 
 def _seconds(sent: pl.DataFrame) -> float:
@@ -179,17 +190,17 @@ def _of_seconds(moments: Sequence[Moment]) -> dict[str, Any]:
     }
 
 
-def _arrivals(trials: pl.DataFrame, sent: pl.DataFrame) -> dict[str, Any]:
-    """What only an open load shows: who found no room, and whether the queue grew."""
+def _arrivals(trials: pl.DataFrame, leg: pl.DataFrame, sent: pl.DataFrame) -> dict[str, Any]:
+    """What only an open load shows: who found no room, and, over the time of one *leg*, whether it grew."""
     ordered = sent.filter("counted").sort("due_ns")
     unserved = len(trials.filter(pl.col("free_ns").is_not_null() | (pl.col("skip") == "dropped")))
     fell_due = trials.filter(pl.col("due_ns").is_not_null() & (pl.col("skip").fill_null("") != "interrupted"))
     return {
         "arrivals": len(fell_due),
         "unserved": unserved / len(fell_due) if len(fell_due) else None,
-        "asked": conformance(trials["due_ns"].drop_nulls().to_list()),
-        "began": conformance(trials["began_ns"].drop_nulls().to_list()),
-        "in_flight": _in_flight(trials),
+        "asked": conformance(leg["due_ns"].drop_nulls().to_list()),
+        "began": conformance(leg["began_ns"].drop_nulls().to_list()),
+        "in_flight": _in_flight(leg),
         "ttft": _trend(ordered, "due_ns", "ttft_ms"),
         **_warming(ordered["ttft_ms"].drop_nulls().to_list()),
     }

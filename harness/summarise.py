@@ -350,8 +350,8 @@ def _load(phase: str, trials: pl.DataFrame, sent: pl.DataFrame) -> LoadRow:
     return LoadRow(
         phase=phase,
         arrivals=len(here),
-        asked_per_s=_per_s(here["due_ns"]),
-        began_per_s=_per_s(here["began_ns"]),
+        asked_per_s=_per_s(here, "due_ns"),
+        began_per_s=_per_s(here, "began_ns"),
         delayed=here["free_ns"].count(),
         dropped=int((here["skip"] == "dropped").sum()),
         service={name: _quantiles(whole[f"{name}_ms"]) for name in _OF_LOADS},
@@ -367,12 +367,12 @@ def _quantiles(values: pl.Series) -> dict[str, Figure]:
     return {name: _figure(values, per_mille) for name, per_mille in _LEVELS.items()}
 
 
-def _per_s(stamps: pl.Series) -> float | None:
-    """How many a second, between the first and the last of them."""
-    known = stamps.drop_nulls().sort()
-    if len(known) < 2 or known[0] == known[-1]:
-        return None
-    return float((len(known) - 1) / ((known[-1] - known[0]) / 1e9))
+def _per_s(trials: pl.DataFrame, stamp: str) -> float | None:
+    """How many a second, from the first to the last of them; of a run that was resumed, within each leg."""
+    of_leg = trials.filter(pl.col(stamp).is_not_null()).group_by("leg")
+    legs = of_leg.agg(gaps=pl.len() - 1, spanned=pl.col(stamp).max() - pl.col(stamp).min())
+    gaps, spanned_ns = legs.select(pl.col("gaps", "spanned").sum()).row(0)
+    return gaps / (spanned_ns / 1e9) if gaps and spanned_ns else None
 
 
 def _row(variant: str, phase: str, frames: Mapping[str, pl.DataFrame]) -> Row:

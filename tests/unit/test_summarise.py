@@ -7,7 +7,7 @@ from harness.grade.states import standing
 from harness.record.tables import Judged, Tables
 from harness.result import Exchange, Result
 from harness.summarise import Ignored, summarise
-from tests.replies import answer, exchange, packet, result
+from tests.replies import MS, answer, exchange, packet, result
 
 MODEL = "llm_override"
 
@@ -102,3 +102,19 @@ def test_unknown_kinds_are_summed_by_name_the_most_frequent_first() -> None:
 def test_only_replies_that_could_not_be_stopped_are_counted_as_such() -> None:
     sent = [structs.replace(turn(1, n), stopped=word) for n, word in enumerate((None, True, False, False))]
     assert summarise(tabled((result(*sent, trial_id="t1"), {})), ["base"]).unstopped == 2
+
+
+def test_a_rate_spans_no_gap_between_two_legs_of_a_run() -> None:
+    """Eleven arrivals, ten a second, in either leg, with five seconds between."""
+
+    def due(number: int, leg: int) -> Result:
+        at_ns = (1_000 + 100 * number + 6_000 * leg) * MS
+        one, _ = trial(number + 20 * leg, [])
+        return structs.replace(one, due_ns=at_ns, began_ns=at_ns, ended_ns=at_ns + MS, leg=leg)
+
+    frames = tabled(*((due(number, leg), {}) for leg in (0, 1) for number in range(11)))
+    (load,) = summarise(frames, ["base"]).loads
+    assert (load.arrivals, load.asked_per_s, load.began_per_s) == (22, 10.0, 10.0)
+    one_leg = frames | {"trials": frames["trials"].filter(pl.col("leg") == 1)}
+    (alone,) = summarise(one_leg, ["base"]).loads
+    assert alone.asked_per_s == 10.0

@@ -239,3 +239,29 @@ def test_the_terminal_says_the_word_its_reasons_and_who_answered_a_control_reque
         ),
         "  control requests (peak), p50: target 1.0 ms, our own source 0.2 ms",
     ]
+
+
+def resumed(frames: Mapping[str, pl.DataFrame], *, after: int, gap_ns: int) -> dict[str, pl.DataFrame]:
+    """The same run, had it stopped after so many trials and gone on so much later."""
+    order = frames["trials"].sort("due_ns").with_row_index("nth")
+    leg = order.select("trial_id", leg=(pl.col("nth") >= after).cast(pl.Int32))
+    moved = {}
+    for name in ("trials", "exchanges"):
+        shift = pl.col("leg") * gap_ns
+        stamps = [column for column in frames[name].columns if column.endswith("_ns")]
+        joined = frames[name].join(leg, on="trial_id", maintain_order="left")
+        moved[name] = joined.with_columns(pl.col(stamps) + shift)
+    return dict(frames) | moved
+
+
+def test_no_sign_over_time_spans_the_gap_of_a_run_that_was_resumed() -> None:
+    frames = recorded("valid")
+    whole = resumed(frames, after=90, gap_ns=60_000_000_000)
+    (ours,) = signs_of(whole, [], LOADS)
+    (alone,) = signs_of(whole | {"trials": whole["trials"].filter(pl.col("leg") == 0)}, [], LOADS)
+    for name in ("seconds", "asked", "began", "in_flight", "ttft"):
+        assert getattr(ours, name) == getattr(alone, name), name
+    assert ours.seconds < 6
+    assert ours.asked is not None
+    assert ours.asked.n == 90
+    assert ours.n > alone.n, "what is of single exchanges is of all of them"
