@@ -18,9 +18,16 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx
+import pytest
 import trustme
 
 from harness.drive.tape import Tape
+
+LOOPS = [
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+]
+"""The event loops that our transport has to be right on, for the fixture `anyio_backend`."""
 
 OK = "HTTP/1.1 200 OK\r\n"
 HELLO = OK + "Content-Length: 5\r\n\r\nhello"

@@ -22,6 +22,7 @@ from harness.sigma.client import Address, Client
 from harness.suite.model import Phase
 from tests.conftest import Serving
 from tests.drive.broken import BROKEN, Broken, Places, lost, met, places
+from tests.drive.streaming import LOOPS
 from tests.drive.test_attempt import trial
 
 pytestmark = pytest.mark.anyio
@@ -29,12 +30,7 @@ pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    ]
-)
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 

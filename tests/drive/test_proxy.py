@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from tests.drive.streaming import (
     CHUNKED,
     HELLO,
+    LOOPS,
     OK,
     WHO,
     Certificates,
@@ -34,12 +35,7 @@ from tests.drive.streaming import (
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    ]
-)
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -206,11 +202,6 @@ def both_ways(near: socket.socket, port: int, first: bytes) -> None:
                         near.unwrap()
                     return
                 (far if source is near else near).sendall(said)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")

@@ -42,11 +42,6 @@ def script() -> list[Step]:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
 def ports(certificates: Certificates) -> Iterator[dict[str, int]]:
     with streaming() as plain, streaming("--tls", certificates.server) as secure:
         yield {"http": plain, "https": secure}

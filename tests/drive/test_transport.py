@@ -27,6 +27,7 @@ from harness.errors import UsageError
 from tests.drive.streaming import (
     CHUNKED,
     HELLO,
+    LOOPS,
     OK,
     TO_THE_END,
     WHO,
@@ -42,19 +43,9 @@ from tests.drive.streaming import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    ]
-)
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
