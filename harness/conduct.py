@@ -150,7 +150,8 @@ class Conduct:
 
     def _go_on(self, before: Earlier) -> None:
         """Take up where the run had stopped: what it spent stays spent, and what it made is its own."""
-        self.made = Ids.of(each for each in before.sessions if each not in self.given)
+        if self.plan.suite.target.cleanup.sessions:
+            self.made = Ids.of(each for each in before.sessions if each not in self.given)
         self.to_look = Ids.of(name for name, trial_id in before.unseen.items() if self._looks_at(trial_id))
         self.decided = Counter(before.decided)
         if self.reins.deep_research is not None:
