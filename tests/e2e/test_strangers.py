@@ -200,7 +200,17 @@ def test_a_view_of_results_runs_nothing_of_them_and_asks_nobody(given: Given, en
             table.unlink()
     before = {path: path.stat().st_mtime_ns for path in given.cwd.rglob("*")}
     log = given.cwd.parent / "trapped"
-    command = [sys.executable, "-m", "tests.e2e.trap", str(log), str(given.cwd), "view", "results", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.e2e.trap",
+        str(log),
+        str(given.cwd),
+        "view",
+        "results",
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(command, cwd=given.cwd, env=trapping(), stdout=subprocess.PIPE, text=True) as view:
         assert view.stdout is not None
         try:
