@@ -33,7 +33,6 @@ from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
-from harness.record import store
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, shown
 from harness.report.tally import Tally
@@ -160,7 +159,7 @@ class Conduct:
             )
             self.reins.deep_research = max(0, self.reins.deep_research - spent)
         if self.reins.purse.is_limited:
-            for result in journal.read(self.folder / store.JOURNAL):
+            for result in journal.read(self.folder):
                 if result.began_ns is not None:
                     self.reins.purse.book(*self.cost(result))
             self.reins.before = self.reins.purse.counted
@@ -209,7 +208,7 @@ async def conduct(run: Conduct) -> None:
     """Send every trial, look at what the server keeps of each, and clean up after it."""
     left, reins, before = run.left, run.reins, run.before
     leg = None if before is None else before.leg
-    with plain_errors(), journal.Journal(run.folder / store.JOURNAL, leg) as book:
+    with plain_errors(), journal.Journal(run.folder / journal.JOURNAL, leg) as book:
         if before is not None:
             run.warn(before.says(run.plan))
         async with anyio.create_task_group() as around:
@@ -329,16 +328,17 @@ async def _wanted_so_far(
     run: Conduct, phase: str, book: journal.Journal, rounds: list[list[Trial]]
 ) -> Wanted:
     """What is wanted before the first of the *rounds* that are left: all, unless others were sent before."""
-    path = run.folder / store.JOURNAL
     if run.before is None or run.at_round_end is None or not rounds:
         return lambda _: True
     await _look(run, book)
-    done = [each for each in journal.read(path) if each.phase == phase and each.trial_id in run.before.done]
+    done = [
+        each for each in journal.read(run.folder) if each.phase == phase and each.trial_id in run.before.done
+    ]
     over = tuple(each for each in done if each.repeat < rounds[0][0].repeat)
     run.fresh, run.details = [each for each in done if each not in over], {}
     if not over:
         return lambda _: True
-    return await run.at_round_end(Round(phase, over, journal.sessions(path), left=True))
+    return await run.at_round_end(Round(phase, over, journal.sessions(run.folder), left=True))
 
 
 def _rounds(trials: Iterable[Trial]) -> list[list[Trial]]:
