@@ -21,8 +21,9 @@ from functools import partial
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, NoReturn, Self, TypeVar
 
+import anyio
 import msgspec
 from msgspec import Struct, structs
 
@@ -179,6 +180,13 @@ class Journal:
         )
 
 
+async def keep_on_disk(book: Journal) -> NoReturn:
+    """Have the disk write what came each second, off the loop, until cancelled."""
+    while True:
+        await anyio.sleep(SYNC_EVERY_S)
+        await anyio.to_thread.run_sync(book.sync)
+
+
 def of_process(number: int) -> str:
     """The name of the journal of a run's *number*-th process; 0 leads the others."""
     return f"journal-{number}.jsonl"
@@ -253,6 +261,28 @@ def read_some(place: Path, trials: Collection[str]) -> Iterator[Result]:
         missing.discard(result.trial_id)
         if not missing:
             return
+
+
+def read_on(place: Path, offsets: dict[Path, int]) -> Iterator[Result]:
+    """The results in whole lines after *offsets*, by journal, which go up to the line after each.
+
+    What was done again after the run was resumed is there once. Raises `OSError` where there is no journal.
+    """
+    last = last_leg(place)
+    for path in journals(place):
+        with path.open("rb") as file:
+            file.seek(offsets.get(path, 0))
+            for line in iter(file.readline, b""):
+                if not line.endswith(b"\n"):
+                    break
+                if _is_result(line) and not is_void(result := _decoded(_decode, line, str(path)), last):
+                    offsets[path] = file.tell()
+                    yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def ends(place: Path) -> dict[Path, int]:
+    """How far the whole lines of each journal go."""
+    return {path: path.stat().st_size - torn(path) for path in journals(place)}
 
 
 def heads(place: Path) -> Iterator[Head]:

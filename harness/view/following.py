@@ -14,12 +14,12 @@ from threading import Lock
 import polars as pl
 
 from harness.audit import Evidence
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunDirectoryError
 from harness.finish import judge
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State, standing
 from harness.grade.subject import Known
-from harness.journal import UNREADABLE, journals
+from harness.journal import journals, read_on
 from harness.plan import Plan, Trial
 from harness.record.runs import planned
 from harness.record.store import Manifest
@@ -27,7 +27,7 @@ from harness.record.tables import SCHEMAS, Judged, Tables
 from harness.record.tokens import count_tokens
 from harness.result import Result
 from harness.summarise import Summary, summarise
-from harness.view.lines import result_of, results_from, session_of
+from harness.view.lines import result_of, session_of
 from harness.view.places import Place
 
 _NOT_KEPT = ("packets", "steps", "models", "moments")
@@ -82,7 +82,7 @@ class Following:
         until = time.perf_counter() + _WAIT_S
         with self.lock:
             try:
-                for result in results_from(self.place.folder, self.offsets):
+                for result in read_on(self.place.folder, self.offsets):
                     self._add(self.tables, result)
                     for name in _NOT_KEPT:
                         for column in self.tables.columns[name].values():
@@ -92,7 +92,7 @@ class Following:
                         break
             except OSError:  # no journal yet
                 return
-            except UNREADABLE as error:
+            except RunDirectoryError as error:
                 self.ungraded = f"its journal is of another version: {error}"
 
     def frames(self) -> dict[str, pl.DataFrame]:

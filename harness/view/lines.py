@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from harness.journal import UNREADABLE, is_void, journals, last_leg
+from harness.journal import UNREADABLE, journals
 from harness.result import Result, with_transcript
 from harness.sigma.session import SessionDetail
 
@@ -32,7 +32,7 @@ def result_of(folder: Path, trial_id: str) -> Result | None:
         found = [_result(line) for line in _lines(folder, _RESULT, trial_id)]
     except UNREADABLE:
         return None
-    return read(max(found, key=lambda result: result.leg)) if found else None
+    return _read(max(found, key=lambda result: result.leg)) if found else None
 
 
 def session_of(folder: Path, session_id: str) -> SessionDetail | None:
@@ -43,27 +43,7 @@ def session_of(folder: Path, session_id: str) -> SessionDetail | None:
         return None
 
 
-def results_from(folder: Path, offsets: dict[Path, int]) -> Iterator[Result]:
-    """The results in whole lines after *offsets*, by journal, which go up to the line after each.
-
-    What was done again after the run was resumed is there once.
-
-    Raises one of `UNREADABLE` for a line of another version.
-    """
-    last = last_leg(folder)
-    for path in journals(folder):
-        with path.open("rb") as file:
-            file.seek(offsets.get(path, 0))
-            for line in iter(file.readline, b""):
-                if not line.endswith(b"\n"):
-                    break
-                if line.startswith(_RESULT) and not is_void(result := _result(line), last):
-                    offsets[path] = file.tell()
-                    yield read(result)
-
-
-def read(result: Result) -> Result:
-    """*result* with its transcripts, worked out from the bodies."""
+def _read(result: Result) -> Result:
     return structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
 
 
