@@ -61,7 +61,8 @@ class Process:
     """What one process was told, and what it has come to.
 
     *shares* are those that wait for their start, by their index; *watches* ends the watch of a phase when so
-    many shares of it have. *granted* deep-research runs may be sent in all, *source* is our own once it is up.
+    many shares of it have. *granted* deep-research runs may be sent in all, *source* is our own once it is
+    up.
     """
 
     hello: Hello

@@ -6,7 +6,7 @@ trials, or with this machine.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -329,19 +329,24 @@ async def _listen(crew: Crew, member: Member) -> None:
 
 async def _forward(crew: Crew) -> NoReturn:
     """Pass on that our source is up, that the run stops, or that what is under way is to be cut."""
-    passed: set[Halt | Source] = set()
+    passed: set[Source | Halt] = set()
     while True:
-        reins, source = crew.reins, crew.source()
-        for told in (
-            *([Source(source)] if source else []),
-            *([Halt(reins.stopped, cut=False)] if reins.stopped else []),
-            *([Halt(reins.cutting, cut=True)] if reins.cutting else []),
-        ):
+        for told in _told(crew):
             if told not in passed:
                 passed.add(told)
                 for member in crew.members:
                     await member.say(told)
         await anyio.sleep(_HEED_S)
+
+
+def _told(crew: Crew) -> Iterator[Source | Halt]:
+    reins, source = crew.reins, crew.source()
+    if source is not None:
+        yield Source(source)
+    if reins.stopped is not None:
+        yield Halt(reins.stopped, cut=False)
+    if reins.cutting is not None:
+        yield Halt(reins.cutting, cut=True)
 
 
 async def _look(crew: Crew) -> NoReturn:
