@@ -265,9 +265,15 @@ class _Phase:
             f"{said}; {of_them} without a result were handed to {heir.seat.name}: those that were under "
             "way are sent again, and those that fell due meanwhile are late"
         )
-        second = replace(go, trials=trials, done=go.done | done)
+        second = replace(go, trials=trials, done=go.done | done, deep_research=_unspent(share))
         self.shares.append(_Share(heir, second, is_second=True))
         await heir.say(second)
+
+
+def _unspent(share: _Share) -> int | None:
+    """The deep-research runs of a share that whoever had it has not sent."""
+    allowed, beat = share.go.deep_research, share.member.beat
+    return None if allowed is None else max(0, allowed - (beat.spent_deep if beat else 0))
 
 
 def worst(believed: Sequence[Believed]) -> Believed | None:
