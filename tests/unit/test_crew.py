@@ -22,6 +22,7 @@ from harness.report.tally import Believed, Tally, snapshot
 from harness.result import Result, Skip
 from harness.suite.read import load_suite
 from harness.verdict import Verdict, Word
+from harness.view.lines import result_of
 from tests.going import SECOND, answered, broken, moment, plan, skipped, tally
 from tests.replies import MS, answer, exchange, result
 
@@ -262,3 +263,16 @@ def test_a_pipe_that_ends_within_a_message_is_no_message() -> None:
     with pytest.raises(anyio.IncompleteRead):
         anyio.run(wire.received, exactly)
     os.close(read)
+
+
+def test_who_browses_finds_a_result_in_whatever_journal_it_is_and_the_last_of_several(tmp_path: Path) -> None:
+    cut = result(trial_id="t", skip=Skip.INTERRUPTED)
+    folder = written(tmp_path, [ended(1), cut, ended(2)], [1, 2])
+    assert result_of(folder, "t2") == ended(2)
+    assert result_of(folder, "t") == cut
+    leg = journal.Leg(number=1, at="", began_ns=0, shift_ns=0, left_out_ns=0, done=2)
+    again = result(exchange(answer("x")), trial_id="t")
+    with journal.Journal(folder / journal.of_process(1), leg) as book:
+        book.append(again)
+    assert result_of(folder, "t") == structs.replace(again, leg=1)
+    assert result_of(folder, "nobody") is None
