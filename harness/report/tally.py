@@ -243,8 +243,8 @@ class Tally:
     """A run while it goes on, as results and moments come in.
 
     *run_id* and *target* are what it is called, and where Sigma is; so many *processes* share the load. *due*
-    are the arrivals of the phase after *phase_ns*, its start; times are gathered *since_ns*. *broken* is how many exchanges broke in succession,
-    the first at *broken_ns*; *elsewhere* has the same of other processes.
+    are the arrivals of the phase after *phase_ns*, its start; times are gathered *since_ns*. *broken* is how
+    many exchanges broke in succession, the first at *broken_ns*; *elsewhere* has the same of other processes.
     *believed* is filled in by whoever works it out, and *heard* gets all that comes in. *lock* is held while
     something changes: who takes a snapshot in another thread holds it, too.
     """
