@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,19 @@ from harness.fairness import (
     Evenness,
     Fairness,
     Interference,
+    Worst,
     _evenness,
     _thirds,
     fairness,
 )
-from harness.report import fair
+from harness.record.store import SUMMARY
+from harness.report import fair, html
+from harness.report.markdown import markdown
+from harness.report.outcome import outcome
+from harness.report.story import story
 from harness.report.terminal import summary_table
 from harness.summarise import Figure, Summary
+from tests.report.made import Came, made
 
 SECOND, MS = 1_000_000_000, 1_000_000
 SEEDS = 24
@@ -319,3 +326,49 @@ def test_the_terminal_shows_it_beneath_the_variants() -> None:
     assert "worst conversation of by took its usual times n prompt trial after light total" in text
     assert "light was slower (peak) while more replies of heavy were under way" in text
     assert "Worst conversations: by total and by TTFT, summed over their turns" in text
+
+
+HOSTILE = "<b>|x| @octocat ![p](http://evil)\x1b[31m\u202e"
+
+
+def named(variant: str, other: str) -> Fairness:
+    """A made-up finding about variants of these names, and a worst conversation."""
+    one = Interference(
+        variant=variant, figure="ttft", kind="variant", by=other, n_few=30, n_many=30, few=0.0, many=2.0,
+        few_ms=1.0, many_ms=2.0, ratio=2.0, low=1.5, high=2.5, p=0.001,
+    )  # fmt: skip
+    off = Worst(
+        variant=variant, figure="total", trial_id=variant, case_id=other, value_ms=9.0, median_ms=3.0,
+        times=3.0, among="variant", n=12, of=12, at_s=1.0,
+    )  # fmt: skip
+    return Fairness("peak", (variant, other), (one,), Evenness(0.9, {variant: 1.0, other: 0.5}), (off,))
+
+
+def test_names_of_variants_and_prompts_are_text_wherever_it_is_told(tmp_path: Path) -> None:
+    shared = named(HOSTILE, HOSTILE)
+    console = Console(file=StringIO(), width=300)
+    console.print(summary_table(summary(shared)))
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    assert "\x1b[31m" not in text
+    assert "\\x1b[31m" in text
+    folder = made(tmp_path / "r1", [Came()])
+    path = folder / SUMMARY
+    path.write_bytes(json.encode(json.decode(path.read_bytes()) | {"fairness": [shared]}))
+    page = html.page(story(folder))
+    mark = markdown(outcome(folder))
+    for told_as in (page, mark):
+        assert "was slower (peak)" in told_as
+        for bad in ("<b>", "\x1b", "\u202e"):
+            assert bad not in told_as
+    for bad in ("| x", "@octocat", "![p]", "://evil"):
+        assert bad not in mark
+    assert "3.0 ms, any prompt" in mark
+
+
+def test_a_run_of_before_has_no_fairness_and_a_page_all_the_same(tmp_path: Path) -> None:
+    folder = made(tmp_path / "r1", [Came()])
+    assert outcome(folder).fairness == ()
+    assert "Variants that shared the server" not in html.page(story(folder))
+    (folder / SUMMARY).unlink()
+    assert outcome(folder).fairness == ()
