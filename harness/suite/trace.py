@@ -138,12 +138,16 @@ def _text(column: str, row: Mapping[str, Any], texts: dict[str, str]) -> str | N
     value = row.get(column)
     if value is None or value == "":
         return None
+    if type(value) is str:
+        return texts.setdefault(value, value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"{column} is {_shown(value)}: a name is wanted")  # noqa: TRY004  a value
     return texts.setdefault(str(value), str(value))
 
 
 def _nanoseconds(column: str, value: Any) -> int:
+    if type(value) is int and value >= 0:  # of a million rows all, as a rule
+        return value
     in_words = isinstance(value, str) and _WHOLE.fullmatch(value)
     whole = int(value) if in_words or (isinstance(value, float) and value.is_integer()) else value
     if isinstance(whole, bool) or not isinstance(whole, int):
@@ -186,7 +190,7 @@ def _from(found: list[Row], trace: Trace, name: str) -> Iterator[Row]:
     if zero_ns > found[-1].at_ns:
         lasts = (found[-1].at_ns - found[0].at_ns) / _SECOND
         raise DatasetError(f"{name}: from: is after its last arrival, {lasts:,.3f} s after its first")
-    return (row._replace(at_ns=row.at_ns - zero_ns) for row in found if row.at_ns >= zero_ns)
+    return (Row(row[0], row[1] - zero_ns, row[2], row[3]) for row in found if row[1] >= zero_ns)
 
 
 def _shown(value: Any) -> str:
