@@ -6,7 +6,7 @@ The same lines and rows for the terminal, for Markdown and for the page.
 from collections.abc import Iterable, Iterator, Sequence
 from math import log
 
-from harness.fairness import TIMES, Evenness, Fairness, Interference, Worst
+from harness.fairness import LEAST_ALIKE, TIMES, Evenness, Fairness, Interference, Worst
 from harness.report.visible import shortened
 
 _NAME = 120
@@ -79,7 +79,7 @@ def says_worst() -> str:
     by = " and by ".join(_SAYS[name] for name in TIMES)
     return (
         f"Worst conversations: by {by}, summed over their turns, the highest multiple of the median of n "
-        "conversations with the same prompt; whole ones only."
+        f"with the same prompt (of a variant, where none was asked {LEAST_ALIKE} times); whole ones only."
     )
 
 
