@@ -18,6 +18,7 @@ from harness.suite import trace
 from harness.suite.dataset import DatasetError
 from harness.suite.model import Trace
 from harness.suite.read import load_suite
+from tests.fuzz.mutated import bytes_of
 
 MS = 1_000_000
 FORMATS = ["a.csv", "a.tsv", "a.jsonl", "a.parquet"]
@@ -190,6 +191,26 @@ def test_the_folder_of_a_run_is_told_what_is_meant(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     run_of(tmp_path, "run/trials.parquet")
     assert "of a run say run/trials.parquet" in refused(tmp_path, "run/")
+
+
+HONEST = [b"due_s,variant\n1,a\n2.5,\n", b'{"due_ns": 1, "prompt": "p"}\n{"due_ns": 2}\n']
+
+
+@given(bytes_of(HONEST), st.sampled_from(["a.csv", "a.tsv", "a.jsonl"]))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_is_a_trace_in_order_or_is_refused_in_one_line(
+    tmp_path: Path, data: bytes, name: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    trace._rows.cache_clear()
+    told, refusal = [0], ""
+    try:
+        told = times(tmp_path, name)
+    except DatasetError as error:
+        refusal = str(error)
+    assert "\n" not in refusal
+    assert told == sorted(told)
+    assert told[0] == 0
 
 
 # In a suite
