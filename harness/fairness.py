@@ -16,8 +16,8 @@ replies pile up, those of the other variant among them. In a closed load more of
 **Evenness.** Of each variant what it keeps of its speed when all is crowded: its median TTFT in the third
 with the fewest replies of all under way over that in the third with the most. Jain's index of these,
 (Σx)² / k·Σx² (Jain, Chiu, Hawe 1984, DEC TR-301), is 1 where the crowd slows all alike, and 1/k where it
-stops all but one. Shares of throughput are not compared: how many conversations each variant begins is the
-plan's doing, not the server's.
+stops all but one. The most have to be half as many again as the fewest, or there is no crowd. Shares of
+throughput are not compared: how many conversations each variant begins is the plan's doing, not the server's.
 
 **Worst conversation.** Of the conversations that are whole (each turn answered at the first attempt) the one
 whose time, summed over its turns, is the highest multiple of the median of its prompt under its variant;
@@ -52,6 +52,7 @@ _PAIRED = 4
 _MOST_BLOCKS = 50
 _TOLD_BY = 100_000
 _ALPHA = 0.05
+_A_CROWD = 1.5
 _NEVER = np.iinfo(np.int64).max
 
 Ints = NDArray[np.int64]
@@ -301,13 +302,21 @@ def _judged(rows: Iterable[Interference]) -> Iterator[Interference]:
 
 
 def _evenness(rows: Iterable[Interference]) -> Evenness:
-    crowd = [each for each in rows if each.kind == "all" and each.figure == "ttft"]
+    crowd = [_crowded(each) for each in rows if each.kind == "all" and each.figure == "ttft"]
     kept = {each.variant: 1 / each.ratio for each in crowd if each.ratio and each.low is not None}
     missing = next((each for each in crowd if each.variant not in kept), None)
     if missing is not None:
         return Evenness(None, kept, f"{missing.variant}: {missing.note}")
     x = np.array(list(kept.values()))
     return Evenness(float(x.sum() ** 2 / (len(x) * (x**2).sum())), kept)
+
+
+def _crowded(each: Interference) -> Interference:
+    """The same if the most are a crowd beside the fewest, else without an interval."""
+    if each.low is None or (each.many or 0.0) >= _A_CROWD * (each.few or 0.0):
+        return each
+    note = f"hardly more were under way with the most ({each.many:.1f}) than with the fewest ({each.few:.1f})"
+    return replace(each, low=None, note=note)
 
 
 # The worst conversation

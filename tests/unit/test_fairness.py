@@ -223,7 +223,9 @@ def test_one_variant_alone_has_nobody_to_be_held_against() -> None:
 
 def crowd(**ratios: float) -> list[Interference]:
     return [
-        Interference(variant=name, figure="ttft", kind="all", ratio=ratio, low=ratio, high=ratio)
+        Interference(
+            variant=name, figure="ttft", kind="all", few=2.0, many=3.0, ratio=ratio, low=ratio, high=ratio
+        )
         for name, ratio in ratios.items()
     ]
 
@@ -235,6 +237,21 @@ def test_evenness_is_jains_index_of_the_speed_that_is_kept() -> None:
     assert half.kept == {"a": 1.0, "b": 0.5}
     assert _evenness(crowd(a=3.0, b=3.0, c=3.0)).index == pytest.approx(1.0)
     assert _evenness(crowd(a=1.0, b=1e9, c=1e9, d=1e9)).index == pytest.approx(0.25)
+
+
+def test_a_closed_load_whose_workers_are_always_busy_has_no_crowd() -> None:
+    """Of eight workers 5 to 7 others are busy whenever one sends: nobody can say what a crowd does."""
+    random = np.random.default_rng(1)
+    replies: list[Reply] = []
+    for worker in range(8):
+        at = worker * 0.05
+        for turn in range(150):
+            took = float(random.lognormal(-1, 0.2))
+            replies.append((("light", "heavy")[(worker + turn) % 2], "p", at, took, 100 * took))
+            at += took + 0.02 * float(random.random())
+    even = told(replies).evenness
+    assert even.index is None
+    assert "hardly more were under way with the most" in even.note
 
 
 def test_evenness_is_not_known_where_one_variant_is_not() -> None:
