@@ -6,7 +6,7 @@ tables and a report, and is graded as ever; the manifest holds the suite as it w
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 
@@ -26,7 +26,7 @@ from harness.verdict import Word
 WARM_UP = 0.2
 """Of the time that is measured, so much goes before it: a queue is not empty where it is in use."""
 _BEGAN = 0.9
-"""So much of the rate that was asked has to have begun, where our own machine was slow."""
+"""So much of the rate at which trials fell due has to have begun, where our own machine was slow."""
 _OURS = {Skip.RATE_LIMITED, Skip.REFUSED, Skip.BUDGET, Skip.INTERRUPTED}
 
 
@@ -118,7 +118,7 @@ def probe(asked: Asked, load: float, *, number: int, longer: bool, why: str) -> 
         done = run(suite, options)
     except MachineError as error:
         return structs.replace(so_far, why=str(error)), None
-    return structs.replace(so_far, **_came_to(asked, watch, done, load)), done
+    return structs.replace(so_far, **_came_to(watch, done)), done
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -142,20 +142,19 @@ def under(asked: Asked, load: float, *, longer: bool = False) -> tuple[Suite, Ph
     return asked.suite.model_copy(update=update), phase
 
 
-def _came_to(asked: Asked, watch: Watch, done: Run, load: float) -> dict[str, Any]:
+def _came_to(watch: Watch, done: Run) -> dict[str, Any]:
     """What is known of a load after its run, by the names of `Probe`."""
-    findings = tuple(_findings(asked, watch, done))
-    began = per_second(watch.begun_ns)
+    findings = tuple(_findings(watch, done))
     reasons = [each for each in done.verdict.reasons if each.word is done.verdict.word]
     word, why = _said(watch, findings)
     if word in {"holds", "past"}:
-        word, why = _or_client(asked, watch, done, _Said(word, why, load, began))
+        word, why = _or_client(watch, done, word, why)
     return {
         "run_id": done.manifest.run_id,
         "folder": str(done.folder),
         "trials": len(watch.begun_ns),
         "seconds": ((done.manifest.ended_ns or 0) - done.manifest.started_ns) / SECOND,
-        "began_per_s": began,
+        "began_per_s": per_second(watch.begun_ns),
         "findings": findings,
         "verdict": None if done.verdict.word is None else str(done.verdict.word),
         "reason": reasons[0].says if reasons else "",
@@ -163,15 +162,6 @@ def _came_to(asked: Asked, watch: Watch, done: Run, load: float) -> dict[str, An
         "early": watch.early is not None,
         "why": why,
     }
-
-
-class _Said(NamedTuple):
-    """What the answers say of a *load*, of which so much *began* a second."""
-
-    word: search.Word
-    why: str
-    load: float
-    began: float | None
 
 
 def _said(watch: Watch, findings: tuple[Finding, ...]) -> tuple[search.Word, str]:
@@ -190,24 +180,25 @@ def _said(watch: Watch, findings: tuple[Finding, ...]) -> tuple[search.Word, str
     return "holds", watch.why or "; ".join(f"{each.term}: {each.why}" for each in findings)
 
 
-def _or_client(asked: Asked, watch: Watch, done: Run, said: _Said) -> tuple[search.Word, str]:
+def _or_client(watch: Watch, done: Run, word: search.Word, why: str) -> tuple[search.Word, str]:
     """The same, unless our own machine may be what it was about.
 
     A slow machine of ours makes a server look slower, never quicker: what held, with all of the load begun,
-    held. What did not hold is still the server's where the times are too long even with all that was late
-    here taken off.
+    held. What did not hold is still the server's where the times are too long with all that was late here
+    taken off, too.
     """
     if watch.unserved:
         return "client", f"{watch.unserved} arrivals found no room: this machine may have no more files open"
     if done.verdict.word is not Word.CLIENT_BOUND:
-        return said.word, said.why
+        return word, why
     ours = ours_ms(done)
-    if said.word == "holds" and (asked.kind == "workers" or (said.began or 0.0) >= _BEGAN * said.load):
-        return "holds", f"{said.why} (though this machine was slow, which makes no server look quicker)"
-    if said.word == "past" and ours is not None and _is_servers(asked, watch, done, ours):
-        return "past", f"{said.why} (this machine was slow, by {ours:,.0f} ms; that does not explain it)"
-    why = next(each.says for each in done.verdict.reasons if each.word is Word.CLIENT_BOUND)
-    return "client", f"client-bound: {why}"
+    began, due = per_second(watch.begun_ns), per_second(watch.due_ns)
+    if word == "holds" and began is not None and due is not None and began >= _BEGAN * due:
+        return "holds", f"{why} (though this machine was slow, which makes no server look quicker)"
+    if word == "past" and ours is not None and _is_servers(watch, done, ours):
+        return "past", f"{why} (this machine was slow, by {ours:,.0f} ms; that does not explain it)"
+    says = next(each.says for each in done.verdict.reasons if each.word is Word.CLIENT_BOUND)
+    return "client", f"client-bound: {says}"
 
 
 def ours_ms(done: Run) -> float | None:
@@ -224,11 +215,11 @@ def ours_ms(done: Run) -> float | None:
     )
 
 
-def _is_servers(asked: Asked, watch: Watch, done: Run, ours: float) -> bool:
+def _is_servers(watch: Watch, done: Run, ours: float) -> bool:
     """Whether some term is broken even with what our machine may have added taken off."""
     if watch.early == "past" and not any(each.word == "past" for each in watch.findings):
         return True  # a storm: refusals are the server's own words
-    for term in asked.terms:
+    for term in watch.terms:
         observed = list(_observed(term, watch, done))
         planned = None if watch.planned is None else watch.planned[term.metric.kind != "state"]
         of = len(observed) if watch.early is None or planned is None else planned
@@ -238,10 +229,10 @@ def _is_servers(asked: Asked, watch: Watch, done: Run, ours: float) -> bool:
     return False
 
 
-def _findings(asked: Asked, watch: Watch, done: Run) -> Iterator[Finding]:
+def _findings(watch: Watch, done: Run) -> Iterator[Finding]:
     """What each term came to; what decided an early end stays as it was then, with what was under way."""
     early = {each.term: each for each in watch.findings} if watch.early is not None else {}
-    for term in asked.terms:
+    for term in watch.terms:
         if term.told in early:
             yield early[term.told]
         else:

@@ -20,7 +20,8 @@ from harness.limit.probing import Asked
 from harness.metrics import SECOND
 from harness.sigma.client import Client
 
-LONGEST_S = 60.0
+_LEAST_PATIENCE_S, _PATIENCE = 10.0, 6
+"""A server that is not calm is waited for so many times as long as after a load that was too high."""
 _CALM = 3
 _BETWEEN_S = 0.2
 _SLOWER, _SLACK_NS = 3, 20_000_000
@@ -35,25 +36,34 @@ class Rested:
     is_calm: bool | None
 
 
-def rest(asked: Asked, base_url: str, *, first_ns: float | None, least_s: float) -> Rested:
-    """Wait for *least_s*, and until a control request takes about as long as it did at first."""
+def rest(
+    asked: Asked, base_url: str, *, first_ns: float | None, cool_down_s: float, was_past: bool
+) -> Rested:
+    """Wait until a control request takes about as long as it did at first.
+
+    And for *cool_down_s* in any case, where the load *was_past* the limit.
+    """
     suite = accessed(asked.suite, asked.options.target, asked.options.access)
     address = as_written(suite, asked.options.target)
     if address is None:  # each probe has a stand-in of its own
         return Rested(0.0, None)
     began = time.perf_counter_ns()
+    least_s = cool_down_s if was_past else 0.0
+    patience_s = max(_LEAST_PATIENCE_S, _PATIENCE * cool_down_s)
     client = partial(Client, replace(address, base_url=base_url), transport_of(suite, base_url)())
-    is_calm = in_a_loop(partial(_calm, client, first_ns, least_s))
+    is_calm = in_a_loop(partial(_calm, client, first_ns, least_s, patience_s))
     return Rested((time.perf_counter_ns() - began) / SECOND, is_calm)
 
 
-async def _calm(open_client: partial[Client], first_ns: float | None, least_s: float) -> bool | None:
+async def _calm(
+    open_client: partial[Client], first_ns: float | None, least_s: float, patience_s: float
+) -> bool | None:
     async with open_client() as client:
         await anyio.sleep(least_s)
         if first_ns is None:
             return None
         calm = 0
-        with anyio.move_on_after(LONGEST_S):
+        with anyio.move_on_after(patience_s):
             while calm < _CALM:
                 took_ns = await control_ns(client)
                 quick = took_ns is not None and took_ns <= _SLOWER * first_ns + _SLACK_NS

@@ -9,6 +9,7 @@ what it said the second time.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import sqrt
 from typing import Literal
 
@@ -20,8 +21,8 @@ Ending = Literal["found", "most", "least", "client", "stopped"]
 Ask = Callable[[float, bool, str], Word]
 """A load, whether it is to be asked for longer, and why it is asked: what came of it."""
 
-_AGAIN = 2
-"""So often a load is asked again where our own machine was too slow: what disturbed it may pass."""
+_MOST_UNKNOWN = 3
+"""So many loads for which our own machine was too slow, each twice, and the search ends."""
 MOST_PROBES = 60
 """More than any search takes by halves: an end for a server that contradicts itself without one."""
 
@@ -59,6 +60,7 @@ class _Search:
     span: Span
     words: dict[float, Word] = field(default_factory=dict)
     twice: set[float] = field(default_factory=set)
+    unknown: list[float] = field(default_factory=list)
     asked: int = 0
 
     @property
@@ -76,15 +78,21 @@ class _Search:
         return min((load for load, word in self.words.items() if word == "past"), default=None)
 
     def put(self, load: float, why: str, *, longer: bool = False) -> Ending | None:
-        """Ask for *load*, and again where our own machine was too slow for it; why the search is to end."""
+        """Ask for *load*, and again where our own machine was too slow for it; why the search is to end.
+
+        A load that stays unknown does not end it yet: one beside it may be told.
+        """
         word = self._put(load, why, longer=longer)
-        for _ in range(_AGAIN):
-            if word == "client":
-                word = self._put(load, "again: this machine was too slow", longer=longer)
+        if word == "client":
+            word = self._put(load, "again: this machine was too slow", longer=longer)
         if word in {"holds", "past"}:
             self._believe(load, word)
-            return None
-        return "client" if word == "client" else "stopped"
+        elif word == "client" and not longer:  # what was told once stays as it was told
+            self.unknown.append(load)
+        if word == "stopped":
+            return "stopped"
+        too_slow = self.holds is None or len(self.unknown) >= _MOST_UNKNOWN
+        return "client" if word == "client" and too_slow else None
 
     def _put(self, load: float, why: str, *, longer: bool) -> Word:
         if self.asked >= MOST_PROBES:
@@ -119,18 +127,42 @@ def _following(going: _Search) -> tuple[float, str, bool] | Ending:
     span, holds, past = going.span, going.holds, going.past
     if holds is None:
         return _lower(past, span)
-    ends: tuple[float, ...] = (holds,)
-    middle, enough = None, span.most is not None and holds >= span.most
-    if past is not None:
-        ends, middle = (holds, past), _between(holds, past, span)
-    elif not enough:
-        return min(holds * 2, span.most or holds * 2), "twice as much", False
+    if past is None and (span.most is None or holds < span.most):
+        return _higher(holds, going)
+    ends = (holds,) if past is None else (holds, past)
+    middle = None if past is None else _middle(holds, past, going)
     if middle is not None:
         return middle, "between", False
     for end in ends:
         if end not in going.twice:
             return end, "again, for longer", True
-    return "found" if past is not None else "most"
+    if past is None:
+        return "most"
+    return "found" if _between(holds, past, span) is None else "client"
+
+
+def _higher(holds: float, going: _Search) -> tuple[float, str, bool] | Ending:
+    """Twice what holds; where that cannot be told, what lies between, after which twice as much is more."""
+    load = min(holds * 2, going.span.most or holds * 2)
+    near = [each for each in going.unknown if _is_near(each, load, going.span)]
+    if not near:
+        return load, "twice as much", False
+    middle = _between(holds, min(near), going.span)
+    unknown = middle is None or any(_is_near(each, middle, going.span) for each in going.unknown)
+    return "client" if middle is None or unknown else (middle, "half way to what could not be told", False)
+
+
+def _middle(holds: float, past: float, going: _Search) -> float | None:
+    """What to ask between the two: the middle, or beside what could not be told; None if nothing is left."""
+    within = sorted(each for each in going.unknown if holds < each < past)
+    marks = [holds, *within, past]
+    gaps = sorted(pairwise(marks), key=lambda gap: gap[0] / gap[1])  # the widest first
+    middles = (_between(low, high, going.span) for low, high in gaps)
+    return next((each for each in middles if each is not None), None)
+
+
+def _is_near(one: float, other: float, span: Span) -> bool:
+    return abs(one - other) <= span.tolerance * min(one, other) / 2
 
 
 def _lower(past: float | None, span: Span) -> tuple[float, str, bool] | Ending:

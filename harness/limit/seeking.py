@@ -103,7 +103,7 @@ class Seeking:
         if past and self.cool_down_s:
             self.say("cooling down …")
         found = rest(
-            self.asked, self.target, first_ns=self.first_ns, least_s=self.cool_down_s if past else 0.0
+            self.asked, self.target, first_ns=self.first_ns, cool_down_s=self.cool_down_s, was_past=past
         )
         if found.is_calm is False:
             self.notes.append(
@@ -228,6 +228,12 @@ def sentence(going: Seeking, bracket: Bracket, why: str, trials: int) -> str:
             )
         case "least":
             return f"no {what} holds: not even {past} ({of})"
+        case "client" if holds and past:
+            return (
+                f"between {holds}, which holds, and {past}, which does not: closer cannot be told, since "
+                f"this machine was too slow in between ({why}; {of}). Leave it to this alone, or ask from "
+                "another"
+            )
         case "client":
             known = f"at least {holds}" if holds else "not known"
             return (

@@ -49,6 +49,7 @@ class Watch:
     tally: Tally | None = None
     seen: dict[str, dict[str, Observed]] = field(default_factory=dict)
     begun_ns: list[int] = field(default_factory=list)
+    due_ns: list[int] = field(default_factory=list)
     target_ns: list[int] = field(default_factory=list)
     unserved: int = 0
     planned: tuple[int, int] | None = None
@@ -90,6 +91,7 @@ class Watch:
             return
         if result.began_ns is not None:
             self.begun_ns.append(result.began_ns)
+            self.due_ns.append(result.due_ns or result.began_ns)
         self.unserved += result.free_ns is not None
         for term in live(self.terms):
             if term.metric.kind == "state":

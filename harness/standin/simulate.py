@@ -18,7 +18,8 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
                       exist: no packet, a turn index is left out; several run side by side
     pre=200ms         wait before the response head: a server that queues (0)
     slots=8           replies at a time, of all that ask this model; the others wait after their ids, in the
-                      order in which they came (0: no limit). A reply that takes 200 ms leaves 40 a second
+                      order in which they came (0: no limit): a server that can do slots / (ttft + gap *
+                      (tokens - 1)) a second
     jitter=20%        lognormal spread of ttft and gap (0%: exact)
     skip=2            numbers left out between two turn indices (0)
     ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`,

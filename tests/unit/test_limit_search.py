@@ -126,14 +126,63 @@ def test_of_workers_the_exact_number_is_found(capacity: int) -> None:
     assert all(load == int(load) for load in asked)
 
 
-def test_a_machine_that_is_too_slow_three_times_is_the_limit_and_what_held_is_kept() -> None:
-    found = search(answering("holds", "holds", "client", "client", "client"), Span(start=1.0, least=0.1))
-    assert found == Bracket(2.0, None, "client")
+def slow_from(least: float, capacity: float = 1e9, upto: float = 1e9) -> tuple[Ask, list[float]]:
+    """A server asked by a machine that is too slow for loads from *least* to *upto*, and what was asked."""
+    asked: list[float] = []
+
+    def ask(load: float, longer: bool, why: str) -> Word:
+        del longer, why
+        asked.append(load)
+        if least <= load <= upto:
+            return "client"
+        return "holds" if load <= capacity else "past"
+
+    return ask, asked
+
+
+def test_a_machine_that_is_too_slow_from_some_load_on_is_the_limit_and_what_held_is_kept() -> None:
+    ask, asked = slow_from(40.0)
+    found = search(ask, Span(start=1.0, least=0.1))
+    assert (found.past, found.ended) == (None, "client")
+    assert found.holds is not None
+    assert 16 <= found.holds < 40
+    assert sum(load >= 40 for load in asked) <= 6  # three loads, each of them twice
+
+
+def test_a_machine_that_is_always_too_slow_knows_nothing() -> None:
+    ask, asked = slow_from(0.0)
+    assert search(ask, Span(start=4.0, least=1.0)) == Bracket(None, None, "client")
+    assert asked == [4.0, 4.0]
 
 
 def test_a_machine_that_was_too_slow_for_a_while_is_asked_again() -> None:
-    found = search(answering("client", "client", "holds", "holds"), Span(start=5.0, least=1.0, most=5.0))
+    found = search(answering("client", "holds", "holds"), Span(start=5.0, least=1.0, most=5.0))
     assert found == Bracket(5.0, None, "most")
+
+
+def test_a_load_that_cannot_be_told_is_passed_by_where_those_beside_it_can() -> None:
+    ask, asked = slow_from(60.0, capacity=70.0, upto=66.0)
+    found = search(ask, Span(start=2.0, least=0.1))
+    assert found.holds is not None
+    assert found.past is not None
+    assert found.holds <= 70 < found.past <= found.holds * 1.2
+    held = 0.0
+    for load in asked:
+        assert load <= max(2.0, 2 * held)
+        held = max(held, load if load < 60 or 66 < load <= 70 else 0.0)
+
+
+def test_an_end_that_cannot_be_told_a_second_time_stays_as_it_was_told() -> None:
+    def ask(load: float, longer: bool, why: str) -> Word:
+        del why
+        if longer:
+            return "client"
+        return "holds" if load <= 10 else "past"
+
+    found = search(ask, Span(start=1.0, least=0.1))
+    assert found.ended == "found"
+    assert found.holds is not None
+    assert 9 < found.holds <= 10
 
 
 def test_a_search_that_is_stopped_keeps_what_is_known() -> None:
