@@ -21,6 +21,7 @@ from harness.cli.choice import (
 
 if TYPE_CHECKING:
     from harness.limit.search import Span
+    from harness.limit.seeking import Found
     from harness.limit.slo import Term
     from harness.suite.model import Suite
 
@@ -85,13 +86,18 @@ def limit(
 
     from harness.conduct import Options
     from harness.drive.access import Access
+    from harness.errors import UsageError
     from harness.limit.probing import Asked
+    from harness.limit.seeking import folder_of
     from harness.limit.seeking import limit as seek
-    from harness.limit.telling import told
     from harness.plan import Choice
-    from harness.report.visible import document, visible
+    from harness.report.visible import visible
     from harness.suite.read import load_suite
 
+    if concurrency and arrivals != "poisson":
+        raise UsageError(
+            f"--arrivals {arrivals}: workers have none, each begins when it is free; leave it out"
+        )
     read = load_suite(suite)
     terms = _terms(read, slo, quality)
     for_ns = _duration("--for", longest, least_ns=1_000_000_000)
@@ -113,16 +119,28 @@ def limit(
             talk.print(visible(words), style="bold", highlight=False, markup=False, soft_wrap=True)
 
     found = seek(asked, span, cool_down_s=_duration("--cool-down", cool_down) / 1e9, say=say)
+    _show(found, terms, as_json=as_json)
+    if found.probes:
+        where = folder_of(found.suite, results)
+        talk.print(f"probes: {where}", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+def _show(found: "Found", terms: "tuple[Term, ...]", *, as_json: bool) -> None:
+    """What was found, on standard output."""
+    from rich.console import Console
+
+    from harness.limit.telling import lines_of, probes_table
+    from harness.report.visible import document
+
     if as_json:
         typer.echo(document(found))
-    else:
-        figures = Console()
-        figures.width = figures.width if figures.is_terminal else 200
-        figures.print(told(found, terms), highlight=False, soft_wrap=True)
-    if found.probes:
-        where = results / f"{found.suite}.limit"
-        talk.print(f"the probes: {where}", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(found.exit_code)
+        return
+    figures = Console()
+    figures.width = figures.width if figures.is_terminal else 200
+    figures.print(probes_table(found, terms))
+    for line in lines_of(found, terms):
+        figures.print(line, highlight=False, soft_wrap=True)
 
 
 def _terms(suite: "Suite", slo: str | None, quality: str | None) -> "tuple[Term, ...]":

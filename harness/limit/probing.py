@@ -33,8 +33,9 @@ _OURS = {Skip.RATE_LIMITED, Skip.REFUSED, Skip.BUDGET, Skip.INTERRUPTED}
 class Probe(Struct, frozen=True, kw_only=True):
     """What one probe came to. *load* is conversations a second, or workers; *began_per_s* what came of it.
 
-    *trials* were measured, *seconds* of it all in all. *word* is its answer and *why* a sentence; *early*
-    says that it was decided before its end. *verdict* is that on the run *run_id*, with its first *reason*.
+    *trials* began while it was measured, *seconds* is what it took all in all. *word* is its answer and *why*
+    a sentence; *early* says that it was decided before its end. *verdict* is that on the run *run_id*, with
+    its first *reason*.
     """
 
     number: int
@@ -217,7 +218,7 @@ def ours_ms(done: Run) -> float | None:
 
 def _is_servers(watch: Watch, done: Run, ours: float) -> bool:
     """Whether some term is broken even with what our machine may have added taken off."""
-    if watch.early == "past" and not any(each.word == "past" for each in watch.findings):
+    if watch.early == "past" and not watch.findings:
         return True  # a storm: refusals are the server's own words
     for term in watch.terms:
         observed = list(_observed(term, watch, done))

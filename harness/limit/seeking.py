@@ -8,19 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 from msgspec import Struct
 
 from harness.drive.reins import room
 from harness.errors import Exit, HarnessError
 from harness.finish import Run
-from harness.journal import moments
 from harness.limit import search
 from harness.limit.probing import Asked, Probe, ours_ms, probe
 from harness.limit.resting import rest
 from harness.limit.search import Bracket, Ending, Span
-from harness.metrics import SECOND
+from harness.metrics import MS, SECOND
 from harness.record import store
 from harness.record.histograms import filename
 
@@ -116,10 +114,8 @@ class Seeking:
         """What a run tells for the next: where the target is, how quick it was, and what is left to spend."""
         self.target = done.manifest.target
         if self.first_ns is None:
-            took = [
-                each.target_ns for each in moments(done.folder / store.JOURNAL) if each.target_ns is not None
-            ]
-            self.first_ns = median(took) if took else None
+            took_ms = next((each.target_p50_ms for each in done.verdict.signs), None)
+            self.first_ns = None if took_ms is None else took_ms * MS
         # The same load again has to show more than what was late here may explain.
         slack = 1.5 * (ours_ms(done) or 0.0) if came.word == "client" else 0.0
         said = self.asked.suite.model_copy(update={"warnings": ()})  # once is enough
@@ -164,9 +160,14 @@ def _with_room(asked: Asked, span: Span) -> Span:
     return replace(span, most=min(span.most or room(), room()))
 
 
+def folder_of(suite: str, results: Path) -> Path:
+    """Where the runs of a search are: apart from those of the suite itself, which it is not one of."""
+    return results / filename(f"{suite}.limit")
+
+
 def keep(found: Found, results: Path) -> Path:
     """Write *found* beside its runs, by the time of its start, and as the latest; where."""
-    folder = results / filename(f"{found.suite}.limit")
+    folder = folder_of(found.suite, results)
     stamp = found.started_at.replace("-", "").replace(":", "")
     path = folder / f"limit-{stamp[:15]}Z.json"
     for each in (path, folder / LIMIT):
@@ -176,7 +177,7 @@ def keep(found: Found, results: Path) -> Path:
 
 def _found(going: Seeking, bracket: Bracket, started_at: datetime) -> Found:
     asked, span = going.asked, going.span
-    ended, why = bracket.ended, going.why
+    ended, why = bracket.ended, going.why if bracket.ended in {"client", "stopped"} else ""
     if ended == "most" and asked.kind == "workers" and span.most == room():
         ended, why = "client", f"this machine may have files for {span.most:g} workers open (ulimit -n)"
     if ended == "stopped" and not why:
@@ -227,7 +228,8 @@ def sentence(going: Seeking, bracket: Bracket, why: str, trials: int) -> str:
                 f"at least {holds}: the highest {what} that was to be asked holds ({of}); --max asks for more"
             )
         case "least":
-            return f"no {what} holds: not even {past} ({of})"
+            lower = f", the lowest that {asked.for_ns / SECOND:g} s can tell (--for)"
+            return f"no {what} holds: not even {past}{lower if asked.kind == 'rate' else ''} ({of})"
         case "client" if holds and past:
             return (
                 f"between {holds}, which holds, and {past}, which does not: closer cannot be told, since "

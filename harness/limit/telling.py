@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,24 +17,20 @@ _BAR = 32
 _FULL = "█"
 
 
-def told(found: Found, terms: tuple[Term, ...]) -> RenderableType:
-    """Everything about a search: a line for each probe, why it was decided so, the curve, and the answer."""
-    curve = list(curve_of(found, terms[0])) if found.probes else []
-    reasons = (named(f"  {each.number}  {each.why}", "dim") for each in found.probes)
-    notes = (named(f"note: {each}", "yellow") for each in found.notes)
-    return Group(
-        probes_table(found, terms),
-        Text(
-            "figure (broke/n): of n observations so many broke the term; what failed broke it. Decided "
-            "early: before the longest time was over.",
-            style="dim",
-        ),
-        *reasons,
-        Text(""),
-        *curve,
-        *notes,
-        named(found.says, "bold"),
+def lines_of(found: Found, terms: tuple[Term, ...]) -> Iterator[Text]:
+    """What stands beneath the table: why each probe was decided as it was, the curve, and the answer."""
+    yield Text(
+        "figure (broke/n): of n observations so many broke the term; what failed broke it. Decided early: "
+        "before the longest time was over.",
+        style="dim",
     )
+    for each in found.probes:
+        yield named(f"  {each.number}  {each.why}", "dim")
+    for term in terms[:1] if found.probes else ():
+        yield from curve_of(found, term)
+    for note in found.notes:
+        yield named(f"note: {note}", "yellow")
+    yield named(found.says, "bold")
 
 
 def probes_table(found: Found, terms: tuple[Term, ...]) -> Table:

@@ -24,7 +24,7 @@ PHASE = "limit"
 """The one phase of a probe."""
 
 _MANY = 20
-_LOST = "turned away or lost (429, 5xx, no connection)"
+_LOST = "turned away or lost (429, 5xx, broken connections)"
 _SHARE = 0.02
 """So much of the time may be spent on looking, as the streams that are read have to wait for it."""
 
@@ -50,7 +50,6 @@ class Watch:
     seen: dict[str, dict[str, Observed]] = field(default_factory=dict)
     begun_ns: list[int] = field(default_factory=list)
     due_ns: list[int] = field(default_factory=list)
-    target_ns: list[int] = field(default_factory=list)
     unserved: int = 0
     planned: tuple[int, int] | None = None
     _turned_away: deque[bool] = field(default_factory=lambda: deque(maxlen=_MANY))
@@ -68,13 +67,16 @@ class Watch:
     def hear(self, what: Result | Moment) -> None:
         """Take in what came; end the run where that decides it."""
         if isinstance(what, Moment):
-            if what.target_ns is not None:
-                self.target_ns.append(what.target_ns)
             self._look(what.at_ns)
-        elif what.skip is None:
+            return
+        if what.window == "measured" and what.began_ns is not None:
+            self.begun_ns.append(what.began_ns)
+            self.due_ns.append(what.due_ns or what.began_ns)
+        if what.skip is None:
             self._keep(what)
             self._turned_away.append(_is_turned_away(what))
             if self.early is None and (storm := self._storm()):
+                self.findings = ()  # what was known at the last look is not what decided it
                 self._end("past", storm)
 
     def _storm(self) -> str:
@@ -89,9 +91,6 @@ class Watch:
     def _keep(self, result: Result) -> None:
         if result.window != "measured":
             return
-        if result.began_ns is not None:
-            self.begun_ns.append(result.began_ns)
-            self.due_ns.append(result.due_ns or result.began_ns)
         self.unserved += result.free_ns is not None
         for term in live(self.terms):
             if term.metric.kind == "state":

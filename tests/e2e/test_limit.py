@@ -158,6 +158,19 @@ def held_up() -> Iterator[None]:
 
 
 @SLOW
+def test_where_this_machine_may_open_no_more_files_that_is_the_limit(sigma: Standin, tmp_path: Path) -> None:
+    written = suite(tmp_path, sigma.url, "sim:ttft=3s,gap=0,tokens=1")
+    limited = 'ulimit -n 120 && exec "$@"'  # room for 28 trials, of the 60 that are under way at 20/s
+    command = ["sh", "-c", limited, "sh", sys.executable, "-m", "harness", "limit", str(written)]
+    command += ["--slo", "ttft.p50<20s", "--start", "20/s", "--for", "4s", "--json", "--quiet"]
+    command += ["--results", str(tmp_path / "results")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, told["ended"]) == (3, "client")
+    assert "found no room: this machine may have no more files open" in told["says"]
+
+
+@SLOW
 @pytest.mark.timeout(180)
 def test_where_this_machine_is_too_slow_that_is_said_and_no_limit_of_the_server(
     sigma: Standin, tmp_path: Path
@@ -233,6 +246,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["--slo", "ttft.p95<2s", "--tolerance", "0.05"], "--tolerance 0.05: a share is written as 15%"),
     (["--slo", "ttft.p95<2s", "--tolerance", "90%"], "--tolerance 90%: it lies between 1% and 50%"),
     (["--slo", "ttft.p95<2s", "--concurrency", "--start", "2/s"], "a load is a number of workers"),
+    (["--slo", "ttft.p95<2s", "--concurrency", "--arrivals", "constant"], "workers have none"),
     (["--slo", "ttft.p95<2s", "--variant", "nobody"], "no variant nobody in this suite"),
     (["--slo", "ttft.p95<2s", "--target", "ftp://x"], "--target ftp://x"),
 ]
