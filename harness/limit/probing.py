@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from harness.conduct import Options
 from harness.errors import MachineError
 from harness.limit import search
-from harness.limit.deciding import Finding, Observed, Seen, ended, surely_broke
+from harness.limit.deciding import Finding, Observed, Seen, ended, looked, surely_broke
 from harness.limit.slo import Term
 from harness.limit.watching import PHASE, Watch, per_second
 from harness.metrics import SECOND
@@ -223,9 +223,9 @@ def _is_servers(watch: Watch, done: Run, ours: float) -> bool:
     for term in watch.terms:
         observed = list(_observed(term, watch, done))
         planned = None if watch.planned is None else watch.planned[term.metric.kind != "state"]
-        of = len(observed) if watch.early is None or planned is None else planned
-        surely = surely_broke(term, Seen(observed, 0, None, 0.0, watch.longest_s, ours))
-        if observed and surely > term.allowed * of:
+        seen = Seen(observed, 0, planned, watch.longest_s, watch.longest_s, ours)
+        at_the_end = watch.early is None and surely_broke(term, seen) > term.allowed * len(observed)
+        if at_the_end or looked(term, seen).word == "past":
             return True
     return False
 

@@ -139,6 +139,37 @@ def test_answers_that_are_too_bad_are_past_the_limit(sigma: Standin, tmp_path: P
     assert words == {"ttft.p50<20s": "holds", "pass_rate>0.9": "past"}
 
 
+@SLOW
+def test_nobody_waits_for_the_end_of_a_reply_whose_first_word_is_too_late_by_now(
+    sigma: Standin, tmp_path: Path
+) -> None:
+    written = suite(tmp_path, sigma.url, "sim:ttft=40s,gap=0,tokens=1")
+    options = ("--for", "2s", "--start", "20/s", "--cool-down", "0s", "--results", tmp_path / "results")
+    ran = harness("limit", written, "--slo", "ttft.p95<500ms", *options, "--json", "--quiet")
+    told = found(ran)
+    assert (ran.exit_code, told["ended"]) == (1, "least")
+    for probe in told["probes"]:
+        (finding,) = probe["findings"]
+        assert probe["early"]
+        assert finding["broke"] == finding["n"] > 0
+        assert finding["value"] is None
+        manifest = read_manifest(Path(probe["folder"]))
+        assert manifest.ended_ns is not None
+        assert manifest.ended_ns - manifest.started_ns < 40e9  # no reply had come by then
+
+
+@SLOW
+def test_the_budget_of_the_suite_is_for_the_whole_search(sigma: Standin, tmp_path: Path) -> None:
+    written = suite(tmp_path, sigma.url, "sim:ttft=50ms,gap=0,tokens=9", "budget: {tokens: 400}")
+    options = ("--concurrency", "--for", "1s", "--cool-down", "0s", "--results", tmp_path / "results")
+    ran = harness("limit", written, "--slo", "ttft.p50<20s", *options, "--json", "--quiet")
+    told = found(ran)
+    assert (ran.exit_code, told["ended"]) == (3, "stopped")
+    assert "the budget" in told["why"]
+    spent = [read_manifest(Path(probe["folder"])).spent["estimated_tokens"] for probe in told["probes"]]
+    assert sum(spent) < 400 * 1.5
+
+
 @contextmanager
 def held_up() -> Iterator[None]:
     """Keep every other thread of this process from running for some 200 ms of each second."""
