@@ -68,6 +68,8 @@ def read_slo(slo: str | None, quality: str | None = None) -> tuple[Term, ...]:
         for part in () if text is None else text.split(","):
             try:
                 terms.append(_term(part.strip(), is_quality=option == "--quality"))
+            except OverflowError:
+                wrong.append(f"{option} {part.strip()[:40]!r}...: that is more than any number here can be")
             except ValueError as error:
                 wrong.append(f"{option} {part.strip()!r}: {error}")
     told = [term.metric.name for term in terms]
