@@ -168,7 +168,7 @@ def _span(
     whole: bool,
 ) -> "Span":
     """Where to search. Raises `UsageError` where a load is none, or too low for its terms to be told."""
-    from math import ceil
+    from math import ceil, sqrt
 
     from harness.errors import UsageError
     from harness.limit.search import Span
@@ -186,12 +186,13 @@ def _span(
         least = 1.0
     else:
         needs = max(terms, key=lambda term: term.least)
-        least = ceil(needs.least / (for_ns / 1e9) * 1e3) / 1e3
+        # By chance fewer come than on average: three standard errors of a Poisson count.
+        least = ceil((needs.least + 3 * sqrt(needs.least)) / (for_ns / 1e9) * 1e3) / 1e3
         first = max(1.0, least) if start is None else _load("--start", start, whole=False)
         if first < least:
             raise UsageError(
-                f"--start {start}: {needs.told} asks for {needs.least} trials at least, which are "
-                f"{least:g}/s for {for_ns / 1e9:g} s; start higher, or ask for longer (--for)"
+                f"--start {start}: {needs.told} asks for {needs.least} trials, and for that, as they come by "
+                f"chance, for {least:g}/s over {for_ns / 1e9:g} s; start higher, or ask for longer (--for)"
             )
     if highest is not None and highest < first:
         raise UsageError(f"--max {most}: this is less than the first load, {first:g}; --start says that")

@@ -67,7 +67,8 @@ class Finding(Struct, frozen=True):
     """What one term came to: *broke* of *n* observations broke it, of which a share *allowed* may.
 
     *low* and *high* bound that share by 95 %, for the *worth* independent ones that they are worth. *value*
-    is the figure itself, in the unit of the metric; None where it lies among those that failed or never came.
+    is the figure itself, in the unit of the metric; None of too few, or where it lies among those that failed
+    or never came.
     """
 
     term: str
@@ -107,10 +108,14 @@ def looked(term: Term, seen: Seen) -> Finding:
 
 
 def ended(term: Term, seen: Seen) -> Finding:
-    """What is known of *term* when no more is to come: no probe leaves it open, but of nothing at all."""
+    """What is known of *term* when no more is to come: it is left open only where too few were observed."""
     finding = looked(term, seen)
-    if finding.word == "past" or not finding.n:
+    if finding.word == "past":
         return finding
+    if finding.n < term.least:
+        return structs.replace(
+            finding, word="open", why=f"{finding.n} observed, and it asks for {term.least}"
+        )
     if not finding.is_kept:
         return structs.replace(finding, word="past", why=finding.says)
     if (rises := _rises(term, seen)) is not None:
@@ -129,8 +134,8 @@ def counted(term: Term, observed: Sequence[Observed]) -> Finding:
 
 
 def figure(term: Term, observed: Sequence[Observed]) -> float | None:
-    """The figure that the term limits, by nearest rank; of a share, that share."""
-    if not observed:
+    """The figure that the term limits, by nearest rank; of a share, that share; None of too few."""
+    if len(observed) < term.least:
         return None
     if term.metric.is_share:
         broke = sum(term.breaks(each.value) for each in observed) / len(observed)

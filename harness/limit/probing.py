@@ -175,9 +175,9 @@ def _said(watch: Watch, findings: tuple[Finding, ...]) -> tuple[search.Word, str
     past = [each for each in findings if each.word == "past"]
     if past:
         return "past", f"{past[0].term}: {past[0].why}"
-    unseen = [each.term for each in findings if each.word == "open"]
-    if unseen:
-        return "stopped", f"nothing was observed of {', '.join(unseen)}: no reply shows it"
+    few = [f"{each.term} ({each.why})" for each in findings if each.word == "open"]
+    if few:
+        return "stopped", f"too few replies for {', '.join(few)}: ask for longer (--for)"
     return "holds", watch.why or "; ".join(f"{each.term}: {each.why}" for each in findings)
 
 

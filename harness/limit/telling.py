@@ -67,6 +67,8 @@ def _when(probe: Probe) -> str:
 def _figure(term: Term, finding: Finding | None) -> str:
     if finding is None or not finding.n:
         return DASH
+    if finding.n < term.least:
+        return f"{DASH} ({finding.broke}/{finding.n})"
     return f"{value_told(term, finding.value)} ({finding.broke}/{finding.n})"
 
 
@@ -89,7 +91,7 @@ def curve_of(found: Found, term: Term) -> Iterator[Text]:
     for load in sorted(last):
         probe = last[load]
         finding = next((each for each in probe.findings if each.term == term.told), None)
-        if finding is None or not finding.n:
+        if finding is None or finding.n < term.least:
             continue
         value = finding.share if term.metric.is_share else finding.value
         shown = 2.0 if value is None else min(2.0, value / bound) if bound else 2.0

@@ -79,8 +79,11 @@ def test_times_that_rise_beyond_the_limit_in_another_probe_do_not_hold() -> None
     assert finding.why.startswith("kept so far, but times rise")
 
 
-def test_of_nothing_nothing_is_known() -> None:
+def test_of_too_few_nothing_is_known_and_no_figure_is_told() -> None:
     assert ended(TTFT, seen()).word == "open"
+    few, enough = ended(TTFT, seen(*[200.0] * 19)), ended(TTFT, seen(*[200.0] * 20))
+    assert (few.word, few.value, few.why) == ("open", None, "19 observed, and it asks for 20")
+    assert (enough.word, enough.value) == ("holds", 200.0)
 
 
 def test_none_may_break_what_allows_none() -> None:
@@ -109,7 +112,7 @@ def test_a_figure_that_lies_among_what_failed_or_is_awaited_is_none() -> None:
     assert figure(TTFT, [*values, *[Observed(0.0, 900.0)] * 10]) == 900.0
     assert figure(TTFT, [*values, *[Observed(0.0, inf)] * 10]) is None
     assert figure(TTFT, [*values, *[Observed(0.0, 1100.0, more=True)] * 10]) is None
-    assert figure(ERRORS, [Observed(0.0, 1.0), Observed(0.0, 0.0)]) == 0.5
+    assert figure(ERRORS, [Observed(0.0, 1.0), Observed(0.0, 0.0)] * 10) == 0.5
 
 
 @pytest.mark.slow
