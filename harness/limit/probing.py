@@ -184,7 +184,7 @@ def _said(watch: Watch, findings: tuple[Finding, ...]) -> tuple[search.Word, str
 def _or_client(watch: Watch, done: Run, word: search.Word, why: str) -> tuple[search.Word, str]:
     """The same, unless our own machine may be what it was about.
 
-    A slow machine of ours makes a server look slower, never quicker: what held, with all of the load begun,
+    A slow machine of ours makes a server look slower, not quicker: what held, with the load begun as asked,
     held. What did not hold is still the server's where the times are too long with all that was late here
     taken off, too.
     """
@@ -195,7 +195,7 @@ def _or_client(watch: Watch, done: Run, word: search.Word, why: str) -> tuple[se
     ours = ours_ms(done)
     began, due = per_second(watch.begun_ns), per_second(watch.due_ns)
     if word == "holds" and began is not None and due is not None and began >= _BEGAN * due:
-        return "holds", f"{why} (though this machine was slow, which makes no server look quicker)"
+        return "holds", f"{why} (this machine was slow, which makes no server look quicker)"
     if word == "past" and ours is not None and _is_servers(watch, done, ours):
         return "past", f"{why} (this machine was slow, by {ours:,.0f} ms; that does not explain it)"
     says = next(each.says for each in done.verdict.reasons if each.word is Word.CLIENT_BOUND)

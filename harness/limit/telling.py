@@ -40,7 +40,7 @@ def probes_table(found: Found, terms: tuple[Term, ...]) -> Table:
     for title in ("\n#", f"asked\n{unit}", "began\n/s", "\ntrials", "\ns"):
         table.add_column(title, justify="right")
     for term in terms:
-        table.add_column(f"{term.told}\nfigure (broke/n)", justify="right")
+        table.add_column(named(f"{term.told}\nfigure (broke/n)"), justify="right")
     for title in ("\nverdict", "\nanswer", "\ndecided"):
         table.add_column(title)
     for each in found.probes:
