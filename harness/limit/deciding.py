@@ -155,8 +155,9 @@ def _ranked(ordered: Sequence[Observed], share: float) -> Observed:
 def _early(term: Term, seen: Seen, finding: Finding) -> tuple[Word, str]:
     surely = surely_broke(term, seen)
     if seen.planned is not None and surely > term.allowed * seen.planned:
-        allowed = percent(term.allowed)
-        return "past", f"{surely} broke it by now: more than {allowed} of all {seen.planned} there would be"
+        less = f" by {seen.slack_ms:,.0f} ms and more, which may be ours," if seen.slack_ms else ""
+        of = f"{percent(term.allowed)} of all {seen.planned} there would be"
+        return "past", f"{surely} broke it{less} by now: more than {of}"
     if not term.allowed or not finding.n:
         return ("past", f"{surely} broke it, and none may") if surely else ("open", "")
     scale, bar = finding.worth / finding.n, log(1 / ALPHA)

@@ -102,6 +102,8 @@ def test_what_comes_in_bursts_is_worth_less_than_what_does_not() -> None:
 
 def test_what_our_machine_may_have_added_breaks_nothing() -> None:
     slow = seen(*[200.0, 1200.0] * 30)
+    certain = seen(*[200.0] * 50, *[1500.0] * 11, planned=200)._replace(slack_ms=300.0)
+    assert looked(TTFT, certain).why.startswith("11 broke it by 300 ms and more, which may be ours, by now")
     assert looked(TTFT, slow).word == "past"
     assert looked(TTFT, slow._replace(slack_ms=300.0)).word == "open"
     assert looked(ERRORS, seen(*[0.0, 1.0] * 20)._replace(slack_ms=300.0)).word == "past"
