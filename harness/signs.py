@@ -87,11 +87,13 @@ def signs_of(
 ) -> Iterator[Signs]:
     """The signs of each phase that sent anything, in the order of *loads*."""
     every = list(moments)
+    # What was decided without it was never to begin: it is neither an arrival nor asked of the schedule.
+    moot = (pl.col("skip").fill_null("") == "decided") & pl.col("began_ns").is_null()
     exchanges = frames["exchanges"].join(
         frames["trials"].select("trial_id", "phase", "window", "free_ns"), on="trial_id", how="left"
     )
     for name, load in loads.items():
-        trials = frames["trials"].filter(pl.col("phase") == name, pl.col("window") == "measured")
+        trials = frames["trials"].filter(pl.col("phase") == name, pl.col("window") == "measured", ~moot)
         begun = exchanges.filter(pl.col("phase") == name, pl.col("window") == "measured")
         sent = begun.filter(pl.col("sent_ns").is_not_null())
         if sent.is_empty():

@@ -19,6 +19,7 @@ from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
 from harness.cli.judge import judge
+from harness.cli.limit import limit
 from harness.cli.optional import OptionalValue
 from harness.cli.plan import plan
 from harness.cli.read import read
@@ -67,7 +68,10 @@ def _root(
         _log.setLevel(logging.DEBUG)
 
 
-for command in (run, plan, calibrate, serve, read, grade, compare, gate, confirm, flaky, report, view):
+for command in (
+    *(run, plan, limit, calibrate, serve, read, grade),
+    *(compare, gate, confirm, flaky, report, view),
+):
     app.command(cls=OptionalValue)(command)
 app.add_typer(import_)
 app.add_typer(judge)

@@ -23,7 +23,10 @@ _TICK_NS = 1_000_000
 
 @dataclass(slots=True)
 class Running:
-    """A trial on its way: filled here, and held by the pool so that it can be cut."""
+    """A trial on its way: filled here, and held by the pool so that it can be cut.
+
+    *draft* is the exchange that was begun last, for those who look on.
+    """
 
     trial: Trial
     due_ns: int | None = None
@@ -31,6 +34,7 @@ class Running:
     window: str = "measured"
     began_ns: int | None = None
     exchanges: list[Exchange] = field(default_factory=list)
+    draft: Draft | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     skip: Skip | None = None
 
@@ -135,6 +139,7 @@ async def _tried(running: Running, draft: Draft, client: Client, now: Clock) -> 
     # conversation that goes on, nor of a deep research, which the budget has counted once.
     anew = draft.session_id is None and not draft.settings.deep_research
     while True:
+        running.draft = draft
         exchange = await send_turn(draft, client, now, running.exchanges.append)
         wait_s = retry_wait_s(exchange, retry.for_, anew=anew)
         if wait_s is None or draft.number == retry.attempts:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -30,6 +31,7 @@ from harness.standin.ledger import Entry, Ledger
 from harness.standin.models import (
     PROVIDERS,
     Choice,
+    Model,
     Override,
     OverrideError,
     Provider,
@@ -107,6 +109,13 @@ class Standin:
     ledger: Ledger = field(default_factory=Ledger)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     attempts: Counter[str] = field(default_factory=Counter)
+    slots: dict[str, anyio.Semaphore] = field(default_factory=dict)
+
+    def slots_of(self, model: Model) -> anyio.Semaphore | None:
+        """The slots that replies of *model* wait for in the order they came; None where there is no limit."""
+        if model.script is None or not model.script.slots:
+            return None
+        return self.slots.setdefault(model.name, anyio.Semaphore(model.script.slots))
 
     @contextmanager
     def in_flight(self, session_id: str | None, run: Run) -> Iterator[None]:
@@ -269,13 +278,25 @@ class Reply:
                 try:
                     if real and prepared.refusal is None:
                         return await self._play_live(write)
-                    return await play(_beats(standin, prepared), write, self._entry, self._began_ns)
+                    return await self._play_simulated(write)
                 finally:
                     for voice in prepared.voices:
                         settle(standin, voice, stopped=run.scope.cancel_called)
             self._entry.note("stop", time.perf_counter_ns())
             await write(stop(None, "user_cancelled"))
         return None
+
+    async def _play_simulated(self, write: Write) -> str | None:
+        """Play all beats; of a model with slots those after the ids once it has one, counted from then."""
+        prepared, entry = self._prepared, self._entry
+        beats = _beats(self._standin, prepared)
+        model = prepared.voices[0].draft.choice.model if prepared.voices else None
+        slots = None if model is None else self._standin.slots_of(model)
+        if slots is None or prepared.refusal is not None:
+            return await play(beats, write, entry, self._began_ns)
+        await play(islice(beats, len(prepared.opening)), write, entry, self._began_ns)
+        async with slots:
+            return await play(beats, write, entry, time.perf_counter_ns())
 
     async def _play_live(self, write: Write) -> str | None:
         """Play all voices side by side, those of real models as their words come."""

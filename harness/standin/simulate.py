@@ -17,6 +17,9 @@ Keys; `tool`, `ignore` and `fault` may be repeated:
                       `broken` with a 500 (which a reply does not show), `absent` is a tool that does not
                       exist: no packet, a turn index is left out; several run side by side
     pre=200ms         wait before the response head: a server that queues (0)
+    slots=8           replies at a time, of all that ask this model; the others wait after their ids, in the
+                      order in which they came (0: no limit): a server that can do slots / (ttft + gap *
+                      (tokens - 1)) a second
     jitter=20%        lognormal spread of ttft and gap (0%: exact)
     skip=2            numbers left out between two turn indices (0)
     ignore=filters    accept a setting and do nothing: `override`, `filters`, `forced`, `allowed`, `research`,
@@ -135,6 +138,7 @@ class Script:
     narration: int = 0
     tools: tuple[ToolUse, ...] = ()
     pre_ns: int = 0
+    slots: int = 0
     jitter: float = 0.0
     skip: int = 0
     ignores: frozenset[str] = field(default_factory=frozenset)
@@ -230,7 +234,7 @@ def _change(script: Script, key: str, value: str) -> dict[str, Any]:  # noqa: PL
     match key:
         case "ttft" | "gap" | "pre":
             return {f"{key}_ns": duration(value)}
-        case "tokens" | "reasoning" | "narration" | "skip":
+        case "tokens" | "reasoning" | "narration" | "skip" | "slots":
             return {key: _count(value)}
         case "jitter" | "flip" | "share" | "right":
             return {key: _share(value)}

@@ -160,7 +160,7 @@ def _rule(rule: GateRule, at: Where) -> Iterator[Finding]:
             yield Finding((*at, key), told, at_key=True)
             continue
         try:
-            _limit(of, key, getattr(rule, key))
+            limit_of(of, key, getattr(rule, key))
         except ValueError as error:
             yield Finding((*at, key), f"{getattr(rule, key)}: {error}")
 
@@ -182,7 +182,7 @@ def _example(of: Metric) -> str:
     return f"max_ratio: 1.15 or max: {'4s' if of.unit == 'ms' else '500'}"
 
 
-def _limit(of: Metric, key: str, written: float | str) -> float:
+def limit_of(of: Metric, key: str, written: float | str) -> float:
     """The limit in the unit of the metric. Raises `ValueError`, which says how to write it."""
     if key.endswith("_ratio"):
         wrong = "a ratio is a number: 1.15 is 15 % more"
@@ -243,7 +243,7 @@ def _too_few(rule: GateRule, at: Where, suite: Suite, names: Names) -> Iterator[
 def _read(rule: GateRule) -> list[Rule]:
     of = metric(rule.metric)
     return [
-        Rule(of, key, _limit(of, key, value), str(value), rule.variant, rule.tag, rule.load)
+        Rule(of, key, limit_of(of, key, value), str(value), rule.variant, rule.tag, rule.load)
         for key in _LIMITS
         if (value := getattr(rule, key)) is not None
     ]

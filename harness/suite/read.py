@@ -8,6 +8,7 @@ wrong with a suite is raised at once, as one `SuiteError`.
 """
 
 import codecs
+import json
 import os
 import re
 import sys
@@ -122,6 +123,38 @@ def parse_foreign(text: str, file: str) -> tuple[Any, Place, list[Problem]]:
     builder = _Builder(file, lines_of(text), None)
     data, root = builder.document(text)
     return None if data is _BROKEN else data, root, builder.problems
+
+
+def with_key(text: str, key: str, value: Any) -> str:
+    """*text*, a suite that was found right, with *value* for its *key*; the rest stays as it was written."""
+    written = json.dumps(value)  # which is YAML, too
+    events: Iterator[Any] = iter(yaml.parse(text, Loader=_Loader))
+    top: Any = next(event for event in events if isinstance(event, yaml.MappingStartEvent))
+    while isinstance(name := next(events), yaml.ScalarEvent):
+        first = next(events)
+        last = _last_of(first, events)
+        if name.value == key:
+            # A block ends where the next key begins, after the line end and the comments between.
+            end = "\n" if last is not first and not first.flow_style else ""
+            begin = text.index(":", _after(name)) + 1
+            return f"{text[:begin]} {written}{end}{text[_after(last) :]}"
+    after = _after(top) if top.flow_style else top.start_mark.index
+    new = f"{json.dumps(key)}: {written}, " if top.flow_style else f"{key}: {written}\n"
+    return text[:after] + new + text[after:]
+
+
+def _after(event: Any) -> int:
+    """Where *event* ends in the text."""
+    return int(event.end_mark.index)
+
+
+def _last_of(first: Any, events: Iterator[Any]) -> Any:
+    """The event with which the value ends that begins with *first*."""
+    last, depth = first, int(isinstance(first, yaml.CollectionStartEvent))
+    while depth:
+        last = next(events)
+        depth += isinstance(last, yaml.CollectionStartEvent) - isinstance(last, yaml.CollectionEndEvent)
+    return last
 
 
 def as_yaml(data: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -78,6 +79,39 @@ def test_a_head_can_be_late(onyx: Standin) -> None:
     entry = onyx.get(f"/_standin/ledger/{reply.assistant_id}")
     received = [one for one in onyx.get("/_standin/requests") if "pre=80ms" in one["body"]][-1]["received_ns"]
     assert entry["sent_ns"][0] - received >= 78_000_000
+
+
+def test_of_a_model_with_slots_so_many_reply_at_a_time_and_the_others_wait_after_their_ids(
+    onyx: Standin,
+) -> None:
+    model = "sim:ttft=40ms,gap=10ms,tokens=5,slots=2"
+    with ThreadPoolExecutor(5) as threads:
+        replies = list(threads.map(lambda _: onyx.ask("go", model), range(5)))
+    entries = [onyx.get(f"/_standin/ledger/{reply.assistant_id}") for reply in replies]
+    assert all(reply.kinds[-1] == "stop" for reply in replies)
+    spans = [(entry["sent_ns"][2] - 40_000_000, entry["sent_ns"][-1]) for entry in entries]
+    for begins, _ in spans:  # three side by side would need three slots
+        assert sum(begin <= begins < end for begin, end in spans) <= 2
+    assert entries[0]["kinds"][:3] == ["session", "ids", "message_start"]
+    took = max(end for _, end in spans) - min(entry["request_ns"] for entry in entries)
+    assert took >= 3 * 80_000_000  # five replies by two slots
+
+
+def test_a_reply_that_is_stopped_while_it_waits_for_a_slot_leaves_the_line(onyx: Standin) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        held = threads.submit(onyx.ask, "go", "sim:ttft=700ms,gap=0,tokens=1,slots=1,skip=7")
+        while onyx.get("/_standin/stats")["in_flight"] == 0:
+            pass
+        made = onyx.post({"persona_id": 0, "description": "waits"}, "/chat/create-chat-session")
+        session = made.json()["chat_session_id"]
+        waiting = threads.submit(
+            onyx.ask, "go", "sim:ttft=700ms,gap=0,tokens=1,slots=1,skip=7", chat_session_id=session
+        )
+        while onyx.get(f"/chat/get-chat-session/{session}")["current_run"] is None:
+            pass
+        assert onyx.http.post(f"/chat/stop-chat-session/{session}").status_code == 200
+        assert waiting.result().packets[-1]["obj"]["stop_reason"] == "user_cancelled"
+        assert held.result().kinds[-1] == "stop"
 
 
 def test_scripted_tools_are_the_real_ones(onyx: Standin) -> None:

@@ -22,7 +22,7 @@ from harness.suite.model import (
     Turn,
     Variant,
 )
-from harness.suite.read import MOST_BYTES, load_suite, parse_suite
+from harness.suite.read import MOST_BYTES, load_suite, parse_suite, with_key
 
 DATA = Path(__file__).parents[1] / "suites"
 ENVIRON = {"SIGMA_URL": "https://sigma.example.com/api", "SIGMA_API_KEY": "on_very-secret"}
@@ -476,3 +476,24 @@ def test_honest_anchors_and_merges_are_far_from_the_bound() -> None:
         ("again", 2, {"a": 1}),
         ("third", None, {"a": 1}),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# ü 😀\ntarget: standin\nload:\n  main:\n    workers: 2\n    # two\n\nprompts: [{message: a}]\n",
+        "target: standin\nprompts: [{message: a}]\nload:\n  workers: 3",
+        "target: standin\nload: {workers: 2}  # few\nprompts: [{message: a}]\n",
+        'target: standin\nprompts: [{message: "load: {workers: 2}"}]\n"load" : {workers: 2}\n...',
+        "---\ntarget: standin\nprompts: [{message: a}]\n",
+        '{"target": "standin", "load": {"workers": 2}, "prompts": [{"message": "é"}]}',
+        '{"target": "standin", "prompts": [{"message": "a"}]}',
+    ],
+)
+def test_one_key_is_put_into_a_suite_and_the_rest_stays_as_it_was(text: str) -> None:
+    load = {"limit": {"rate": "3/s", "for": "5s", "mix": {"default": 1}}}
+    before, after = read(text), read(with_key(text, "load", load))
+    assert list(after.load) == ["limit"]
+    assert (after.load["limit"].rate, after.load["limit"].for_) == (3.0, 5_000_000_000)
+    assert after.prompts == before.prompts
+    assert with_key(after.text, "load", load) == after.text

@@ -68,6 +68,21 @@ def judged(frames: Mapping[str, pl.DataFrame]) -> Verdict:
     return verdict(signs_of(frames, moments, LOADS))
 
 
+def test_what_was_decided_and_never_sent_is_no_arrival_and_changes_nothing() -> None:
+    frames = recorded("valid")
+    trials = frames["trials"]
+    last = trials["due_ns"].max()
+    assert isinstance(last, int)
+    moot = trials.head(40).with_columns(
+        trial_id=pl.col("trial_id") + "-moot",
+        skip=pl.lit("decided"),
+        due_ns=pl.int_range(pl.len(), dtype=pl.Int64) * 50_000_000 + last,
+        began_ns=pl.lit(None, pl.Int64),
+        ended_ns=pl.lit(None, pl.Int64),
+    )
+    assert judged({**frames, "trials": trials.vstack(moot)}) == judged(frames)
+
+
 def a_part(frames: Mapping[str, pl.DataFrame], seed: int) -> dict[str, pl.DataFrame]:
     """Nine tenths of what a run recorded, drawn by *seed*, one second of six left out."""
     random = Random(seed)  # noqa: S311  a sample, no secret
