@@ -20,7 +20,7 @@ from harness.errors import Exit
 from harness.record.store import read_manifest
 from tests.conftest import Standin, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HARNESS = [sys.executable, "-m", "harness"]
 KEY = "a-key-that-no-node-writes-down"
@@ -94,7 +94,7 @@ def run(folder: Path, *args: str | Path, program: list[str] = HARNESS) -> subpro
         env=os.environ | {"PLANTED_KEY": KEY},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
 
@@ -227,7 +227,7 @@ def test_a_node_that_is_lost_is_told_of_and_others_send_what_it_had_not_finished
     path = written(tmp_path, target, "{rate: 20/s, for: 6s}", model="sim:ttft=20ms,gap=20ms,tokens=10")
     with going(tmp_path, path, "--cluster", cluster.address, until=has_begun) as leading:
         cluster.told("kill")
-        figures, said = leading.communicate(timeout=90)
+        figures, said = leading.communicate(timeout=200)
 
     assert leading.returncode in {Exit.OK, Exit.INCOMPLETE}, said
     told = re.search(
