@@ -234,7 +234,8 @@ async def _watch(process: Process, phase: str, probes: Probes, scope: anyio.Canc
 
 def main() -> NoReturn:
     """Serve whoever started this process, over its standard input and output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that leads, which has us told
+    for stop in (signal.SIGINT, signal.SIGTERM):  # they are for the process that leads, which has us told
+        signal.signal(stop, signal.SIG_IGN)
     pipe = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints is no message
     told: SimpleQueue[FromProcess | None] = SimpleQueue()

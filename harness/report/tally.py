@@ -242,9 +242,9 @@ class _Sample:
 class Tally:
     """A run while it goes on, as results and moments come in.
 
-    *run_id* and *target* are what it is called, and where Sigma is. *due* are the arrivals of the phase after
-    *phase_ns*, its start; times are gathered *since_ns*. *broken* is how many exchanges broke in succession,
-    the first at *broken_ns*; *elsewhere* has the same of other processes.
+    *run_id* and *target* are what it is called, and where Sigma is; so many *processes* share the load. *due*
+    are the arrivals of the phase after *phase_ns*, its start; times are gathered *since_ns*. *broken* is how
+    many exchanges broke in succession, the first at *broken_ns*; *elsewhere* has the same of other processes.
     *believed* is filled in by whoever works it out, and *heard* gets all that comes in. *lock* is held while
     something changes: who takes a snapshot in another thread holds it, too.
     """
@@ -253,6 +253,7 @@ class Tally:
     reins: Reins
     run_id: str = ""
     target: str = ""
+    processes: int = 1
     began_ns: int = 0
     since_ns: int = 0
     rows: dict[tuple[str, str], _Counted] = field(default_factory=dict)
@@ -443,9 +444,10 @@ def _load(tally: Tally) -> str:
             return ""
         case load if load.is_open:
             limit = f", {load.max_in_flight} in flight at most" if load.max_in_flight else ""
-            return f"open load{limit}"
+            said = f"open load{limit}"
         case load:
-            return f"{load.slots} worker{'s' if load.slots > 1 else ''}"
+            said = f"{load.slots} worker{'s' if load.slots > 1 else ''}"
+    return said if tally.processes == 1 else f"{said}, {tally.processes} processes"
 
 
 def _remaining_s(tally: Tally, rows: Sequence[Progress], now: int) -> float | None:

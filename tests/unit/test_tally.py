@@ -207,3 +207,10 @@ def test_who_watches_is_told_how_many_exchanges_broke_in_succession() -> None:
     calm = replace(shot, away=None)
     assert not any("broke" in plain(line) for line in board(calm, 120, 40))
     assert "broke" not in line_of(calm)
+
+
+def test_that_several_processes_share_the_load_is_said_with_it(tmp_path: Path) -> None:
+    told, _ = tally(plan(tmp_path, "base"))
+    assert snapshot(told).load == "2 workers"
+    told.processes = 3
+    assert snapshot(told).load == "2 workers, 3 processes"
