@@ -9,7 +9,8 @@ from harness.drive.reins import Reins
 from harness.plan import make_plan
 from harness.report.board import board, plain
 from harness.report.live import told as line_of
-from harness.report.tally import BUCKETS, Latency, Progress, Snapshot, Tally, Times, snapshot
+from harness.report.tally import Progress, Snapshot, Tally, snapshot
+from harness.report.times import BUCKETS, Latency, Times
 from harness.result import Fault, Skip
 from harness.stats.quantiles import quantile
 from harness.stats.sketch import ACCURACY
