@@ -228,5 +228,6 @@ async def _leave(stations: Sequence[Station]) -> None:
             with suppress(*errors()):
                 await station.relay.close.remote()
     for station in stations:
+        station.close()
         with suppress(*errors()):
             ray().kill(station.relay)

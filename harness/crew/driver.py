@@ -79,8 +79,9 @@ def on_node(node: Node) -> Any:
 
 def brief(error: BaseException) -> str:
     """What an error of Ray's says, without the pages that follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = lines[0] if len(lines) == 1 or not lines[0].endswith(":") else f"{lines[0]} {lines[-1]}"
+    return said.rstrip(".")[:300]
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -57,6 +58,11 @@ class Station:
         """What it is called, for people."""
         return f"process {self.number} on node {self.node.name} (pid {self.about.pid})"
 
+    def close(self) -> None:
+        """Nothing is said or heard any more."""
+        for end in (self.sent, self.to_send, self.came, self.to_hear):
+            end.close()
+
     async def send(self, message: ToProcess) -> None:
         """Say *message*; it is on its way when this returns. Raises `SeatLostError`."""
         if isinstance(message, Hello):
@@ -99,7 +105,7 @@ async def _push(station: Station) -> None:
 
 async def _pull(station: Station) -> None:
     """Bring home what a process says and writes, until it is gone."""
-    heard, book = 0, Book(station)
+    heard, book = 0, Book(lambda: station.journal)
     try:
         while True:
             news: News = await _called(station.relay.ask, heard, book.offset, WAIT_S)
@@ -140,11 +146,11 @@ async def _called(method: Any, *args: object) -> Any:
 class Book:
     """The journal of a process as it comes home, behind what an earlier leg of the run left in its file.
 
-    *offset* is how many bytes of it came.
+    *place* tells that file once there is something to write. *offset* is how many bytes came.
     """
 
-    def __init__(self, station: Station) -> None:
-        self._station = station
+    def __init__(self, place: Callable[[], Path | None]) -> None:
+        self._place = place
         self._file: BinaryIO | None = None
         self._written = time.perf_counter()
         self.offset = 0
@@ -179,8 +185,9 @@ class Book:
 
     @property
     def _path(self) -> Path:
-        assert self._station.journal is not None  # noqa: S101  it is said in the first message
-        return self._station.journal
+        place = self._place()
+        assert place is not None  # noqa: S101  it is said in the first message, and nothing is written before
+        return place
 
     def _opened(self) -> BinaryIO:
         file = self._path.open("ab", buffering=0)
