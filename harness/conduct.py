@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 import anyio
+from msgspec import structs
 from rich.console import Console
 
 from harness import journal
@@ -151,7 +152,7 @@ class Conduct:
     count: CountTokens = count_tokens
 
     def __post_init__(self) -> None:
-        self.nodes = self.cluster.clocks if self.cluster else ()
+        self.nodes = self.of_this_leg(self.cluster.clocks if self.cluster else ())
         budget = self.plan.suite.budget
         self.reins = Reins(
             deep_research=budget.deep_research,
@@ -162,6 +163,11 @@ class Conduct:
         self.given = frozenset(each.chat_session_id for each in settings if each.chat_session_id)
         if self.before is not None:
             self._go_on(self.before)
+
+    def of_this_leg(self, nodes: Iterable[NodeClock]) -> tuple[NodeClock, ...]:
+        """*nodes*, each with the leg of the run in which it was one."""
+        number = 0 if self.before is None else self.before.leg.number
+        return tuple(structs.replace(node, leg=number) for node in nodes)
 
     def _go_on(self, before: Earlier) -> None:
         """Take up where the run had stopped: what it spent stays spent, and what it made is its own."""
@@ -349,7 +355,7 @@ async def _crew(run: Conduct, tally: Tally) -> AsyncIterator[None]:
             yield
         run.clock_steps += run.crew.clock_steps
         if cluster is not None:
-            run.nodes = await cluster.clocks_again()
+            run.nodes = run.of_this_leg(await cluster.clocks_again())
 
 
 @asynccontextmanager

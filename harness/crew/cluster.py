@@ -33,7 +33,7 @@ READY_S = 60.0
 PULSE_S = 2.0
 """How often each relay hears that we are there, whatever else goes on here: before it thinks we are not."""
 
-PINGS, PINGS_S = 200, 0.5
+PINGS, PINGS_S = 200, 1.0
 """A clock is read from so many round trips, or from as many as there are in so many seconds."""
 
 _PING_S = 5.0

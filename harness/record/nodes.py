@@ -12,14 +12,15 @@ class NodeClock(Struct, frozen=True, kw_only=True):
     within *residual_ns*, by the shortest of *round_trips*; so much is added to its stamps. By the end that
     had moved by *moved_ns*, within both residuals, which is a *drift_ppm* where it is more than they are: by
     so much our clock went faster. All the while its stamps are within *within_ns* of the clock of the run.
-    What is of the end is None where the node was lost, and as long as the run goes on. *is_here* says that it
-    is the machine which led the run.
+    What is of the end is None where the node was lost, or the run killed, and as long as that goes on.
+    *is_here* says that it is the machine which led the run, *leg* in which leg of it.
     """
 
     node: str
     address: str
     processes: int
     is_here: bool = False
+    leg: int = 0
     ahead_ns: int = 0
     residual_ns: int = 0
     round_trips: int = 0

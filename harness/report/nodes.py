@@ -13,7 +13,7 @@ def clock_lines(nodes: Sequence[NodeClock]) -> Iterator[Text]:
     """A sentence on what the clocks of *nodes* leave open, and for which figures; none without nodes."""
     if not nodes:
         return
-    each = ", ".join(f"{visible(node.node)} {_bound(node)}" for node in nodes)
+    each = ", ".join(f"{_name(node)} {_bound(node)}" for node in nodes)
     yield Text(
         f"clocks: {each}: how far a node's stamps may be off the clock of the run; a latency is of one "
         f"node's clock from end to end, and owes nothing to this{_between(nodes)}",
@@ -21,9 +21,13 @@ def clock_lines(nodes: Sequence[NodeClock]) -> Iterator[Text]:
     )
 
 
+def _name(node: NodeClock) -> str:
+    return visible(node.node) + (f" (leg {node.leg})" if node.leg else "")
+
+
 def _bound(node: NodeClock) -> str:
     if node.within_ns is None:
-        return f"±{milliseconds(node.residual_ns)} ms at the start, not known after that: it was lost"
+        return f"±{milliseconds(node.residual_ns)} ms at the start, not known after that"
     drift = "" if node.drift_ppm is None else f" (drift {node.drift_ppm:+.1f} ppm)"
     return f"±{milliseconds(node.within_ns)} ms{drift}"
 

@@ -246,5 +246,5 @@ def test_a_node_that_is_lost_is_told_of_and_others_send_what_it_had_not_finished
     assert any("is lost" in warning for warning in read_manifest(folder).warnings)
     bounds = [node.within_ns for node in read_manifest(folder).nodes]
     assert [bound is None for bound in bounds] == [nth == number for nth in (1, 2, 3)]
-    assert "not known after that: it was lost" in " ".join(figures.split())
+    assert "at the start, not known after that" in " ".join(figures.split())
     assert "raylet" not in figures + said

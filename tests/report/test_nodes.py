@@ -37,8 +37,14 @@ def test_a_drift_is_told_beside_the_bound_that_has_it_in(ppm: float, told: str) 
 
 
 def test_what_is_not_known_of_a_lost_node_is_not_told_as_a_figure() -> None:
-    assert "10.0.0.5 ±0.10 ms at the start, not known after that: it was lost" in said(A, LOST)
+    assert "10.0.0.5 ±0.10 ms at the start, not known after that:" in said(A, LOST)
     assert said(A, LOST).endswith("under way at once): not known")
+
+
+def test_a_run_that_went_on_has_its_nodes_again_with_their_leg() -> None:
+    assert said(A, structs.replace(A, leg=1)).startswith(
+        "clocks: 10.0.0.3 ±0.16 ms, 10.0.0.3 (leg 1) ±0.16 ms:"
+    )
 
 
 def test_the_name_of_a_node_is_shown_as_text() -> None:
