@@ -82,13 +82,17 @@ def test_what_is_no_cluster_is_refused_with_what_is(where: str) -> None:
         refuse_unknown(where)
 
 
-@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
-def test_where_nobody_listens_is_said_at_once(form: str) -> None:
+def test_where_nobody_listens_is_said_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         port = taken.getsockname()[1]
         with pytest.raises(ClusterError, match=rf"nobody answers at 127.0.0.1:{port} \(.*refused\)"):
-            refuse_unknown(form.format(port))
+            refuse_unknown(f"127.0.0.1:{port}")
+
+
+def test_a_door_that_is_nowhere_is_said_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"nobody answers at nowhere\.invalid:10001"):
+        refuse_unknown("ray://nowhere.invalid")
 
 
 @pytest.mark.parametrize("where", ["local", "auto"])

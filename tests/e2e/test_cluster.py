@@ -32,6 +32,10 @@ variants: {plain: {}, warm: {llm_override: {temperature: 0.5}}}
 prompts: [{id: hello, message: hello, assert: [{type: stream-complete}]}]
 load: LOAD
 """
+SERVER = {
+    "RAY_TMPDIR": "/tmp",  # noqa: S108  its sockets want a short path
+    "GRPC_ENABLE_FORK_SUPPORT": "0",  # else the door, which forks a process for each client, may hang
+}
 SHORT = "sim:ttft=20ms,gap=2ms,tokens=10"
 
 
@@ -71,7 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     temporary = tmp_path_factory.mktemp("nodes")
     with subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.ray_nodes"],
-        env=os.environ | {"TMPDIR": str(temporary), "RAY_TMPDIR": "/tmp"},  # noqa: S108  its sockets want a short path
+        env=os.environ | SERVER | {"TMPDIR": str(temporary)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
