@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -147,7 +148,9 @@ def _connect(where: str, processes: int) -> None:
     if where == "local":
         told |= {"num_cpus": processes, "include_dashboard": False, "object_store_memory": _STORE}
     try:
-        ray().init(where, **told)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what goes wrong is raised as well
+            ray().init(where, **told)
     except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
         raise ClusterError(f"--cluster {where}: {brief(error)}{_fix(where)}") from error
 

@@ -32,7 +32,8 @@ variants: {plain: {}, warm: {llm_override: {temperature: 0.5}}}
 prompts: [{id: hello, message: hello, assert: [{type: stream-complete}]}]
 load: LOAD
 """
-SERVER = {
+AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-these-tests-" * 3}
+SERVER = AUTH | {
     "RAY_TMPDIR": "/tmp",  # noqa: S108  its sockets want a short path
     "GRPC_ENABLE_FORK_SUPPORT": "0",  # else the door, which forks a process for each client, may hang
 }
@@ -95,7 +96,7 @@ def run(folder: Path, *args: str | Path, program: list[str] = HARNESS) -> subpro
     return subprocess.run(
         [*program, "run", *map(str, args)],
         cwd=folder,
-        env=os.environ | {"PLANTED_KEY": KEY},
+        env=os.environ | AUTH | {"PLANTED_KEY": KEY},
         capture_output=True,
         text=True,
         timeout=200,
@@ -204,7 +205,7 @@ def going(folder: Path, *args: str | Path, until: Callable[[Path], bool]) -> Ite
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | {"PLANTED_KEY": KEY},
+        env=os.environ | AUTH | {"PLANTED_KEY": KEY},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -26,7 +26,7 @@ OLDEST, NEWEST = "1.33", kubernetes_validate.latest_version()
 """From the first version that has all of it (`successPolicy`) to the newest that the package knows."""
 
 JOB = {"entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "rayClusterSpec"}
-CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
+CLUSTER = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
 HEAD = {"rayStartParams", "template"}
 WORKERS = HEAD | {"groupName", "replicas", "minReplicas", "maxReplicas"}
 
@@ -112,7 +112,7 @@ def test_every_manifest_is_on_the_page_and_the_key_comes_from_a_secret(path: Pat
 
 def test_what_the_manifests_name_is_made_on_the_page() -> None:
     for made in (
-        "create secret generic sigma --from-file=api-key=",
+        "create secret generic sigma --from-file=api-key=./sigma.key --from-file=ray-token=",
         "create configmap harness-suite --from-file=",
     ):
         assert made in PAGE
