@@ -8,7 +8,7 @@ finish, the second cuts them off, the third skips what would follow.
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,14 +16,16 @@ from itertools import groupby
 from pathlib import Path
 
 import anyio
+from msgspec import structs
 from rich.console import Console
 
 from harness import journal
 from harness.accounts import accounts
 from harness.calibrate.probe import stream_source
+from harness.crew.cluster import Cluster
 from harness.crew.crew import Crew, leading
 from harness.crew.messages import Hello
-from harness.crew.processes import processes
+from harness.crew.processes import Seat, processes
 from harness.drive.access import Access
 from harness.drive.monitor import Probe, watch
 from harness.drive.pool import Part, Sink, drive, plain_errors
@@ -36,6 +38,7 @@ from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
+from harness.record.nodes import NodeClock
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, shown
 from harness.report.tally import Tally
@@ -57,8 +60,10 @@ class Options:
     """How a suite is run, beside what it says itself.
 
     *target* is a URL or ``standin``, *access* the way there. *workers* takes the place of the `workers`
-    of every phase. Several *processes* share the load between them. *console* shows the progress; None shows
-    nothing. *onlooker* gets what is known of the run while it goes on, before anything is sent.
+    of every phase. Several *processes* share the load between them, on this machine or on the nodes of a
+    *cluster* (``local``, ``auto``, HOST:PORT, ray://HOST:PORT), where 1 means one on each node. *console*
+    shows the progress; None shows nothing. *onlooker* gets what is known of the run while it goes on, before
+    anything is sent.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
     (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
@@ -72,6 +77,7 @@ class Options:
     access: Access = field(default_factory=Access)
     workers: int | None = None
     processes: int = 1
+    cluster: str | None = None
     fail_fast: bool = False
     gate: bool = False
     baseline: str | None = None
@@ -111,7 +117,8 @@ class Conduct:
     at; *given* by the suite are conversations that were there before. *before* is what the run had come to,
     if it goes on after a stop.
     *source* is our own, once it is up, *crew* the processes that send the trials where that is not this one,
-    and *read* how far their journals were read. *warnings* are what a reader of the results should know.
+    on the nodes of a *cluster* if there is one, with their clocks as they were last read (*nodes*), and
+    *read* how far their journals were read. *warnings* are what a reader of the results should know.
     *at_round_end* says after each round what is still to be sent; *fresh* and *details* are what came since
     the last. *decided* counts what was not sent for it, by variant. *to_count* are the results whose cost is
     not known yet, *used* is what the server says that it has counted.
@@ -123,6 +130,8 @@ class Conduct:
     folder: Path
     catalogue: Catalogue
     before: Earlier | None = None
+    cluster: Cluster | None = None
+    nodes: tuple[NodeClock, ...] = ()
     reins: Reins = field(init=False)
     given: frozenset[str] = field(init=False)
     made: Ids = field(default_factory=Ids)
@@ -143,6 +152,7 @@ class Conduct:
     count: CountTokens = count_tokens
 
     def __post_init__(self) -> None:
+        self.nodes = self.of_this_leg(self.cluster.clocks if self.cluster else ())
         budget = self.plan.suite.budget
         self.reins = Reins(
             deep_research=budget.deep_research,
@@ -153,6 +163,11 @@ class Conduct:
         self.given = frozenset(each.chat_session_id for each in settings if each.chat_session_id)
         if self.before is not None:
             self._go_on(self.before)
+
+    def of_this_leg(self, nodes: Iterable[NodeClock]) -> tuple[NodeClock, ...]:
+        """*nodes*, each with the leg of the run in which it was one."""
+        number = 0 if self.before is None else self.before.leg.number
+        return tuple(structs.replace(node, leg=number) for node in nodes)
 
     def _go_on(self, before: Earlier) -> None:
         """Take up where the run had stopped: what it spent stays spent, and what it made is its own."""
@@ -311,13 +326,12 @@ async def _send_all(run: Conduct, phase: str, book: journal.Journal, send: Send,
 @asynccontextmanager
 async def _crew(run: Conduct, tally: Tally) -> AsyncIterator[None]:
     """The processes that send the trials, where there are to be several."""
-    if run.options.processes == 1:
+    left, options, cluster = run.left, run.options, run.cluster
+    if options.processes == 1 and cluster is None:
         yield
         return
-    left, options = run.left, run.options
-    say(options.console, f"starting {options.processes} processes …")
     run.read = journal.ends(run.folder)
-    async with processes(options.processes) as seats:
+    async with _seats(run) as seats:
         hello = Hello(
             number=0,
             plan=replace(left, trials=(), more=()),
@@ -328,11 +342,32 @@ async def _crew(run: Conduct, tally: Tally) -> AsyncIterator[None]:
             results=None if options.console is None and options.onlooker is None else options.results,
         )
         run.crew = Crew(
-            left, run.folder, run.reins, tally, meet=run.met, warn=run.warn, source=lambda: run.source
+            left,
+            run.folder,
+            run.reins,
+            tally,
+            meet=run.met,
+            warn=run.warn,
+            # It is on the loopback of this machine, and nobody else's.
+            source=lambda: run.source if cluster is None or cluster.is_here else None,
         )
         async with leading(run.crew, seats, hello):
             yield
         run.clock_steps += run.crew.clock_steps
+        if cluster is not None:
+            run.nodes = run.of_this_leg(await cluster.clocks_again())
+
+
+@asynccontextmanager
+async def _seats(run: Conduct) -> AsyncIterator[Sequence[Seat]]:
+    """The processes that send the trials, of this machine or on the nodes that were joined."""
+    if run.cluster is not None:
+        async with run.cluster.seats() as stations:
+            yield stations
+        return
+    say(run.options.console, f"starting {run.options.processes} processes …")
+    async with processes(run.options.processes) as seats:
+        yield seats
 
 
 async def _in_rounds(

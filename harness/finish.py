@@ -17,7 +17,7 @@ from rich.console import Console
 
 from harness import journal
 from harness.audit import Evidence, audit
-from harness.calibrate.kept import exactness
+from harness.calibrate.kept import Exactness, exactness
 from harness.drive.collector import out_of_reach
 from harness.errors import Exit, UsageError
 from harness.fairness import fairness
@@ -127,7 +127,7 @@ def finish(
     summary = summarise(frames, plan.variants, checked)
     if retime:
         believed = _believed(run, frames, moments)
-        exact = manifest.calibration or _calibration(moments, frames, folder)
+        exact = manifest.calibration or _calibration(moments, frames, run)
     else:  # the times stay, and so does what was said of them
         believed, exact = convert(manifest.verdict, Verdict), manifest.calibration or {}
     shared = tuple(fairness(frames, plan.variants))
@@ -292,16 +292,22 @@ def judge(
 
 
 def _calibration(
-    moments: Sequence[Moment], frames: Mapping[str, pl.DataFrame], folder: Path
+    moments: Sequence[Moment], frames: Mapping[str, pl.DataFrame], run: Recorded
 ) -> dict[str, Any]:
     """How exact the times of a run are, by what was calibrated for a load as high as its own."""
+    if not all(node.is_here for node in run.manifest.nodes):
+        elsewhere = (
+            "the trials were sent from other machines, for which the calibration of this one says nothing"
+        )
+        unknown: dict[str, Any] = to_builtins(Exactness(why_not=elsewhere))
+        return unknown
     arrived = frames["packets"]["arrived_ns"].drop_nulls()
     per_second = (arrived // 1_000_000_000).value_counts()["count"]
     most: Counter[int] = Counter()
     for moment in moments:
         most[moment.process] = max(most[moment.process], moment.in_flight)
     told: dict[str, Any] = to_builtins(
-        exactness(folder.parent.parent, max(1, most.total()), float(per_second.quantile(0.9) or 0.0))
+        exactness(run.folder.parent.parent, max(1, most.total()), float(per_second.quantile(0.9) or 0.0))
     )
     return told
 

@@ -6,20 +6,22 @@ folder made, and from then on every trial leaves a line in it.
 """
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import convert, structs, to_builtins
 from rich.console import Console
 
-from harness.conduct import Conduct, Options, conduct, say
+from harness.conduct import AtRoundEnd, Conduct, Options, conduct, say
 from harness.confirm import Confirmed, Confirming, red
 from harness.confirm import exit_of as exit_of_confirmed
 from harness.consult import Desk, asks_others, consult, known_of
+from harness.crew.cluster import Cluster, joined
 from harness.deciding import Standing, against, finding, ruled, source
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
@@ -121,6 +123,7 @@ def _as_before(options: Options, manifest: store.Manifest) -> Options:
         target=options.target or asked.get("target"),
         workers=options.workers or asked.get("workers"),
         processes=options.processes if options.processes > 1 else asked.get("processes", 1),
+        cluster=options.cluster or (asked.get("cluster") if options.processes == 1 else None),
         fail_fast=options.fail_fast or asked.get("fail_fast", False),
         gate=asked.get("gate", False),
         baseline=asked.get("baseline"),
@@ -143,21 +146,21 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     if options.workers is not None and all(load.is_open for load in suite.load.values()):
         raise UsageError("--workers: the load of this suite is open and has none; max_in_flight limits it")
-    if options.processes > 1:
-        _refuse_shared(suite)
+    if options.processes > 1 or options.cluster is not None:
+        _refuse_shared(suite, "--processes" if options.cluster is None else "--cluster")
     make_room(options.workers or max(load.slots for load in suite.load.values()))
     for load in suite.load.values():
         if load.max_in_flight is not None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
 
 
-def _refuse_shared(suite: Suite) -> None:
+def _refuse_shared(suite: Suite, flag: str) -> None:
     """Raise `UsageError` for what several processes cannot keep together without asking before each trial."""
     kept = [name for name in ("tokens", "usd") if getattr(suite.budget, name) is not None]
     if kept:
         raise UsageError(
-            f"--processes: budget.{kept[0]} is kept by one process, which knows what every trial has cost "
-            "before it sends the next; leave out --processes, or bound the load by budget.minutes or repeat"
+            f"{flag}: budget.{kept[0]} is kept by one process, which knows what every trial has cost "
+            f"before it sends the next; leave out {flag}, or bound the load by budget.minutes or repeat"
         )
 
 
@@ -165,11 +168,12 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
     _check(suite, plan, options)
     than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
     unverified = _unverified(suite, options)
-    with ExitStack() as alone:
+    async with AsyncExitStack() as alone, AsyncExitStack() as nodes:
+        cluster = await _cluster(options, nodes)
         async with address_of(suite, options.target) as given:
             plan, catalogue, address = await resolved(plan, given)
-            for warning in (*suite.warnings, *_expired(suite), *catalogue.warnings):
-                say(options.console, f"warning: {warning}", style="yellow")
+            _refuse_loopback(address, cluster)
+            _warn_of(options, (*suite.warnings, *_expired(suite), *catalogue.warnings))
             said: list[str] = []
             with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
                 async with attached(plan, address, say=said.append, done=done) as plan:
@@ -178,11 +182,15 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
                         alone.enter_context(store.writing(folder))
                     else:
                         folder, manifest = before.folder, _going_on(before, catalogue, address)
+                    going = Conduct(
+                        plan, address, options, folder, catalogue=catalogue, before=before, cluster=cluster
+                    )
                     manifest = structs.replace(
-                        manifest, warnings=tuple(dict.fromkeys((*unverified, *manifest.warnings)))
+                        manifest,
+                        warnings=tuple(dict.fromkeys((*unverified, *manifest.warnings))),
+                        nodes=(*manifest.nodes, *going.nodes),
                     )
                     store.write_manifest(manifest, folder)
-                    going = Conduct(plan, address, options, folder, catalogue=catalogue, before=before)
                     desk = Desk(
                         suite,
                         folder,
@@ -193,11 +201,9 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
                     )
                     sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
                     confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
-                    if options.confirm:
-                        going.at_round_end = confirming.look
-                    elif options.gate and suite.gates and suite.gates.plan != "fixed":
-                        going.at_round_end = sitting.look
+                    going.at_round_end = _looks(options, suite, sitting, confirming)
                     await conduct(going)
+            await nodes.aclose()  # others may use them while we grade
             for words in said:
                 going.warn(words)
             manifest = _ended(manifest, going)
@@ -212,6 +218,38 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
         return (
             _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
         )
+
+
+def _looks(options: Options, suite: Suite, sitting: Sitting, confirming: Confirming) -> AtRoundEnd | None:
+    """Who looks after each round at what is still to be sent, if anybody does."""
+    if options.confirm:
+        return confirming.look
+    is_gated = options.gate and suite.gates and suite.gates.plan != "fixed"
+    return sitting.look if is_gated else None
+
+
+def _warn_of(options: Options, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        say(options.console, f"warning: {warning}", style="yellow")
+
+
+async def _cluster(options: Options, until: AsyncExitStack) -> Cluster | None:
+    """The cluster that is to send the load, joined *until* that is over; None where there is to be none."""
+    if options.cluster is None:
+        return None
+    talk = partial(say, options.console)
+    return await until.enter_async_context(joined(options.cluster, options.processes, talk))
+
+
+def _refuse_loopback(address: Address, cluster: Cluster | None) -> None:
+    """Raise `UsageError` where each node would ask itself."""
+    host = urlsplit(address.base_url).hostname or ""
+    if cluster is None or cluster.is_here or not (host == "localhost" or host.startswith(("127.", "::1"))):
+        return
+    raise UsageError(
+        f"{address.base_url}: on a node that is the node itself; give the target by a name that nodes know. "
+        "For the stand-in: harness serve --host 0.0.0.0 --allow-remote, and its address as --target"
+    )
 
 
 def _unverified(suite: Suite, options: Options) -> list[str]:
@@ -229,7 +267,7 @@ def _begun(
     started = datetime.now(UTC), time.perf_counter_ns()
     folder = store.new_run(options.results, plan.suite.name, started[0])
     manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
-    names = ("target", "workers", "fail_fast", "gate", "baseline", "confirm")
+    names = ("target", "workers", "cluster", "fail_fast", "gate", "baseline", "confirm")
     asked = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in asked.items() if value not in {None, False}}
     given |= {"processes": options.processes} if options.processes > 1 else {}
@@ -265,6 +303,7 @@ def _ended(manifest: store.Manifest, going: Conduct) -> store.Manifest:
     return structs.replace(
         manifest,
         ended_ns=time.perf_counter_ns() + shift_ns,
+        nodes=(*manifest.nodes[: len(manifest.nodes) - len(going.nodes)], *going.nodes),
         interrupted=reins.interrupted,
         clock_steps=manifest.clock_steps + going.clock_steps,
         in_flight_ns=took_ns + reins.in_flight_ns,

@@ -35,7 +35,16 @@ Processes = Annotated[
     str,
     typer.Option(
         metavar="N|auto",
-        help="Processes of this machine that share the load; auto takes one for each of its cores.",
+        help="Processes of this machine that share the load; auto takes one for each of its cores. With "
+        "--cluster: processes in all, spread over its nodes; one on each if not given.",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE",
+        help="Send the load from the nodes of a Ray cluster: [bold]local[/] (a Ray on this machine), "
+        "[bold]auto[/] (the one that runs here), HOST:6379, or ray://HOST:10001 from outside.",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the order of trials.")]
@@ -59,10 +68,15 @@ Insecure = Annotated[
 ]
 
 
-def process_count(written: str) -> int:
+def process_count(written: str, cluster: str | None = None) -> int:
     """How many processes *written* means. Raises `UsageError`."""
     from harness.errors import UsageError
 
+    if written == "auto" and cluster is not None:
+        raise UsageError(
+            "--processes auto: counts the cores of this machine, not of a cluster; say how many in all, or "
+            "leave it out for one on each node"
+        )
     if written == "auto":
         return cores()
     if not (written.isascii() and written.isdecimal() and int(written)):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from harness.cli.choice import (
     CaFile,
     ClientCert,
     ClientKey,
+    Cluster,
     Insecure,
     Limit,
     Processes,
@@ -60,6 +61,7 @@ def run(
     seed: Seed = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Conversations at once, in every phase.")] = None,
     processes: Processes = "1",
+    cluster: Cluster = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +126,8 @@ def run(
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
         workers=workers,
-        processes=process_count(processes),
+        processes=process_count(processes, cluster),
+        cluster=cluster,
         fail_fast=fail_fast,
         gate=gate,
         baseline=baseline,
@@ -154,6 +157,7 @@ _WITH_RESUME = frozenset(
             "target",
             "workers",
             "processes",
+            "cluster",
             "fail_fast",
             "html",
             "markdown",
@@ -210,24 +214,26 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
 
     *warn*: warnings have not been shown yet, since nothing was.
     """
-    import msgspec
     from rich.console import Console
 
     from harness.report.decided import ruling
+    from harness.report.nodes import clock_lines
     from harness.report.terminal import exactness, reasons, spending, summary_table, verdict_lines
     from harness.report.visible import document, visible
 
     _warn(done, talk, everything=warn)
     if as_json:
-        told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
-        told |= msgspec.to_builtins(done.summary)
-        told |= {} if done.ruling is None else {"gate": msgspec.to_builtins(done.ruling)}
-        typer.echo(document(told))
+        typer.echo(document(_as_told(done)))
     else:
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 160
         figures.print(summary_table(done.summary))
-        for line in (*verdict_lines(done.verdict), *exactness(done.manifest.calibration)):
+        told = done.manifest
+        for line in (
+            *verdict_lines(done.verdict),
+            *exactness(told.calibration),
+            *clock_lines(told.nodes),
+        ):
             figures.print(line)
         if done.ruling is not None:
             figures.print(ruling(done.ruling))
@@ -248,6 +254,16 @@ def _what_next(done: "Run", talk: "Console") -> None:
         talk.print(
             f"to go on with it: harness run --resume {done.manifest.run_id}", highlight=False, markup=False
         )
+
+
+def _as_told(done: "Run") -> dict[str, Any]:
+    """What `--json` prints."""
+    import msgspec
+
+    told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
+    told |= {"nodes": msgspec.to_builtins(done.manifest.nodes)} if done.manifest.nodes else {}
+    told |= msgspec.to_builtins(done.summary)
+    return told | ({} if done.ruling is None else {"gate": msgspec.to_builtins(done.ruling)})
 
 
 def _warn(done: "Run", talk: "Console", *, everything: bool) -> None:

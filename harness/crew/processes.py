@@ -18,6 +18,9 @@ import harness
 from harness.crew import wire
 from harness.crew.messages import FromProcess, ToProcess
 
+CHILD = [sys.executable, "-P", "-m", "harness.crew.child"]
+"""How it is started. -P: what lies in the folder where the user stands is none of our modules."""
+
 ENDS_S = 20.0
 """How long a process may take to end once that was all: it has to close its journal."""
 
@@ -81,11 +84,13 @@ class Local:
 
     async def _fate(self) -> str:
         with anyio.move_on_after(ENDS_S):
-            code = await self.process.wait()
-            return (
-                f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            )
+            return ended(await self.process.wait())
         return "closed its pipe"
+
+
+def ended(code: int) -> str:
+    """How a process ended, by the *code* that it left."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 @asynccontextmanager
@@ -101,12 +106,11 @@ async def processes(count: int, first: int = 1) -> AsyncIterator[list[Seat]]:
 @asynccontextmanager
 async def _process(number: int) -> AsyncIterator[Local]:
     process = await anyio.open_process(
-        # -P: what lies in the folder where the user stands is none of our modules.
-        [sys.executable, "-P", "-m", "harness.crew.child"],
+        CHILD,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None,
-        env=os.environ | {"PYTHONPATH": _with_us(os.environ.get("PYTHONPATH"))},
+        env=with_us(),
     )
     assert process.stdout is not None  # noqa: S101  it was opened with one
     try:
@@ -116,10 +120,10 @@ async def _process(number: int) -> AsyncIterator[Local]:
             await _end(process)
 
 
-def _with_us(path: str | None) -> str:
-    """The search path with this very package first, wherever it was imported from."""
-    ours = str(Path(harness.__file__).parent.parent)
-    return os.pathsep.join([ours, *([path] if path else [])])
+def with_us() -> dict[str, str]:
+    """The environment with this very package first on the search path, wherever it was imported from."""
+    ours, path = str(Path(harness.__file__).parent.parent), os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([ours, *([path] if path else [])])}
 
 
 async def _end(process: Process) -> None:

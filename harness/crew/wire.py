@@ -24,6 +24,12 @@ def read(exactly: Callable[[int], bytes]) -> Any:
     return pickle.loads(exactly(length))  # noqa: S301  from a process of this run
 
 
+def whole(exactly: Callable[[int], bytes]) -> bytes:
+    """The next message as it goes over the pipe, for whoever hands it on unread."""
+    head = exactly(_LENGTH.size)
+    return head + exactly(_LENGTH.unpack(head)[0])
+
+
 async def received(exactly: Callable[[int], Awaitable[bytes]]) -> Any:
     """The same, waiting."""
     (length,) = _LENGTH.unpack(await exactly(_LENGTH.size))

@@ -23,6 +23,7 @@ from harness import __version__
 from harness.errors import RunDirectoryError
 from harness.journal import JOURNAL, UNREADABLE, Leg
 from harness.record.histograms import filename
+from harness.record.nodes import NodeClock
 from harness.record.tables import SCHEMA_VERSION
 from harness.sigma.catalogue import Provider
 from harness.sigma.fingerprint import Fingerprint
@@ -56,7 +57,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     None where all were. *confirmed* is what became of prompts that were asked until that was sure.
     *trials_digest* tells whether a plan that is made again is this one. *options* are those of `harness run`
     that decide how it is asked, beside its *choice*. *resumed* are the legs in which it went on after it had
-    stopped.
+    stopped. *nodes* are the machines of the cluster that sent its trials, where it was one.
     *exit_code* is None while the run goes on, and stays so when it was killed.
     """
 
@@ -75,6 +76,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     trials_digest: str = ""
     options: dict[str, Any] = {}
     resumed: tuple[Leg, ...] = ()
+    nodes: tuple[NodeClock, ...] = ()
     interrupted: bool = False
     checks: tuple[Checks, ...] = ()
     judge: str | None = None

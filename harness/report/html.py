@@ -22,6 +22,7 @@ from harness.grade.states import State
 from harness.record.store import Manifest
 from harness.record.tables import scan
 from harness.report import decided, fair, figures, pages
+from harness.report.nodes import clock_lines
 from harness.report.outcome import Prompt
 from harness.report.story import ROWS, Story
 from harness.report.terminal import exactness, ignored, judged, notes, reductions, spending
@@ -171,7 +172,7 @@ def _of_run(told: Story) -> dict[str, Any]:
         "began": began(manifest),
         "took": took(manifest),
         "believed": _BELIEVED,
-        "exactness": [str(line) for line in exactness(manifest.calibration)],
+        "exactness": [*map(str, exactness(manifest.calibration)), *map(str, clock_lines(manifest.nodes))],
         "exit_says": exit_says(manifest),
         "counts": {str(state): sum(row[state] for row in rows) for state in State},
         "trials": sum(row.trials for row in summary.rows),
