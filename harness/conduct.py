@@ -10,7 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -21,9 +21,12 @@ from rich.console import Console
 from harness import journal
 from harness.accounts import accounts
 from harness.calibrate.probe import stream_source
+from harness.crew.crew import Crew, leading
+from harness.crew.messages import Hello
+from harness.crew.processes import processes
 from harness.drive.access import Access
 from harness.drive.monitor import Probe, watch
-from harness.drive.pool import Sink, drive, plain_errors
+from harness.drive.pool import Part, Sink, drive, plain_errors
 from harness.drive.preflight import looked_up_again
 from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
@@ -33,7 +36,6 @@ from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
-from harness.record import store
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, shown
 from harness.report.tally import Tally
@@ -55,8 +57,8 @@ class Options:
     """How a suite is run, beside what it says itself.
 
     *target* is a URL or ``standin``, *access* the way there. *workers* takes the place of the `workers`
-    of every phase. *console* shows the progress; None shows nothing. *onlooker* gets what is known of the run
-    while it goes on, before anything is sent.
+    of every phase. Several *processes* share the load between them. *console* shows the progress; None shows
+    nothing. *onlooker* gets what is known of the run while it goes on, before anything is sent.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
     (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
@@ -69,6 +71,7 @@ class Options:
     target: str | None = None
     access: Access = field(default_factory=Access)
     workers: int | None = None
+    processes: int = 1
     fail_fast: bool = False
     gate: bool = False
     baseline: str | None = None
@@ -107,7 +110,8 @@ class Conduct:
     *made* are the sessions that it made, where it is to delete them, *to_look* those that are to be looked
     at; *given* by the suite are conversations that were there before. *before* is what the run had come to,
     if it goes on after a stop.
-    *source* is our own, once it is up. *warnings* are what a reader of the results should know.
+    *source* is our own, once it is up, *crew* the processes that send the trials where that is not this one,
+    and *read* how far their journals were read. *warnings* are what a reader of the results should know.
     *at_round_end* says after each round what is still to be sent; *fresh* and *details* are what came since
     the last. *decided* counts what was not sent for it, by variant. *to_count* are the results whose cost is
     not known yet, *used* is what the server says that it has counted.
@@ -128,6 +132,8 @@ class Conduct:
     changed: list[str] = field(default_factory=list)
     clock_steps: int = 0
     source: Address | None = None
+    crew: Crew | None = None
+    read: dict[Path, int] = field(default_factory=dict)
     at_round_end: AtRoundEnd | None = None
     fresh: list[Result] = field(default_factory=list)
     details: dict[str, SessionDetail] = field(default_factory=dict)
@@ -160,7 +166,7 @@ class Conduct:
             )
             self.reins.deep_research = max(0, self.reins.deep_research - spent)
         if self.reins.purse.is_limited:
-            for result in journal.read(self.folder / store.JOURNAL):
+            for result in journal.read(self.folder):
                 if result.began_ns is not None:
                     self.reins.purse.book(*self.cost(result))
             self.reins.before = self.reins.purse.counted
@@ -185,8 +191,12 @@ class Conduct:
             self.fresh.append(result)
         if self.reins.purse.is_limited and result.began_ns is not None:
             self.to_count.append(result)
-        looked = self._looks_at(result.trial_id)
-        for session_id in dict.fromkeys(filter(None, (each.session_id for each in result.exchanges))):
+        self.met(result.trial_id, filter(None, (each.session_id for each in result.exchanges)))
+
+    def met(self, trial_id: str, sessions: Iterable[str]) -> None:
+        """Remember the conversations of a trial."""
+        looked = self._looks_at(trial_id)
+        for session_id in dict.fromkeys(sessions):
             if self.plan.suite.target.cleanup.sessions and session_id not in self.given:
                 self.made.add(session_id)
             if looked:
@@ -209,11 +219,11 @@ async def conduct(run: Conduct) -> None:
     """Send every trial, look at what the server keeps of each, and clean up after it."""
     left, reins, before = run.left, run.reins, run.before
     leg = None if before is None else before.leg
-    with plain_errors(), journal.Journal(run.folder / store.JOURNAL, leg) as book:
+    with plain_errors(), journal.Journal(run.folder / journal.JOURNAL, leg) as book:
         if before is not None:
             run.warn(before.says(run.plan))
         async with anyio.create_task_group() as around:
-            around.start_soon(_keep_on_disk, book)
+            around.start_soon(journal.keep_on_disk, book)
             if run.options.interruptible and threading.current_thread() is threading.main_thread():
                 around.start_soon(_rein_in, reins, run.options.console)
             if left.suite.budget.minutes is not None:
@@ -221,7 +231,7 @@ async def conduct(run: Conduct) -> None:
                 around.start_soon(cut_at, reins.now() + may_take, reins)
             around.start_soon(_source_of_ours, run)
             tally = Tally(left, reins, run.folder.name, run.address.base_url)
-            async with accounts(run), _shown(run, tally):
+            async with accounts(run), _shown(run, tally), _crew(run, tally):
                 for name, load in left.loads.items():
                     if before is None or not before.is_over(name, left):
                         await _drive(run, name, load, book=book, tally=tally)
@@ -231,13 +241,6 @@ async def conduct(run: Conduct) -> None:
             around.cancel_scope.cancel()
     if reins.said:
         run.warn(f"the run was stopped: {reins.said}")
-
-
-async def _keep_on_disk(book: journal.Journal) -> None:
-    """Have the disk write what came, off the loop, as long as the run goes on."""
-    while True:
-        await anyio.sleep(journal.SYNC_EVERY_S)
-        await anyio.to_thread.run_sync(book.sync)
 
 
 async def _source_of_ours(run: Conduct) -> None:
@@ -265,38 +268,78 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
         book.append(moment)
         tally.note(moment)
 
+    if run.crew is not None:
+        by_crew = partial(run.crew.drive, load=load, elapsed_ns=elapsed_ns)
+        await _send_all(run, name, book, by_crew, sink=sink)
+        return
     async with transport() as kept:
         target = Probe(lambda: Client(run.address, kept))
         own = Probe(
             lambda: None if run.source is None else Client(run.source, transports(run.source.base_url)())
         )
 
-        async def send(trials: Iterable[Trial]) -> None:
+        async def send(phase: str, trials: Iterable[Trial]) -> None:
             # Watched is what is sent, not what we make of it between two rounds.
             async with anyio.create_task_group() as watched:
-                watched.start_soon(partial(watch, name, run.reins, keep, target=target, own=own))
+                watched.start_soon(partial(watch, phase, run.reins, keep, target=target, own=own))
                 await drive(
                     trials,
                     load,
                     lambda: Client(run.address, transport()),
                     sink,
                     reins=run.reins,
-                    elapsed_ns=elapsed_ns,
+                    part=Part(elapsed_ns=elapsed_ns),
                 )
                 watched.cancel_scope.cancel()
 
-        if run.at_round_end is None or load.is_open or load.is_timed:
-            await send(run.left.phase(name))
-        else:
-            await _in_rounds(run, name, book, send, sink=sink)
+        await _send_all(run, name, book, send, sink=sink)
         run.clock_steps += kept.clock_steps
+
+
+Send = Callable[[str, Iterable[Trial]], Awaitable[None]]
+"""Sends trials of a phase, until each has a result."""
+
+
+async def _send_all(run: Conduct, phase: str, book: journal.Journal, send: Send, *, sink: Sink) -> None:
+    load = run.left.loads[phase]
+    if run.at_round_end is None or load.is_open or load.is_timed:
+        await send(phase, run.left.phase(phase))
+    else:
+        await _in_rounds(run, phase, book, send, sink=sink)
+
+
+@asynccontextmanager
+async def _crew(run: Conduct, tally: Tally) -> AsyncIterator[None]:
+    """The processes that send the trials, where there are to be several."""
+    if run.options.processes == 1:
+        yield
+        return
+    left, options = run.left, run.options
+    say(options.console, f"starting {options.processes} processes …")
+    run.read = journal.ends(run.folder)
+    async with processes(options.processes) as seats:
+        hello = Hello(
+            number=0,
+            plan=replace(left, trials=(), more=()),
+            address=run.address,
+            journal=run.folder,
+            leg=None if run.before is None else run.before.leg,
+            fail_fast=options.fail_fast,
+            results=None if options.console is None and options.onlooker is None else options.results,
+        )
+        run.crew = Crew(
+            left, run.folder, run.reins, tally, meet=run.met, warn=run.warn, source=lambda: run.source
+        )
+        async with leading(run.crew, seats, hello):
+            yield
+        run.clock_steps += run.crew.clock_steps
 
 
 async def _in_rounds(
     run: Conduct,
     phase: str,
     book: journal.Journal,
-    send: Callable[[Iterable[Trial]], Awaitable[None]],
+    send: Send,
     *,
     sink: Sink,
 ) -> None:
@@ -316,7 +359,9 @@ async def _in_rounds(
             sink(_not_sent(trial))
         if not sent or (number > len(planned) and run.reins.stopped is not None):
             continue
-        await send(sent)
+        await send(phase, sent)
+        if run.crew is not None:
+            run.fresh += journal.read_on(run.folder, run.read)
         if run.reins.stopped is not None:
             continue  # what is left is booked for that; there is nothing to decide
         await _look(run, book)
@@ -329,16 +374,17 @@ async def _wanted_so_far(
     run: Conduct, phase: str, book: journal.Journal, rounds: list[list[Trial]]
 ) -> Wanted:
     """What is wanted before the first of the *rounds* that are left: all, unless others were sent before."""
-    path = run.folder / store.JOURNAL
     if run.before is None or run.at_round_end is None or not rounds:
         return lambda _: True
     await _look(run, book)
-    done = [each for each in journal.read(path) if each.phase == phase and each.trial_id in run.before.done]
+    done = [
+        each for each in journal.read(run.folder) if each.phase == phase and each.trial_id in run.before.done
+    ]
     over = tuple(each for each in done if each.repeat < rounds[0][0].repeat)
     run.fresh, run.details = [each for each in done if each not in over], {}
     if not over:
         return lambda _: True
-    return await run.at_round_end(Round(phase, over, journal.sessions(path), left=True))
+    return await run.at_round_end(Round(phase, over, journal.sessions(run.folder), left=True))
 
 
 def _rounds(trials: Iterable[Trial]) -> list[list[Trial]]:

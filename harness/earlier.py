@@ -87,16 +87,16 @@ def earlier(folder: Path, manifest: store.Manifest, now: tuple[datetime, int]) -
 
     Raises `RunDirectoryError` where its journal cannot be read.
     """
-    path = folder / store.JOURNAL
-    heads = list(journal.heads(path))
+    heads = list(journal.heads(folder))
     finished = {head.trial_id: head for head in heads if not head.is_open}
-    seen = journal.sessions(path)
+    seen = journal.sessions(folder)
+    torn = sum(map(journal.torn, journal.journals(folder)))
     sessions = dict.fromkeys(name for head in heads for name in _sessions(head))
-    last_ns = max([manifest.started_ns, *_stamps(heads), *(each.at_ns for each in journal.moments(path))])
+    last_ns = max([manifest.started_ns, *_stamps(heads), *(each.at_ns for each in journal.moments(folder))])
     return Earlier(
         folder,
         manifest,
-        _leg(manifest, now, last_ns, done=len(finished), torn=journal.torn(path)),
+        _leg(manifest, now, last_ns, done=len(finished), torn=torn),
         frozenset(finished),
         {head.trial_id: head.phase for head in heads},
         Counter(head.trial_id for head in heads if head.began_ns is not None),

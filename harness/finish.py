@@ -111,7 +111,7 @@ def finish(
     """
     folder, manifest, plan = run.folder, run.manifest, run.plan
     known = known or Known(count_tokens=count_tokens)
-    moments = journal.moments(folder / store.JOURNAL)
+    moments = journal.moments(folder)
     tables, checked = Tables(count_tokens, folder, plan.suite.prices), Checked()
     with counted(console, "results graded", len(run.trials)) as advance, out_of_reach():
         judged = _judged(run, known, checked, advance=advance)
@@ -200,7 +200,7 @@ def _with_cases(tables: Tables, trials: Mapping[str, Trial], held: Held) -> dict
 def _judged(
     run: Recorded, known: Known, checked: Checked, *, advance: Callable[[], None]
 ) -> Iterator[Judged]:
-    sessions = journal.sessions(run.folder / store.JOURNAL)
+    sessions = journal.sessions(run.folder)
     evidence = Evidence(run.manifest.called, run.manifest.providers)
     for result in run.results():
         judged = judge(result, run.trials[result.trial_id], evidence, sessions, known=known)
@@ -227,7 +227,7 @@ def case_rows(rows: pl.DataFrame, trials: Mapping[str, Trial], held: Held) -> It
 
 def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iterator[Result]:
     missing = dict(trials)
-    for result in journal.read(folder / store.JOURNAL):
+    for result in journal.read(folder):
         if result.trial_id not in trials:
             raise UsageError(
                 f"{folder}: trial {result.trial_id} ({result.case_id}) is none of its suite as that reads "
@@ -251,7 +251,7 @@ def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
     trials = {trial.trial_id: trial for trial in plan.trials}
     if not (plan.more or plan.cycles):
         return trials
-    came = {head.trial_id: head.phase for head in journal.heads(folder / store.JOURNAL)}
+    came = {head.trial_id: head.phase for head in journal.heads(folder)}
     trials |= {trial.trial_id: trial for trial in plan.more if trial.trial_id in came}
     for name in plan.cycles:
         trials |= plan.upto(name, [each for each, phase in came.items() if phase == name])

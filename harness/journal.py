@@ -6,24 +6,35 @@ is told of it, so the death of this process loses at most the line that was bein
 torn last line is recognised by its missing newline. The disk has it a second later (`sync`), so what the
 machine's own death loses is what came in its last second.
 
-A run that is resumed goes on in the same file, after a line of a `Leg`. What we had not finished before it
+A run of several processes has a journal of each, `journal-<k>.jsonl`, that no other writes; what stands in
+which file means nothing. All that is read here is read of *place*: a run's folder, or one of its journals.
+
+A run that is resumed goes on in the same files, after a line of a `Leg`. What we had not finished before it
 counts no more: it is done again, once.
 """
 
 import mmap
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, NoReturn, Self, TypeVar
 
+import anyio
 import msgspec
 from msgspec import Struct, structs
 
 from harness.errors import RunDirectoryError
 from harness.result import Exchange, Moment, Result, Skip, moved, with_transcript
 from harness.sigma.session import SessionDetail
+
+JOURNAL = "journal-0.jsonl"
+"""The journal of a run, or of the process that leads the others."""
+
+_NAME = re.compile(r"journal-(0|[1-9][0-9]{0,8})\.jsonl")
 
 AGAIN = frozenset({Skip.BUDGET, Skip.RATE_LIMITED, Skip.REFUSED, Skip.INTERRUPTED, Skip.FAIL_FAST})
 """Why a trial that we did not send or finish is one that a resumed run still has to do."""
@@ -66,6 +77,7 @@ class Head(Struct, frozen=True):
     began_ns: int | None = None
     ended_ns: int | None = None
     exchanges: tuple["Sent", ...] = ()
+    leg: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -93,13 +105,17 @@ Line = TypeVar("Line")
 class Journal:
     """An open journal: append results to it, close it by leaving the block.
 
-    With a *leg*, what is appended belongs to that; a torn last line before it is taken away. *sync* has the
-    disk write what it was given.
+    With a *leg*, what is appended belongs to that; a torn last line before it is taken away. Stamps are moved
+    by *ahead_ns*, by which the clock of the run is ahead of ours. *sync* has the disk write what it was
+    given.
     """
 
-    def __init__(self, path: Path, leg: Leg | None = None, sync: Callable[[int], None] = os.fsync) -> None:
+    def __init__(
+        self, path: Path, leg: Leg | None = None, sync: Callable[[int], None] = os.fsync, ahead_ns: int = 0
+    ) -> None:
         self.path = path
         self.leg = leg
+        self._moved_ns = ahead_ns + (leg.shift_ns if leg else 0)
         self._sync = sync
         self._unwritten = False
 
@@ -107,7 +123,7 @@ class Journal:
         try:
             self._file = self.path.open("ab", buffering=0)
             if self.leg is not None:
-                self._file.truncate(self.path.stat().st_size - self.leg.torn)
+                self._file.truncate(self.path.stat().st_size - torn(self.path))
         except OSError as error:
             raise self._broken(error) from error
         if self.leg is not None:
@@ -125,8 +141,8 @@ class Journal:
 
     def append(self, told: Result | SessionDetail | Moment) -> None:
         """Write *told* as one line; it is with the operating system when this returns."""
-        if self.leg is not None and not isinstance(told, SessionDetail):
-            told = moved(told, self.leg.shift_ns, leg=self.leg.number)
+        if (self.leg is not None or self._moved_ns) and not isinstance(told, SessionDetail):
+            told = moved(told, self._moved_ns, leg=self.leg.number if self.leg else 0)
         self._write(_bare(told) if isinstance(told, Result) else told)
 
     def sync(self) -> None:
@@ -164,46 +180,81 @@ class Journal:
         )
 
 
-def read(path: Path) -> Iterator[Result]:
-    """The results in a journal, in the order in which they happened, with their transcripts.
+async def keep_on_disk(book: Journal) -> NoReturn:
+    """Have the disk write what came each second, off the loop, until cancelled."""
+    while True:
+        await anyio.sleep(SYNC_EVERY_S)
+        await anyio.to_thread.run_sync(book.sync)
+
+
+def of_process(number: int) -> str:
+    """The name of the journal of a run's *number*-th process; 0 leads the others."""
+    return f"journal-{number}.jsonl"
+
+
+def journals(place: Path) -> list[Path]:
+    """The journals of a run: all in its folder, by their numbers, or the one that *place* is."""
+    if not place.is_dir():
+        return [place]
+    found = {int(name[1]): path for path in place.iterdir() if (name := _NAME.fullmatch(path.name))}
+    return [found[number] for number in sorted(found)] or [place / JOURNAL]
+
+
+def read(place: Path) -> Iterator[Result]:
+    """The results of a run, in the order in which they happened, with their transcripts.
 
     Of a run that was resumed, what it did again is there once. A torn last line, left by a kill, is passed
     over. A broken line before the last one is an error: a file that was edited is not evidence.
     """
-    upto = last_leg(path)
-    for line, offset, at in _lines(path):
+    last = last_leg(place)
+    every = [_results(path, last) for path in journals(place)]
+    for _, result in every[0] if len(every) == 1 else merge(*every, key=lambda each: each[0]):
+        yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def _results(path: Path, last: int) -> Iterator[tuple[int, Result]]:
+    """Each result of one journal, after the time at which it was known: what was not sent has none itself."""
+    known_ns = 0
+    for line, at in _lines(path):
         if _is_result(line):
             result = _decoded(_decode, line, at)
-            if not is_void(result, offset, upto):
-                yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+            known_ns = max(known_ns, result.ended_ns or 0)
+            if not is_void(result, last):
+                yield known_ns, result
 
 
-def is_void(result: Result | Head, offset: int, upto: int) -> bool:
-    """Whether a result at *offset* was done again in the leg that begins at *upto* or later (`last_leg`)."""
-    return offset < upto and result.skip in AGAIN
+def is_void(result: Result | Head, last: int) -> bool:
+    """Whether *result* was done again, in the *last* leg of its run or before it."""
+    return result.leg < last and result.skip in AGAIN
 
 
-def last_leg(path: Path) -> int:
-    """Where the last leg of a journal begins: the offset of its line, 0 if it was never resumed."""
+def last_leg(place: Path) -> int:
+    """How often a run was resumed."""
+    path = journals(place)[0]
     with _opened(path) as file:
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return mapped.rfind(b"\n" + _LEG) + 1
+                whole = mapped.rfind(b"\n") + 1
+                begins = mapped.rfind(b"\n" + _LEG, 0, whole) + 1
+                if not begins and mapped[: len(_LEG)] != _LEG:
+                    return 0
+                mapped.seek(begins)
+                return _decoded(_decode_leg, mapped.readline(), f"{path}: its last leg").number
         except ValueError:  # an empty one
             return 0
 
 
-def read_some(path: Path, trials: Collection[str]) -> Iterator[Result]:
+def read_some(place: Path, trials: Collection[str]) -> Iterator[Result]:
     """The results of *trials*, by their ids; of the others not more is read than whose they are.
 
     It stops where all were found: of a journal of gigabytes a few results are there in a moment.
     """
-    missing, upto = set(trials), last_leg(path)
-    for line, offset, at in _lines(path) if missing else ():
+    missing, last = set(trials), last_leg(place)
+    for line, at in _every(place) if missing else ():
         if not _is_result(line):
             continue
         head = _decoded(_decode_head, line, at)
-        if head.trial_id not in missing or is_void(head, offset, upto):
+        if head.trial_id not in missing or is_void(head, last):
             continue
         result = _decoded(_decode, line, at)
         yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
@@ -212,34 +263,53 @@ def read_some(path: Path, trials: Collection[str]) -> Iterator[Result]:
             return
 
 
-def heads(path: Path) -> Iterator[Head]:
+def read_on(place: Path, offsets: dict[Path, int]) -> Iterator[Result]:
+    """The results in whole lines after *offsets*, by journal, which go up to the line after each.
+
+    What was done again after the run was resumed is there once. Raises `OSError` where there is no journal.
+    """
+    last = last_leg(place)
+    for path in journals(place):
+        with path.open("rb") as file:
+            file.seek(offsets.get(path, 0))
+            for line in iter(file.readline, b""):
+                if not line.endswith(b"\n"):
+                    break
+                if _is_result(line) and not is_void(result := _decoded(_decode, line, str(path)), last):
+                    offsets[path] = file.tell()
+                    yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def ends(place: Path) -> dict[Path, int]:
+    """How far the whole lines of each journal go."""
+    return {path: path.stat().st_size - torn(path) for path in journals(place)}
+
+
+def heads(place: Path) -> Iterator[Head]:
     """What every result is of, without reading the rest of it; what was done again is there each time."""
-    return (_decoded(_decode_head, line, at) for line, _, at in _lines(path) if _is_result(line))
+    return (_decoded(_decode_head, line, at) for line, at in _every(place) if _is_result(line))
 
 
-def trial_ids(path: Path) -> Iterator[str]:
-    """The trial of every result, without reading the rest of it."""
-    return (head.trial_id for head in heads(path))
-
-
-def sessions(path: Path) -> dict[str, SessionDetail]:
+def sessions(place: Path) -> dict[str, SessionDetail]:
     """The session details in a journal, by session; the last one of each. Results are passed over unread."""
-    told = (_decoded(_decode_session, line, at) for line, _, at in _lines(path) if line.startswith(_SESSION))
+    told = (_decoded(_decode_session, line, at) for line, at in _every(place) if line.startswith(_SESSION))
     return {detail.chat_session_id: detail for detail in told}
 
 
-def moments(path: Path) -> list[Moment]:
-    """The moments in a journal, in their order."""
-    return [_decoded(_decode_moment, line, at) for line, _, at in _lines(path) if line.startswith(_MOMENT)]
+def moments(place: Path) -> list[Moment]:
+    """The moments of a run, in their order."""
+    told = [_decoded(_decode_moment, line, at) for line, at in _every(place) if line.startswith(_MOMENT)]
+    return sorted(told, key=lambda moment: moment.at_ns)
 
 
-def legs(path: Path) -> list[Leg]:
+def legs(place: Path) -> list[Leg]:
     """The legs in which a run was resumed, in their order."""
-    return [_decoded(_decode_leg, line, at) for line, _, at in _lines(path) if line.startswith(_LEG)]
+    lines = _lines(journals(place)[0])
+    return [_decoded(_decode_leg, line, at) for line, at in lines if line.startswith(_LEG)]
 
 
 def torn(path: Path) -> int:
-    """How many bytes of a last line there are that was never finished."""
+    """How many bytes of a last line of one journal there are that was never finished."""
     with _opened(path) as file:
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -248,13 +318,17 @@ def torn(path: Path) -> int:
             return 0
 
 
+def _every(place: Path) -> Iterator[tuple[bytes, str]]:
+    for path in journals(place):
+        yield from _lines(path)
+
+
 def _is_result(line: bytes) -> bool:
     return not line.startswith((_SESSION, _MOMENT, _LEG))
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, int, str]]:
-    """Each whole line, its offset, and where it stands."""
-    offset = 0
+def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """Each whole line, and where it stands."""
     with _opened(path) as file:
         for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
             if not line.endswith(b"\n"):
@@ -263,8 +337,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, int, str]]:
                         f"{path}:{number}: a line of more than 1 GiB, which no run writes"
                     )
                 return
-            yield line, offset, f"{path}:{number}"
-            offset += len(line)
+            yield line, f"{path}:{number}"
 
 
 def _opened(path: Path) -> BinaryIO:

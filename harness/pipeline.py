@@ -120,6 +120,7 @@ def _as_before(options: Options, manifest: store.Manifest) -> Options:
         seed=manifest.seed,
         target=options.target or asked.get("target"),
         workers=options.workers or asked.get("workers"),
+        processes=options.processes if options.processes > 1 else asked.get("processes", 1),
         fail_fast=options.fail_fast or asked.get("fail_fast", False),
         gate=asked.get("gate", False),
         baseline=asked.get("baseline"),
@@ -142,10 +143,22 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     if options.workers is not None and all(load.is_open for load in suite.load.values()):
         raise UsageError("--workers: the load of this suite is open and has none; max_in_flight limits it")
+    if options.processes > 1:
+        _refuse_shared(suite)
     make_room(options.workers or max(load.slots for load in suite.load.values()))
     for load in suite.load.values():
         if load.max_in_flight is not None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
+
+
+def _refuse_shared(suite: Suite) -> None:
+    """Raise `UsageError` for what several processes cannot keep together without asking before each trial."""
+    kept = [name for name in ("tokens", "usd") if getattr(suite.budget, name) is not None]
+    if kept:
+        raise UsageError(
+            f"--processes: budget.{kept[0]} is kept by one process, which knows what every trial has cost "
+            "before it sends the next; leave out --processes, or bound the load by budget.minutes or repeat"
+        )
 
 
 async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | None = None) -> Run:
@@ -219,6 +232,7 @@ def _begun(
     names = ("target", "workers", "fail_fast", "gate", "baseline", "confirm")
     asked = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in asked.items() if value not in {None, False}}
+    given |= {"processes": options.processes} if options.processes > 1 else {}
     return folder, structs.replace(manifest, options=given, trials_digest=digest_of(plan))
 
 

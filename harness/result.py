@@ -191,7 +191,7 @@ class Result(Struct, frozen=True, omit_defaults=True, tag="result", tag_field="l
 
 
 class Moment(Struct, frozen=True, omit_defaults=True, tag="moment", tag_field="line"):
-    """A second of a phase, as it was for us: what the run is judged by.
+    """A second of a phase, as it was for one *process* of ours: what the run is judged by.
 
     *fell_due*, *began* and *dropped* count trials since the run began or went on, *in_flight* those under way
     at *at_ns*. The rest is of the time since the moment before, *span_ns*: *lag_ns* is the longest that our
@@ -216,6 +216,7 @@ class Moment(Struct, frozen=True, omit_defaults=True, tag="moment", tag_field="l
     longest_collection_ns: int = 0
     target_ns: int | None = None
     own_ns: int | None = None
+    process: int = 0
 
 
 _OF_RESULT = ("due_ns", "free_ns", "began_ns", "ended_ns")

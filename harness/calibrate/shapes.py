@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from harness import journal
 from harness.calibrate.probe import Measurement, Shape, measure
+from harness.journal import JOURNAL
 from harness.metrics import service_ns
-from harness.record.store import JOURNAL
 from harness.result import Exchange
 from harness.suite.model import Phase, Suite
 
@@ -37,8 +37,8 @@ def shape_of(suite: Suite, results: Path) -> tuple[Shape, str]:
     Its replies are as those of the suite's latest run were, if there is one, else of the usual kind; they are
     cut short where they take more than a few seconds, which leaves as many packets a second.
     """
-    latest = results / suite.name / "latest" / JOURNAL
-    replies = _replies(latest) if latest.exists() else []
+    latest = results / suite.name / "latest"
+    replies = _replies(latest) if (latest / JOURNAL).exists() else []
     reply = _mean(replies) if replies else USUAL
     took_s = (reply.ttft_ms / 1000) + reply.packets / reply.packets_per_s
     streams = max(_streams(load, took_s) for load in suite.load.values())
@@ -66,8 +66,8 @@ def _streams(load: Phase, took_s: float) -> int:
     return max(1, min(round(usual + 3 * sqrt(usual)), load.max_in_flight or 1_000_000))
 
 
-def _replies(path: Path) -> list[Exchange]:
-    exchanges = (exchange for result in journal.read(path) for exchange in result.exchanges)
+def _replies(folder: Path) -> list[Exchange]:
+    exchanges = (exchange for result in journal.read(folder) for exchange in result.exchanges)
     whole = (each for each in exchanges if each.failure is None and len(each.arrived_ns) > 1)
     return list(islice(whole, _LOOKED_AT))
 

@@ -1,5 +1,6 @@
 """The options by which `run` and `plan` choose what of a suite to take."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,13 @@ Tags = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many trials.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Repeats of every trial, whatever the suite says.")]
+Processes = Annotated[
+    str,
+    typer.Option(
+        metavar="N|auto",
+        help="Processes of this machine that share the load; auto takes one for each of its cores.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the order of trials.")]
 
 # The way to the target: the suite's keys of these names, and what curl calls them.
@@ -49,3 +57,20 @@ Insecure = Annotated[
     bool,
     typer.Option("--insecure", "-k", help="Take whoever answers for the target: no certificate is verified."),
 ]
+
+
+def process_count(written: str) -> int:
+    """How many processes *written* means. Raises `UsageError`."""
+    from harness.errors import UsageError
+
+    if written == "auto":
+        return cores()
+    if not (written.isascii() and written.isdecimal() and int(written)):
+        raise UsageError(f"--processes {written}: a number from 1 on, or auto: one for each core ({cores()})")
+    return int(written)
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -15,6 +15,7 @@ from harness.cli.choice import (
     ClientKey,
     Insecure,
     Limit,
+    Processes,
     Prompts,
     Proxy,
     Repeat,
@@ -22,6 +23,7 @@ from harness.cli.choice import (
     Tags,
     Target,
     Variants,
+    process_count,
 )
 from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
 from harness.cli.written import others_than
@@ -56,6 +58,7 @@ def run(
     repeat: Repeat = None,
     seed: Seed = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Conversations at once, in every phase.")] = None,
+    processes: Processes = "1",
     resume: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +123,7 @@ def run(
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
         workers=workers,
+        processes=process_count(processes),
         fail_fast=fail_fast,
         gate=gate,
         baseline=baseline,
@@ -142,7 +146,18 @@ def run(
 
 _WITH_RESUME = frozenset(
     {
-        *("suite", "resume", "results", "target", "workers", "fail_fast", "html", "markdown", "junit"),
+        *(
+            "suite",
+            "resume",
+            "results",
+            "target",
+            "workers",
+            "processes",
+            "fail_fast",
+            "html",
+            "markdown",
+            "junit",
+        ),
         *("as_json", "quiet", "metrics_port", "otel"),
         *("ca_file", "client_cert", "client_key", "proxy", "insecure"),
     }

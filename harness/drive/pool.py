@@ -40,6 +40,26 @@ _GLANCE_NS = 100_000_000
 _IDLE_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The *index*-th *of* so many parts of a load, each of which another process drives.
+
+    *elapsed_ns* of its phase are over already, where a run goes on with it; it begins in the future where
+    that is negative.
+    """
+
+    index: int = 0
+    of: int = 1
+    elapsed_ns: int = 0
+
+    def among(self, slots: int) -> range:
+        """Those of *slots* that are of this part."""
+        return range(self.index, slots, self.of)
+
+
+WHOLE = Part()
+
+
 async def drive(
     trials: Iterable[Trial],
     load: Phase,
@@ -47,18 +67,18 @@ async def drive(
     sink: Sink,
     *,
     reins: Reins,
-    elapsed_ns: int = 0,
+    part: Part = WHOLE,
 ) -> None:
     """Send *trials* in order as *load* says; *sink* gets one result for each of them.
 
-    Of the phase *elapsed_ns* are over already, where a run goes on with it.
+    *trials* are those of one *part* of the load, which has its share of the workers, or of the room.
 
     Of a closed phase that lasts for a time, as many of them as it comes to. Every worker has a client of its
     own, opened by *open_client* (one that shares a transport costs nothing). An error that *sink* raises
     ends the run.
     """
     with plain_errors(), out_of_reach():
-        phase = _Phase(load, sink, reins, reins.now() - elapsed_ns)
+        phase = _Phase(load, sink, reins, reins.now() - part.elapsed_ns, part)
         if load.is_open:
             await _open(trials, phase, open_client)
         else:
@@ -73,6 +93,7 @@ class _Phase:
     sink: Sink
     reins: Reins
     start_ns: int
+    part: Part = WHOLE
     conversations: dict[str, anyio.Lock] = field(default_factory=dict)
 
     def book(self, trial: Trial, why: Skip) -> None:
@@ -115,10 +136,10 @@ class _Phase:
 
 async def _closed(trials: Iterable[Trial], phase: _Phase, open_client: OpenClient) -> None:
     waiting, load, reins = iter(trials), phase.load, phase.reins
-    ends = ends_ns(load)
+    ends, begins_ns = ends_ns(load), max(phase.start_ns, reins.now())
 
     async def worker(number: int) -> None:
-        await anyio.sleep(_starts_ns(number, load) / 1e9)
+        await anyio.sleep(max(0, begins_ns + _starts_ns(number, load) - reins.now()) / 1e9)
         async with open_client() as client:
             for trial in waiting:
                 if ends is not None:
@@ -129,7 +150,7 @@ async def _closed(trials: Iterable[Trial], phase: _Phase, open_client: OpenClien
                 await phase.send(trial, client)
 
     async with anyio.create_task_group() as tasks:
-        for number in range(load.slots):
+        for number in phase.part.among(load.slots):
             tasks.start_soon(worker, number)
 
 
@@ -142,7 +163,10 @@ def _starts_ns(number: int, load: Phase) -> int:
 
 async def _open(trials: Iterable[Trial], phase: _Phase, open_client: OpenClient) -> None:
     load, reins = phase.load, phase.reins
-    free = anyio.Semaphore(min(load.max_in_flight or room(), room()))
+    most = room()
+    if load.max_in_flight is not None:
+        most = min(most, len(phase.part.among(load.max_in_flight)))
+    free = anyio.Semaphore(most)
     free_ns: int | None = None
 
     async def one(trial: Trial, client: Client, free_ns: int | None) -> None:

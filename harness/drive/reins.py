@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ class Reins:
     *fail_fast* stops the run at the first failure of Sigma or the network. *stopped* says why the run ends
     early, and *said* what for, in a sentence; *interrupted* that the user asked for it, be it after it was
     ending anyway, and *abandoned* that what follows the trials is not to be waited for either.
-    *before* are trials of an earlier leg of the run that the purse has counted.
+    *cutting* says why trials under way are ended where they stand. *before* are trials of an earlier leg of
+    the run that the purse has counted, *elsewhere* those under way in other processes, by phase and variant.
     *in_flight_ns* is the area beneath the number of trials under way: what Little's law is checked with.
     """
 
@@ -38,6 +40,7 @@ class Reins:
     purse: Purse = field(default_factory=Purse)
     fail_fast: bool = False
     stopped: Skip | None = None
+    cutting: Skip | None = None
     said: str = ""
     interrupted: bool = False
     abandoned: bool = False
@@ -46,16 +49,22 @@ class Reins:
     before: int = 0
     dropped: int = 0
     in_flight_ns: int = 0
+    elsewhere: "Counter[tuple[str, str]]" = field(default_factory=Counter)
     _counted_ns: int = 0
     _running: dict[int, Running] = field(default_factory=dict)
 
     @property
     def in_flight(self) -> int:
         """How many trials are under way."""
-        return len(self._running)
+        return len(self._running) + self.elsewhere.total()
+
+    def going(self) -> "Counter[tuple[str, str]]":
+        """How many trials are under way, by phase and variant. May be asked by another thread."""
+        here = Counter((each.trial.phase, each.trial.variant) for each in self.under_way())
+        return here + self.elsewhere
 
     def under_way(self) -> list[Running]:
-        """The trials under way. May be asked by another thread."""
+        """The trials under way in this process. May be asked by another thread."""
         return list(self._running.values())
 
     def stop(self, why: Skip) -> None:
@@ -81,6 +90,7 @@ class Reins:
     def cut(self, why: Skip) -> None:
         """Send no further trial, and end those under way where they stand."""
         self.stop(why)
+        self.cutting = self.cutting or why
         for running in list(self._running.values()):
             running.cut(why)
 

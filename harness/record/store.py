@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from harness import __version__
 from harness.errors import RunDirectoryError
-from harness.journal import UNREADABLE, Leg
+from harness.journal import JOURNAL, UNREADABLE, Leg
 from harness.record.histograms import filename
 from harness.record.tables import SCHEMA_VERSION
 from harness.sigma.catalogue import Provider
@@ -31,7 +31,6 @@ if sys.platform != "win32":
     import fcntl
 
 MANIFEST = "manifest.json"
-JOURNAL = "journal-0.jsonl"
 SUMMARY = "summary.json"
 
 

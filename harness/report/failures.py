@@ -17,7 +17,6 @@ import polars as pl
 from harness.audit import Word
 from harness.grade.states import State
 from harness.journal import read_some
-from harness.record.store import JOURNAL
 from harness.record.tables import scan
 from harness.report.outcome import Prompt
 from harness.report.pages import plain
@@ -132,7 +131,7 @@ def failures(folder: Path, prompts: Sequence[Prompt], most: int = SHOWN) -> list
     trials = _trials(folder, chosen)
     ids = {row["trial_id"] for row in trials.values()}
     tables = _Tables.of(folder, ids)
-    results = {each.trial_id: each for each in read_some(folder / JOURNAL, ids)}
+    results = {each.trial_id: each for each in read_some(folder, ids)}
     found = [(each, trials[_key(each)]) for each in chosen if _key(each) in trials]
     return [
         _failure(prompt, anchor, row, tables=tables, result=results.get(row["trial_id"]))
@@ -232,7 +231,7 @@ def conversations(folder: Path, trials: Collection[str]) -> dict[str, tuple[Turn
     tables = _Tables.of(folder, trials)
     return {
         result.trial_id: tuple(_turn(each, tables) for each in result.turns)
-        for result in read_some(folder / JOURNAL, trials)
+        for result in read_some(folder, trials)
     }
 
 

@@ -11,7 +11,7 @@ are kept as results come in, and what is worked out is worked out then.
 import threading
 from bisect import bisect_right, insort
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -159,6 +159,17 @@ class Times:
     def add(self, at_ns: int, took_ns: int) -> None:
         """Something took *took_ns*, and ended at *at_ns*."""
         self.whole.add(took_ns)
+        self._stretch(at_ns).add(took_ns)
+
+    def merge(self, other: "Times", ahead_ns: int) -> None:
+        """Count in what another process has, whose clock ours is ahead of."""
+        self.whole.merge(other.whole)
+        for nth, bucket in enumerate(other.buckets):
+            if bucket.count:
+                self._stretch(other.since_ns + nth * other.width_ns + ahead_ns).merge(bucket)
+
+    def _stretch(self, at_ns: int) -> Sketch:
+        """The stretch of time that *at_ns* is in, which is about to get more."""
         nth = self._bucket(at_ns)
         while nth >= BUCKETS:
             for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
@@ -168,8 +179,8 @@ class Times:
             self.width_ns *= 2
             nth = self._bucket(at_ns)
         self.buckets += [Sketch() for _ in range(nth + 1 - len(self.buckets))]
-        self.buckets[nth].add(took_ns)
         self.told.pop(nth, None)
+        return self.buckets[nth]
 
     def _bucket(self, at_ns: int) -> int:
         return max(0, at_ns - self.since_ns) // self.width_ns
@@ -195,6 +206,30 @@ class _Counted:
     error: int = 0
     not_run: int = 0
 
+    def merge(self, other: "_Counted", ahead_ns: int) -> None:
+        """Count in what another process has, whose clock ours is ahead of."""
+        self.answered += other.answered
+        self.error += other.error
+        self.not_run += other.not_run
+        self.ttft.merge(other.ttft, ahead_ns)
+        self.gap.merge(other.gap, ahead_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came in one process since it was last taken, at *rows*, *of_phase* and *faults* of its `Tally`.
+
+    *sent* trials ended, and *broken* exchanges broke in succession until now, the first at *broken_ns*.
+    """
+
+    rows: Mapping[tuple[str, str], "_Counted"]
+    of_phase: Mapping[str, tuple[Times, Times]]
+    faults: Mapping[str, int]
+    lags: Sequence[int]
+    sent: int
+    broken: int
+    broken_ns: int
+
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
@@ -208,7 +243,8 @@ class Tally:
     """A run while it goes on, as results and moments come in.
 
     *run_id* and *target* are what it is called, and where Sigma is. *due* are the arrivals of the phase after
-    *phase_ns*, its start. *broken* is how many exchanges broke in succession, the first at *broken_ns*.
+    *phase_ns*, its start; times are gathered *since_ns*. *broken* is how many exchanges broke in succession,
+    the first at *broken_ns*; *elsewhere* has the same of other processes.
     *believed* is filled in by whoever works it out, and *heard* gets all that comes in. *lock* is held while
     something changes: who takes a snapshot in another thread holds it, too.
     """
@@ -218,11 +254,13 @@ class Tally:
     run_id: str = ""
     target: str = ""
     began_ns: int = 0
+    since_ns: int = 0
     rows: dict[tuple[str, str], _Counted] = field(default_factory=dict)
     of_phase: dict[str, tuple[Times, Times]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     broken: int = 0
     broken_ns: int = 0
+    elsewhere: dict[str, tuple[int, int]] = field(default_factory=dict)
     sent: int = 0
     phase: str = ""
     load: Phase | None = None
@@ -235,7 +273,7 @@ class Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.began_ns = self.began_ns or self.reins.now()
+        self.began_ns = self.since_ns = self.began_ns or self.reins.now()
         planned = Counter((trial.phase, trial.variant) for trial in self.plan.trials)
         endless = {(arm.phase, each.variant) for arm in self.plan.cycles.values() for each in arm.arms}
         for key in product(self.plan.loads, self.plan.variants):
@@ -248,6 +286,7 @@ class Tally:
         due = sorted(trial.due_ns or 0 for trial in self.plan.phase(phase)) if load.is_open else []
         with self.lock:
             self.phase, self.load, self.phase_ns, self.due = phase, load, now - elapsed_ns, due
+            self.since_ns = now
             self.of_phase[phase] = Times(now), Times(now)
             for (name, _), row in self.rows.items():
                 if name == phase:
@@ -280,6 +319,38 @@ class Tally:
         for hear in self.heard:
             hear(moment)
 
+    def taken(self) -> Came:
+        """What came since this was last called; it is counted no more."""
+        with self.lock:
+            came = Came(
+                self.rows, self.of_phase, self.faults, self.lags, self.sent, self.broken, self.broken_ns
+            )
+            self.rows, self.of_phase, self.faults, self.lags, self.sent = {}, {}, Counter(), [], 0
+            self.since_ns = self.reins.now()
+        return came
+
+    def merge(self, came: Came, *, by: str, ahead_ns: int = 0) -> None:
+        """Count in what came in the process called *by*, whose clock ours is *ahead_ns* ahead of."""
+        with self.lock:
+            for (phase, variant), row in came.rows.items():
+                self._row(phase, variant).merge(row, ahead_ns)
+            for phase, times in came.of_phase.items():
+                for mine, other in zip(self._of_phase(phase), times, strict=True):
+                    mine.merge(other, ahead_ns)
+            self.faults.update(came.faults)
+            self.sent += came.sent
+            for lag in came.lags:
+                insort(self.lags, lag)
+            self.elsewhere[by] = came.broken, came.broken_ns + ahead_ns
+            counts = [broken for broken, _ in self.elsewhere.values()]
+            self.broken = sum(counts) if all(counts) else 0
+            self.broken_ns = min(since for _, since in self.elsewhere.values())
+
+    def look(self) -> None:
+        """A second has passed, in which other processes sent."""
+        with self.lock:
+            self.samples.append(_Sample(self.reins.now(), self.reins.began, self.sent))
+
     def _break(self, exchange: Exchange) -> None:
         """Count how many exchanges in succession broke as they do where the target is away."""
         failure = exchange.failure
@@ -291,7 +362,7 @@ class Tally:
         self.broken += 1
 
     def _time(self, result: Result, row: _Counted) -> None:
-        phase = self.of_phase.setdefault(result.phase, (Times(self.began_ns), Times(self.began_ns)))
+        phase = self._of_phase(result.phase)
         for exchange in filter(counts, result.exchanges):
             ended_ns = exchange.ended_ns or exchange.began_ns
             took = ttft_ns(exchange), gap_p50_ns(exchange)
@@ -304,9 +375,12 @@ class Tally:
         """The row of a variant in a phase: one that is not planned is in a phase that lasts for a time."""
         row = self.rows.get((phase, variant))
         if row is None:
-            since = self.phase_ns or self.began_ns
+            since = self.since_ns
             row = self.rows[phase, variant] = _Counted(None, Times(since), Times(since))
         return row
+
+    def _of_phase(self, phase: str) -> tuple[Times, Times]:
+        return self.of_phase.setdefault(phase, (Times(self.since_ns), Times(self.since_ns)))
 
 
 def snapshot(tally: Tally) -> Snapshot:
@@ -346,7 +420,7 @@ def snapshot(tally: Tally) -> Snapshot:
 
 
 def _progress(tally: Tally) -> Iterator[Progress]:
-    going = Counter((each.trial.phase, each.trial.variant) for each in tally.reins.under_way())
+    going = tally.reins.going()
     for (phase, variant), row in tally.rows.items():
         in_flight = going[phase, variant]
         so_far = row.answered + row.error + row.not_run + in_flight

@@ -127,12 +127,11 @@ def load(folder: Path) -> Recordings:
     """
     recordings = Recordings(read_manifest(folder))
     found: list[Recording] = []
-    for path in sorted(folder.glob("journal-*.jsonl")):
-        recordings.details |= journal.sessions(path)
-        for result in journal.read(path):
-            sent = [one for one in result.exchanges if isinstance(one.request.get("message"), str)]
-            found += [_recording(result, one) for one in sent]
-            recordings.unsent += len(result.exchanges) - len(sent)
+    recordings.details |= journal.sessions(folder)
+    for result in journal.read(folder):
+        sent = [one for one in result.exchanges if isinstance(one.request.get("message"), str)]
+        found += [_recording(result, one) for one in sent]
+        recordings.unsent += len(result.exchanges) - len(sent)
     if not found:
         raise UsageError(f"{folder}: nothing was asked in this run, so there is nothing to replay")
     for recording in sorted(found, key=lambda one: one.began_ns):

@@ -14,12 +14,12 @@ from threading import Lock
 import polars as pl
 
 from harness.audit import Evidence
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunDirectoryError
 from harness.finish import judge
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State, standing
 from harness.grade.subject import Known
-from harness.journal import UNREADABLE
+from harness.journal import journals, read_on
 from harness.plan import Plan, Trial
 from harness.record.runs import planned
 from harness.record.store import Manifest
@@ -27,8 +27,8 @@ from harness.record.tables import SCHEMAS, Judged, Tables
 from harness.record.tokens import count_tokens
 from harness.result import Result
 from harness.summarise import Summary, summarise
-from harness.view.lines import result_of, results_from, session_of
-from harness.view.places import Place, journal_of
+from harness.view.lines import result_of, session_of
+from harness.view.places import Place
 
 _NOT_KEPT = ("packets", "steps", "models", "moments")
 _WAIT_S = 0.4
@@ -46,7 +46,7 @@ class Following:
     manifest: Manifest
     plan: Plan | None = None
     ungraded: str = ""
-    offset: int = 0
+    offsets: dict[Path, int] = field(default_factory=dict)
     behind: bool = False
     trials: dict[str, Trial] = field(default_factory=dict)
     tables: Tables = field(init=False)
@@ -70,29 +70,29 @@ class Following:
 
     @property
     def unread(self) -> int:
-        """Bytes of the journal that were not read yet; of a line that is being written, too."""
+        """Bytes of the journals that were not read yet; of a line that is being written, too."""
         try:
-            return max(0, journal_of(self.place.folder).stat().st_size - self.offset)
+            sizes = sum(path.stat().st_size for path in journals(self.place.folder))
         except OSError:
             return 0
+        return max(0, sizes - sum(self.offsets.values()))
 
     def catch_up(self) -> None:
         """Read on, for so long as a page may wait."""
         until = time.perf_counter() + _WAIT_S
         with self.lock:
             try:
-                for result, after in results_from(journal_of(self.place.folder), self.offset):
+                for result in read_on(self.place.folder, self.offsets):
                     self._add(self.tables, result)
                     for name in _NOT_KEPT:
                         for column in self.tables.columns[name].values():
                             column.clear()
-                    self.offset = after
                     self.behind = time.perf_counter() > until
                     if self.behind:
                         break
             except OSError:  # no journal yet
                 return
-            except UNREADABLE as error:
+            except RunDirectoryError as error:
                 self.ungraded = f"its journal is of another version: {error}"
 
     def frames(self) -> dict[str, pl.DataFrame]:
@@ -104,7 +104,7 @@ class Following:
     def of_trial(self, trial_id: str) -> dict[str, pl.DataFrame]:
         """The tables of one trial, with its packets and steps."""
         fresh = Tables(count_tokens, None, self.tables.prices)
-        result = result_of(journal_of(self.place.folder), trial_id)
+        result = result_of(self.place.folder, trial_id)
         if result is not None:
             with self.lock:
                 self._add(fresh, result)
@@ -128,7 +128,7 @@ class Following:
         if trial is None:
             return Judged(result, (), {}, _unjudged(result))
         evidence = Evidence(self.manifest.called, self.manifest.providers)
-        found = (session_of(journal_of(self.place.folder), each.session_id or "") for each in result.turns)
+        found = (session_of(self.place.folder, each.session_id or "") for each in result.turns)
         sessions = {each.chat_session_id: each for each in found if each is not None}
         return judge(result, trial, evidence, sessions, known=Known(count_tokens=count_tokens))
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from harness.journal import UNREADABLE
-from harness.record.store import JOURNAL, MANIFEST, is_being_written, odd_one
+from harness.record.store import MANIFEST, is_being_written, odd_one
 
 LATEST = "latest"
 SILENT_S = 30.0
@@ -112,11 +112,6 @@ def quiet_s(folder: Path) -> float:
             with suppress(FileNotFoundError):  # a file that was being written has its own name now
                 written.append(entry.stat(follow_symlinks=False).st_mtime)
     return max(0.0, datetime.now(UTC).timestamp() - max(written))
-
-
-def journal_of(folder: Path) -> Path:
-    """The journal of the run in *folder*."""
-    return folder / JOURNAL
 
 
 def _folders(parent: Path) -> Iterator[str]:

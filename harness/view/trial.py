@@ -11,7 +11,6 @@ from harness.report.visible import LONGEST
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Transcript
 from harness.view.lines import result_of
-from harness.view.places import journal_of
 from harness.view.seen import Seen
 from harness.view.texts import Piece, pieces, pretty, set_out, web_address
 from harness.view.timeline import Drawing, drawing
@@ -96,7 +95,7 @@ def shown(seen: Seen, trial_id: str) -> Shown | None:
     if tables["trials"].is_empty():
         return None
     row = tables["trials"].row(0, named=True)
-    result = result_of(journal_of(seen.place.folder), trial_id)
+    result = result_of(seen.place.folder, trial_id)
     grades = list(tables["grades"].iter_rows(named=True))
     return Shown(row, grades, list(_turns(tables, result)), _others(seen, row), result is not None)
 
@@ -218,7 +217,7 @@ def packets(seen: Seen, exchange_id: str, page: int) -> tuple[list[Row], int, Ro
 
 def raw(seen: Seen, exchange_id: str) -> tuple[bytes, str] | None:
     """The body of a reply exactly as it came, and its answer; None where the journal has it not."""
-    result = result_of(journal_of(seen.place.folder), exchange_id.split(".", 1)[0])
+    result = result_of(seen.place.folder, exchange_id.split(".", 1)[0])
     for exchange in result.exchanges if result else ():
         if exchange.exchange_id == exchange_id:
             return exchange.body, exchange.transcript.answer if exchange.transcript else ""

@@ -84,7 +84,7 @@ def recorded(root: Path, count: int) -> Path:
     folder = root / "results" / "s" / "20260101T000000Z-0000"
     folder.mkdir(parents=True)
     plan = planned(count, root / "s.yaml")
-    with journal.Journal(folder / store.JOURNAL) as book:
+    with journal.Journal(folder / journal.JOURNAL) as book:
         for trial in plan.trials:
             one = structs.replace(ONE, exchange_id=f"{trial.trial_id}.1.1")
             told = structs.replace(

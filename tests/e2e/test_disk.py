@@ -8,9 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harness import journal
 from harness.errors import Exit
-from harness.record.store import JOURNAL
+from harness.journal import JOURNAL, read
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +55,7 @@ def test_a_full_disk_ends_the_run_and_the_run_goes_on_where_there_is_room(tmp_pa
     )
     assert "Traceback" not in done.stderr
     (kept,) = (tmp_path / "kept" / "small").glob("2*")
-    recorded = [one.trial_id for one in journal.read(kept / JOURNAL)]
+    recorded = [one.trial_id for one in read(kept / JOURNAL)]
     assert 0 < len(recorded) < 60
     assert f"harness run --resume {kept.name}" in done.stderr
 

@@ -26,7 +26,6 @@ from prometheus_client.parser import text_string_to_metric_families
 import harness
 from harness import journal
 from harness.errors import Exit
-from harness.record import store
 from harness.report.prometheus import serving
 from harness.report.sofar import SoFar, Tables
 
@@ -151,7 +150,7 @@ def test_ctrl_c_in_a_terminal_is_talked_about_above_the_board_and_leaves_a_whole
     assert drained or not finished, "what is cut off at once may be gone before the board is drawn again"
     assert all(screen.index("stopping:") < screen.index("draining (interrupted)") for screen in drained)
     (run,) = (tmp_path / "results" / "live").glob("2*/manifest.json")
-    results = list(journal.read(run.parent / store.JOURNAL))
+    results = list(journal.read(run.parent / journal.JOURNAL))
     assert len(results) == len(pl.read_parquet(run.parent / "trials.parquet")) == 2 * 60 + 3 * 20
     assert {str(one.skip) for one in results if not one.exchanges} == {"interrupted"}
     assert bool([one for one in results if one.exchanges and one.skip]) is not finished
@@ -230,9 +229,9 @@ def test_the_verdict_so_far_on_a_whole_run_has_the_signs_of_the_final_one(tmp_pa
     """But for what is said to be missing: who merged, who was away, and whether the books balance."""
     done = harness.run(suite(tmp_path), harness.Options(results=tmp_path / "results"))
     heard = SoFar()
-    for result in journal.read(done.folder / store.JOURNAL):
+    for result in journal.read(done.folder / journal.JOURNAL):
         heard.hear(result)
-    for moment in journal.moments(done.folder / store.JOURNAL):
+    for moment in journal.moments(done.folder / journal.JOURNAL):
         heard.hear(moment)
     loads = harness.load_suite(tmp_path / "suite.yaml").load
     found = Tables(loads, tmp_path / "results").look(heard.taken())

@@ -11,7 +11,8 @@ import pytest
 from msgspec import structs
 
 from harness.errors import Exit
-from harness.record.store import JOURNAL, SUMMARY, read_manifest, write_manifest
+from harness.journal import JOURNAL
+from harness.record.store import SUMMARY, read_manifest, write_manifest
 from harness.report.html import LIMIT
 from harness.report.visible import visible
 from harness.standin.hostile import TEXT

@@ -18,7 +18,7 @@ import pytest
 
 from harness import journal
 from harness.errors import Exit
-from harness.record.store import JOURNAL, Manifest, read_manifest
+from harness.record.store import Manifest, read_manifest
 from harness.report.spans import traces
 from tests.conftest import Standin, serving
 
@@ -70,7 +70,7 @@ def going(folder: Path, *args: str | Path, results: int = 1) -> Iterator[subproc
 
 
 def count(folder: Path) -> int:
-    paths = list(folder.glob(f"results/*/2*/{JOURNAL}"))
+    paths = list(folder.glob(f"results/*/2*/{journal.JOURNAL}"))
     return sum(path.read_bytes().count(b'{"line":"result"') for path in paths)
 
 
@@ -92,15 +92,15 @@ def manifest_of(run: Path) -> Manifest:
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path, target: Standin) -> None:
     run = killed(tmp_path, suite(tmp_path, target), results=8)
-    before = (run / JOURNAL).read_bytes()
+    before = (run / journal.JOURNAL).read_bytes()
     kept = before[: before.rfind(b"\n") + 1]
-    recorded = [one.trial_id for one in journal.read(run / JOURNAL)]
+    recorded = [one.trial_id for one in journal.read(run / journal.JOURNAL)]
 
     done = harness_("run", "--resume", "latest", "--html", "page.html", cwd=tmp_path)
 
     assert done.returncode == Exit.OK, done.stderr
     assert re.search(r"the run broke off after \d+\.\d s with \d+ of 30 trials done", done.stderr)
-    assert (run / JOURNAL).read_bytes().startswith(kept)
+    assert (run / journal.JOURNAL).read_bytes().startswith(kept)
     trials = pl.read_parquet(run / "trials.parquet")
     assert trials["trial_id"].n_unique() == len(trials) == 30
     assert set(trials["state"]) == {"passed"}
@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path
 
 def test_no_stamp_of_a_run_that_went_on_lies_beyond_the_gap(tmp_path: Path, target: Standin) -> None:
     run = killed(tmp_path, suite(tmp_path, target), results=8)
-    while (time.time_ns() - (run / JOURNAL).stat().st_mtime_ns) / 1e9 < 2.5:  # the gap
+    while (time.time_ns() - (run / journal.JOURNAL).stat().st_mtime_ns) / 1e9 < 2.5:  # the gap
         os.sched_yield()
     assert harness_("run", "--resume", "long", cwd=tmp_path).returncode == Exit.OK
 

@@ -21,8 +21,7 @@ import polars as pl
 import pytest
 
 from harness.errors import Exit
-from harness.journal import read
-from harness.record.store import JOURNAL
+from harness.journal import JOURNAL, read
 from tests.conftest import Standin
 from tests.e2e.repeating import PERSON, Relay, relaying
 from tests.view.viewing import viewing

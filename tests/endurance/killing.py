@@ -53,7 +53,7 @@ def after_results(many: int, *, line: bytes = b'{"line":"result"') -> Moment:
 
     def is_time(results: Path, _: float) -> bool:
         folder = run_in(results)
-        path = None if folder is None else folder / store.JOURNAL
+        path = None if folder is None else folder / journal.JOURNAL
         return path is not None and path.is_file() and path.read_bytes().count(line) >= many
 
     return is_time
@@ -198,7 +198,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 def _whole(results: Path) -> bytes:
     """The whole lines of the journal."""
     folder = run_in(results)
-    path = None if folder is None else folder / store.JOURNAL
+    path = None if folder is None else folder / journal.JOURNAL
     if path is None or not path.is_file():
         return b""
     before, newline, _ = path.read_bytes().rpartition(b"\n")
@@ -222,7 +222,7 @@ def _counted(results: Path) -> tuple[int, int]:
     """How many of the planned trials have no result that counts, and how many have several."""
     folder = run_in(results)
     assert folder is not None
-    read = Counter(result.trial_id for result in journal.read(folder / store.JOURNAL))
+    read = Counter(result.trial_id for result in journal.read(folder / journal.JOURNAL))
     tabled = Counter(pl.read_parquet(folder / "trials.parquet")["trial_id"].to_list())
     missing = TRIALS - min(len(read), len(tabled))
     return missing, sum(times > 1 for times in read.values()) + sum(times > 1 for times in tabled.values())

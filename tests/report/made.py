@@ -10,8 +10,8 @@ from msgspec import structs, to_builtins
 from harness.gate import Ruled, Ruling, Word
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State
-from harness.journal import Journal
-from harness.record.store import JOURNAL, SUMMARY, Manifest, write_json, write_manifest
+from harness.journal import JOURNAL, Journal
+from harness.record.store import SUMMARY, Manifest, write_json, write_manifest
 from harness.record.tables import Judged, Tables, write
 from harness.result import Result
 from harness.summarise import Checked, summarise

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.grade.states import State
+from harness.journal import JOURNAL
 from harness.record import baselines
-from harness.record.store import JOURNAL
 from harness.telling import compared_page, page
 from tests.report.made import SUITE, Came, made
 from tests.report.test_html import Read, words
