@@ -11,15 +11,14 @@ import subprocess
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from harness import journal
 from harness.calibrate.probe import Stamped
@@ -27,6 +26,12 @@ from harness.result import Exchange, Moment, Result
 from harness.stats.quantiles import quantile
 
 Figures = dict[str, Any]
+At = TypeVar("At", bound=tuple[Any, ...])
+After = Callable[[Path], Figures]
+
+HARNESS = (sys.executable, "-m", "harness")
+SLABS = ("TCP", "sock_inode_cache", "filp", "eventpoll_epi")
+"""What the kernel keeps for an open socket: the caches that it takes that from."""
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -55,7 +60,14 @@ class Offered:
     @property
     def path(self) -> str:
         """Where a source gives such replies."""
-        return f"/m/ttft={self.ttft_ms:g},gap={1000 / self.packets_per_s:g},n={self.packets},bytes={self.bytes}"
+        return (
+            f"/m/ttft={self.ttft_ms:g},gap={1000 / self.packets_per_s:g},n={self.packets},bytes={self.bytes}"
+        )
+
+
+def short_replies(processes: int) -> Offered:
+    """Replies of two packets, as fast as they come: what a process does then is requests."""
+    return Offered(20 * processes, 1000.0, packets=2, rounds=400, ttft_ms=1.0, processes=processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +83,17 @@ class Look:
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen of each process, by its id, and what all others had used."""
+    """What was seen of each process, by its id, and what all others had used.
+
+    *wire* has the bytes and frames that loopback had carried, *kernel* the bytes that the kernel keeps for
+    sockets.
+    """
 
     looks: dict[int, list[Look]] = field(default_factory=dict)
+    wire: list[tuple[int, int, int]] = field(default_factory=list)
+    kernel: list[tuple[int, int]] = field(default_factory=list)
     others: list[tuple[int, dict[int, float]]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
-
-    def between(self, begin: int, end: int) -> list[list[Look]]:
-        """Of each process what was seen from *begin* to *end*, where that is anything."""
-        found = [[look for look in looks if begin <= look.at_ns <= end] for looks in self.looks.values()]
-        return [looks for looks in found if len(looks) > 1]
 
 
 def look_at(pid: int) -> Look | None:
@@ -97,6 +110,26 @@ def look_at(pid: int) -> Look | None:
     return Look(perf_counter_ns(), resident, files, waits, (int(user) + int(system)) * TICK_S)
 
 
+def carried() -> tuple[int, int]:
+    """Bytes and frames that loopback has carried, with their IP and TCP headers; of both directions."""
+    (line,) = (
+        line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:")
+    )
+    told = line.partition(":")[2].split()
+    return int(told[0]), int(told[1])
+
+
+def kernel_bytes() -> int:
+    """Bytes that the kernel keeps for sockets of all processes, and for what lies in them; 0 if untold."""
+    try:
+        lines = [line.split() for line in Path("/proc/slabinfo").read_text().splitlines()]
+    except PermissionError:
+        return 0
+    objects = sum(int(each[1]) * int(each[3]) for each in lines if each[0] in SLABS)
+    (tcp,) = re.findall(r"^TCP:.* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
+    return objects + int(tcp) * PAGE_BYTES
+
+
 def busy(but: Sequence[int]) -> dict[int, float]:
     """CPU seconds so far of every process of this machine, by its id; not of us and *but* those."""
     found = {}
@@ -109,16 +142,19 @@ def busy(but: Sequence[int]) -> dict[int, float]:
 
 
 @contextmanager
-def watched(pids: Sequence[int]) -> Iterator[Watch]:
-    """Look at the processes ten times a second until the block is left."""
-    watch = Watch({pid: [] for pid in pids})
+def watched(leader: int, source: int) -> Iterator[Watch]:
+    """Look at the process *leader*, at those that it has started for its run, and at the *source*."""
+    watch = Watch()
 
     def look() -> None:
         while not watch.over.wait(LOOK_S):
+            pids = [leader, *crew_of(leader), source]
             watch.others.append((perf_counter_ns(), busy(pids)))
-            for pid, looks in watch.looks.items():
+            watch.wire.append((perf_counter_ns(), *carried()))
+            watch.kernel.append((perf_counter_ns(), kernel_bytes()))
+            for pid in pids:
                 if (found := look_at(pid)) is not None:
-                    looks.append(found)
+                    watch.looks.setdefault(pid, []).append(found)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -129,90 +165,129 @@ def watched(pids: Sequence[int]) -> Iterator[Watch]:
         thread.join()
 
 
-def suite_of(offered: Offered, url: str, streams: int) -> str:
+def crew_of(leader: int) -> list[int]:
+    """The processes that share the load of the run that *leader* leads; none, where it sends all itself."""
+    try:
+        children = (Path("/proc") / str(leader) / "task" / str(leader) / "children").read_text().split()
+        return [
+            int(pid) for pid in children if b"harness.crew" in (Path("/proc") / pid / "cmdline").read_bytes()
+        ]
+    except OSError:
+        return []
+
+
+def suite_of(offered: Offered, url: str) -> str:
     return f"""
 suite: scale
 target: {{base_url: "{url}{offered.path}", audit: 0%}}
-defaults: {{repeat: {streams * offered.rounds}, retry: {{attempts: 1}}}}
-load: {{workers: {streams}}}
+defaults: {{repeat: {offered.streams * offered.rounds}, retry: {{attempts: 1}}}}
+load: {{workers: {offered.streams}}}
 prompts: [{{id: stream, message: "go"}}]
 """
 
 
-def measured(offered: Offered, url: str, source: int) -> Figures:
-    """Drive *offered* against the source at *url*, whose process is *source*; what that was like."""
-    each = offered.streams // offered.processes
+def measured(offered: Offered, url: str, source: int, after: After | None = None) -> Figures:
+    """Drive *offered* against the source at *url*, whose process is *source*; what that was like.
+
+    *after* is called with the folder of the run, and what it returns is added.
+    """
     with TemporaryDirectory() as folder:
-        places = [Path(folder) / str(number) for number in range(offered.processes)]
-        for place in places:
-            place.mkdir()
-            (place / "suite.yaml").write_text(suite_of(offered, url, each))
-        runs = [run_in(place) for place in places]
-        with watched([*(run.pid for run in runs), source]) as watch:
-            for run in runs:
-                _, told = run.communicate(timeout=300)
-                assert run.returncode == 0, told
-        found = [path for place in places for path in place.glob("results/scale/2*/journal-*.jsonl")]
-        assert len(found) == offered.processes
-        return figures(offered, found, watch, source)
+        place = Path(folder)
+        (place / "suite.yaml").write_text(suite_of(offered, url))
+        command = [*HARNESS, "run", "suite.yaml", "--quiet"]
+        if offered.processes > 1:
+            command += ["--processes", str(offered.processes)]
+        with (
+            subprocess.Popen(
+                command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            ) as run,
+            watched(run.pid, source) as watch,
+        ):
+            _, told = run.communicate(timeout=300)
+        assert run.returncode == 0, told
+        (found,) = place.glob("results/scale/2*")
+        seen = figures(offered, found, watch, leader=run.pid, source=source)
+        return seen | (after(found) if after else {})
 
 
-def run_in(place: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", "run", "suite.yaml", "--quiet"]
-    return subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def graded(run: Path) -> Figures:
+    """What it takes to make all tables of a run anew: as at the end of it, in a process of its own."""
+    command = [*HARNESS, "grade", str(run), "--retime"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return {
+        "tables_cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "tables_mb": round(used.ru_maxrss / 1024, 1),
+    }
 
 
-def figures(offered: Offered, journals: Sequence[Path], watch: Watch, source: int) -> Figures:
+def figures(offered: Offered, run: Path, watch: Watch, *, leader: int, source: int) -> Figures:
     """What the journals and the looks say of the time in which all streams were going."""
-    results = [result for path in journals for result in journal.read(path)]
+    results = list(journal.read(run))
     exchanges = [exchange for result in results for exchange in result.exchanges]
     assert all(each.failure is None and each.stamps == "kernel" for each in exchanges)
     begin, end = steady(results, offered.streams)
-    moments = [[each for each in journal.moments(path) if _within(each, begin, end)] for path in journals]
-    seconds = [sum(each.span_ns for each in mine) / 1e9 for mine in moments]
-    cpu_s = [sum(each.cpu_ns for each in mine) / 1e9 for mine in moments]
+    span_s = (end - begin) / 1e9
+    looks = {pid: [look for look in seen if begin <= look.at_ns <= end] for pid, seen in watch.looks.items()}
+    driving = [
+        seen for pid, seen in looks.items() if pid != source and (pid != leader or offered.processes == 1)
+    ]
+    assert len(driving) == offered.processes
+    return (
+        asdict(offered)
+        | {"span_s": round(span_s, 3)}
+        | _seen(exchanges, begin, end)
+        | _used(journal.moments(run), begin, end)
+        | {
+            "replies_s": round(sum(begin <= (result.ended_ns or 0) <= end for result in results) / span_s, 2),
+            "waits_s": round(sum(_rate(each, "waits") for each in driving), 1),
+            "source_cpu": round(_rate(looks[source], "cpu_s"), 4),
+            "source_waits_s": round(_rate(looks[source], "waits"), 1),
+            "leader_cpu": round(_rate(looks[leader], "cpu_s"), 4) if offered.processes > 1 else None,
+            "others_cpu": round(others_cpu(watch, begin, end), 3),
+            "wire_s": [round(each, 1) for each in _carried(watch, begin, end)],
+            "kernel_bytes": _within(watch.kernel, begin, end)[-1][1] - watch.kernel[0][1],
+            "files": max(look.files for each in driving for look in each),
+            "resident_mb": [round(each[-1].resident / 2**20, 1) for each in driving],
+            "read_by_then": sum(seen <= driving[0][-1].at_ns for each in exchanges for seen in each.seen_ns),
+            "journal_bytes": sum(path.stat().st_size for path in journal.journals(run)),
+        }
+    )
+
+
+def _seen(exchanges: Sequence[Exchange], begin: int, end: int) -> Figures:
+    """How much came, and how late it was seen. Errors are as in `harness calibrate`: stamp less sending."""
     reads = [
         (seen, seen - arrived)
         for each in exchanges
         for arrived, seen in zip(each.arrived_ns, each.seen_ns, strict=True)
         if begin <= seen <= end
     ]
-    packets = [each for exchange in exchanges for each in packets_of(exchange) if begin <= each.sent_ns <= end]
-    delays = sorted(delay for _, delay in reads)
-    errors = sorted(each.arrived_ns - each.sent_ns for each in packets)
-    alone = sorted(each.arrived_ns - each.sent_ns for each in packets if not each.merged)
-    late = sorted(each.seen_ns - each.sent_ns for each in packets)
+    packets = [
+        each for exchange in exchanges for each in packets_of(exchange) if begin <= each.sent_ns <= end
+    ]
     span_s = (end - begin) / 1e9
-    whole = sum(begin <= (result.ended_ns or 0) <= end for result in results)
-    mine = watch.between(begin, end)
-    driving = [looks for pid, looks in watch.looks.items() if pid != source]
-    served = [look for look in watch.looks[source] if begin <= look.at_ns <= end]
-    share = sum(cpu / each for cpu, each in zip(cpu_s, seconds, strict=True))
     return {
-        "streams": offered.streams,
-        "packets_per_s": offered.packets_per_s,
-        "packets": offered.packets,
-        "ttft_ms": offered.ttft_ms,
-        "rounds": offered.rounds,
-        "processes": offered.processes,
-        "span_s": round(span_s, 3),
-        "replies_s": round(whole / span_s, 2),
         "packets_s": round(len(packets) / span_s, 1),
         "reads_s": round(len(reads) / span_s, 1),
-        "waits_s": round(sum(_rate(looks) for looks in mine[: offered.processes]), 1),
-        "cpu": round(share, 4),
-        "source_cpu": round((served[-1].cpu_s - served[0].cpu_s) / ((served[-1].at_ns - served[0].at_ns) / 1e9), 4),
-        "source_waits_s": round(_rate(served), 1),
         "merged": round(sum(each.merged for each in packets) / max(1, len(packets)), 4),
-        "delay_ms": quantiles(delays),
-        "error_ms": quantiles(errors),
-        "alone_ms": quantiles(alone),
-        "seen_ms": quantiles(late),
-        "others_cpu": round(others_cpu(watch, begin, end), 3),
-        "waited": round(fmean(each.waited_ns or 0 for mine in moments for each in mine) / 1e9, 3),
-        "files": max(look.files for looks in driving for look in looks),
-        "resident_mb": round(sum(max(look.resident for look in looks) for looks in mine[: offered.processes]) / 2**20, 1),
+        "delay_ms": quantiles(sorted(delay for _, delay in reads)),
+        "error_ms": quantiles(sorted(each.arrived_ns - each.sent_ns for each in packets)),
+        "alone_ms": quantiles(sorted(each.arrived_ns - each.sent_ns for each in packets if not each.merged)),
     }
+
+
+def _used(moments: Sequence[Moment], begin: int, end: int) -> Figures:
+    """The CPUs that the processes used which drove, and how long some task waited for one, a second."""
+    within = [each for each in moments if begin <= each.at_ns - each.span_ns and each.at_ns <= end]
+    shares = []
+    for process in {each.process for each in within}:
+        mine = [each for each in within if each.process == process]
+        shares.append(sum(each.cpu_ns for each in mine) / sum(each.span_ns for each in mine))
+    waited = sum(each.waited_ns or 0 for each in within) / sum(each.span_ns for each in within)
+    return {"cpu": round(sum(shares), 4), "waited": round(waited, 3)}
 
 
 def packets_of(exchange: Exchange) -> list[Stamped]:
@@ -221,7 +296,8 @@ def packets_of(exchange: Exchange) -> list[Stamped]:
     found = [(int(match[1]), bisect_left(ends, match.end())) for match in STAMP.finditer(body)]
     shared = {a for (_, a), (_, b) in pairwise(found) if a == b}
     return [
-        Stamped(sent, exchange.arrived_ns[read], exchange.seen_ns[read], read in shared) for sent, read in found
+        Stamped(sent, exchange.arrived_ns[read], exchange.seen_ns[read], read in shared)
+        for sent, read in found
     ]
 
 
@@ -234,18 +310,26 @@ def steady(results: Sequence[Result], streams: int) -> tuple[int, int]:
     return begin, end
 
 
-def _within(moment: Moment, begin: int, end: int) -> bool:
-    return begin <= moment.at_ns - moment.span_ns and moment.at_ns <= end
+def _rate(looks: Sequence[Look], what: Literal["waits", "cpu_s"]) -> float:
+    first, last = looks[0], looks[-1]
+    return float(getattr(last, what) - getattr(first, what)) / ((last.at_ns - first.at_ns) / 1e9)
 
 
-def _rate(looks: Sequence[Look]) -> float:
-    return (looks[-1].waits - looks[0].waits) / ((looks[-1].at_ns - looks[0].at_ns) / 1e9)
+def _within(looks: Sequence[At], begin: int, end: int) -> list[At]:
+    return [look for look in looks if begin <= look[0] <= end]
+
+
+def _carried(watch: Watch, begin: int, end: int) -> tuple[float, float]:
+    """Bytes and frames a second."""
+    (first_ns, *before), *_, (last_ns, *after) = _within(watch.wire, begin, end)
+    seconds = (last_ns - first_ns) / 1e9
+    bytes_, frames = ((b - a) / seconds for a, b in zip(before, after, strict=True))
+    return bytes_, frames
 
 
 def others_cpu(watch: Watch, begin: int, end: int) -> float:
-    """The CPUs that every other process of this machine used, but for those that came and went between two looks."""
-    looks = [(at_ns, used) for at_ns, used in watch.others if begin <= at_ns <= end]
-    (first_ns, before), (last_ns, after) = looks[0], looks[-1]
+    """The CPUs that all other processes used, but for those that came and went between two looks."""
+    (first_ns, before), *_, (last_ns, after) = _within(watch.others, begin, end)
     return sum(used - before.get(pid, 0.0) for pid, used in after.items()) / ((last_ns - first_ns) / 1e9)
 
 

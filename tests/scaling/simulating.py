@@ -2,22 +2,27 @@
 
 A discrete-event simulation, the same for the same seed. Each process is one event loop: it asks which sockets
 have something, and reads each of them once; a read takes all that waits there, so a process that is behind
-reads more at a time and pays less a packet, until there is nothing left to gain. When a reply has ended its process pays
-for that, sends the next request, and goes on. The source is a process like them, and has its share of the
-cores. A core is given to whoever is ready in turn, and taken away after a slice.
+reads more at a time and pays less a packet. When a reply has ended its process pays for that, sends the next
+request, and goes on. The source is a process like them, and has its share of the cores. A core is given to
+whoever is ready in turn, and taken away after a slice. What else the machine does is there as processes that
+compute for a while and then wait.
 
-What it leaves out: caches, the sharing of a core by two hyperthreads, garbage collection, and other load on the
-machine.
+What it leaves out: caches, the sharing of a core by two hyperthreads, garbage collection, and who of those
+that wait for a core the kernel thinks should be next.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from random import Random
 
 BLOCK = -1.0
 """What a process says in place of a time when it has nothing to do."""
+
+BURST_US, SHRED_US = 20_000.0, 200.0
+"""How long what else runs on the machine computes before it waits for something, on average: not measured."""
 
 Steps = Generator[float, None, None]
 """What a process does: CPU µs after CPU µs, or `BLOCK`."""
@@ -28,10 +33,10 @@ class Costs:
     """What things cost, in µs of CPU.
 
     Of a client: a *read* with one packet in it, each *packet* more in the same read, a *wake* when nothing
-    had been there to read, a whole *request* (sent, ended, kept, and the next one begun). Of the source: to *send* a packet, a *source_wake*,
-    and to *answer* a request. *latency* is how long a process that waits takes to run on a free core, and *slice*
-    how long it keeps one that others want; both in µs too, but of nobody's CPU. *stamp* is how much of a read lies before
-    its stamp.
+    had been there to read, a whole *request* (sent, ended, kept, and the next one begun). Of the source: to
+    *send* a packet, a *source_wake*, and to *answer* a request. *stamp* is how much of a read lies before its
+    stamp. *latency* is how long a process that waits takes to run on a free core, and *slice* how long it
+    keeps one that others want; both in µs too, but of nobody's CPU.
     """
 
     read: float
@@ -48,9 +53,9 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many *streams* over *processes* on *cores*: replies of *packets* packets, each stream one after another.
+    """So many *streams* over *processes* on *cores*, each one reply of *packets* packets after another.
 
-    *gap* is from packet to packet and *ttft* from request to first packet, in µs. 
+    *gap* is from packet to packet and *ttft* from request to first packet, in µs.
     """
 
     streams: int
@@ -59,14 +64,16 @@ class Load:
     packets: int
     gap: float
     ttft: float = 200_000.0
+    others: float = 0.0
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
     """What came of it, a second: *packets_s*, *reads_s*, *waits_s* and *replies_s* of all processes together.
 
-    *cpu* is the CPUs that they used, *source_cpu* those of the source. The delays are of reads, from the arrival of
-    their last packet until they were seen, in ms.
+    *cpu* is the CPUs that they used, *source_cpu* those of the source. The delays are of reads, from the
+    arrival of their last packet until they were seen, in ms.
     """
 
     packets_s: float
@@ -82,7 +89,7 @@ class Simulated:
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One stream: its next packet is due at *due*, *left* of the reply are to be sent; *unread* have arrived."""
+    """One stream: *due* is its next packet, *left* of the reply are to be sent, *unread* have arrived."""
 
     owner: "Process"
     due: float = 0.0
@@ -95,7 +102,7 @@ class Stream:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """One event loop. *ran* is how long it has had its core, *used* its CPU, *waits* how often it had nothing to do."""
+    """One event loop: how long it *ran* on its core, the CPU it *used*, how often it *waits* for work."""
 
     steps: Steps | None = None
     blocked: bool = False
@@ -148,7 +155,7 @@ class World:
             self.queue.append(process)
 
     def _go_on(self, process: Process) -> None:
-        """*process* has a core: it does the next thing, unless others have waited long enough for that core."""
+        """*process* has a core: it does the next thing, unless it had that long enough and others wait."""
         if self.queue and process.ran >= self.costs.slice:
             self.queue.append(process)
             self._give()
@@ -215,6 +222,17 @@ def source(world: World, me: Process) -> Steps:
             _schedule(world, stream)
 
 
+def other(world: World, me: Process, share: float, random: Random) -> Steps:
+    """Something else that takes a *share* of a core, in bursts."""
+    while True:
+        burst = random.expovariate(1 / BURST_US)
+        for _ in range(max(1, round(burst / SHRED_US))):
+            yield SHRED_US
+        if share < 1:
+            world.at(world.now + burst * (1 - share) / share, lambda: world.wake(me))
+            yield BLOCK
+
+
 def _deliver(world: World, stream: Stream) -> None:
     """The packet has arrived; its reader has something to read."""
     stream.left -= 1
@@ -234,12 +252,14 @@ def _schedule(world: World, stream: Stream) -> None:
     heapq.heappush(world.due, (stream.due, world.number, stream))
 
 
-def simulate(load: Load, costs: Costs, *, seconds: float = 3.0, warm_up: float = 1.0, seed: int = 0) -> Simulated:
+def simulate(
+    load: Load, costs: Costs, *, seconds: float = 3.0, warm_up: float = 1.0, seed: int = 0
+) -> Simulated:
     """What *load* comes to in so many simulated *seconds*, after as many of *warm_up* that are not counted.
 
     Streams begin somewhere in their replies, as those of a run do that has gone on for a while.
     """
-    random, world = Random(seed), World(load, costs, free=load.cores)
+    random, world = Random(seed), World(load, costs, free=load.cores)  # noqa: S311
     world.clients = [Process() for _ in range(load.processes)]
     world.source.steps = source(world, world.source)
     for process in world.clients:
@@ -249,9 +269,14 @@ def simulate(load: Load, costs: Costs, *, seconds: float = 3.0, warm_up: float =
         stream = Stream(world.clients[number % load.processes])
         into = random.random() * whole
         stream.left = max(1, min(load.packets + 1, int((whole - into) / load.gap) + 1))
-        stream.due = random.random() * load.gap if stream.left <= load.packets else load.ttft - into
+        if load.endless:
+            stream.left = 2**60
+        stream.due = load.ttft - into if stream.left == load.packets + 1 else random.random() * load.gap
         _schedule(world, stream)
-    for process in (world.source, *world.clients):
+    beside = [Process() for _ in range(ceil(load.others))]
+    for process in beside:
+        process.steps = other(world, process, load.others / len(beside), random)
+    for process in (world.source, *world.clients, *beside):
         process.blocked = True
         world.wake(process)
     world.run_until(warm_up * 1e6)
