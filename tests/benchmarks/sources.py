@@ -17,8 +17,10 @@ def our_source() -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "harness.calibrate.source"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[1], process.pid
-        process.kill()
+        try:
+            yield process.stdout.readline().split()[1], process.pid
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -26,14 +28,20 @@ def native_source(binary: str) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([binary, str(port)], stdout=subprocess.DEVNULL) as process:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
+        try:
+            while not _accepts(port):
                 continue
-        yield f"http://127.0.0.1:{port}", process.pid
-        process.terminate()
+            yield f"http://127.0.0.1:{port}", process.pid
+        finally:
+            process.terminate()
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @contextmanager

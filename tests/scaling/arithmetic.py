@@ -1,7 +1,7 @@
 """How many cores and machines a load needs, and what runs out first: from what was measured.
 
-Pure: figures in (tests/scaling/figures.json), numbers out. What is not measured stands here as a constant with
-its source. A process is planned to be busy 70 % of the time, as `harness calibrate` does.
+Pure: figures in (tests/scaling/figures.json), numbers out. What is not measured stands here as a constant
+with its source. A process is planned to be busy 70 % of the time, as `harness calibrate` does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,8 @@ FILES = 524_288
 """The most files that a process may open where systemd (240 or later) starts it: man systemd-system.conf."""
 
 CONNTRACK = 262_144
-"""nf_conntrack_max of a machine with more than 4 GB: Documentation/networking/nf_conntrack-sysctl.rst."""
+"""nf_conntrack_max where it is not set: as many as there are buckets, and of those there are never more
+(Documentation/networking/nf_conntrack-sysctl.rst)."""
 
 FRAME = 14 + 4 + 20
 """Bytes of Ethernet around an IP packet: header, checksum, preamble and gap (IEEE 802.3)."""
@@ -41,9 +42,10 @@ SPARE_FILES, FILES_A_STREAM = 64, 2
 STAMP_US = 3.0
 """How much of a read lies before its stamp; a system call that copies 100 bytes."""
 
-SLICE_US = 4000.0
-"""How long a process keeps a core that others wait for: to the next tick (CONFIG_HZ=250) after its slice of
-0.7 ms × (1 + log2 of the cores) is used up (kernel/sched/fair.c)."""
+
+SHARE = 0.95
+"""How much of a second a core goes to those that go first, where all cores are wanted by others, too:
+sched_rt_runtime_us of sched_rt_period_us (Documentation/scheduler/sched-rt-group.rst)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,16 @@ class Machine:
 class Constants:
     """What a load costs: µs of CPU, bytes.
 
-    Of a packet the process that reads it takes *packet_us*, its next request included in none of that;
-    *network_us* is what the kernel takes for it on top where it comes over a network, at most. A process has
-    *process_bytes*, a stream *stream_bytes*, and the kernel *socket_bytes* for it; *packet_bytes* are held of each packet until its reply has
-    ended. A packet has *wire_bytes* on the wire, both directions, and *journal_bytes* in the journal; its tables
-    take *table_us* and *table_bytes* of memory afterwards.
+    For a packet the process that reads it takes *packet_us* when it comes and *keep_us* when its reply has
+    ended, and the kernel *network_us* at most where it comes over a network; a request takes *request_us*
+    besides. A process has *process_bytes*, a stream
+    *stream_bytes*, and the kernel *socket_bytes* for it; *packet_bytes* of a packet are held until its reply
+    has ended. A packet is *wire_bytes* on the wire, both directions, and *journal_bytes* in the journal; its
+    tables take *table_us* and *table_bytes* of memory afterwards.
     """
 
     packet_us: float
+    keep_us: float
     request_us: float
     network_us: float
     process_bytes: float
@@ -132,9 +136,15 @@ def costs(points: Figures) -> Costs:
     left of the delay at the lowest load.
     """
     ones = [middle(row) for row in points["rows"] if row["runs"][0]["processes"] == 1]
-    read, packet, wake, request = fitted(
+    read, packet, wake, request, keep = fitted(
         [
-            [at["reads_s"], max(0.0, at["packets_s"] - at["reads_s"]), at["waits_s"], at["replies_s"]]
+            [
+                at["reads_s"],
+                max(0.0, at["packets_s"] - at["reads_s"]),
+                at["waits_s"],
+                ended := at["replies_s"] if at["rounds"] > 1 else 0.0,
+                ended * at["packets"],
+            ]
             for at in ones
         ],
         [at["cpu"] for at in ones],
@@ -150,11 +160,12 @@ def costs(points: Figures) -> Costs:
         packet,
         wake,
         request,
+        keep,
         send,
         source_wake,
         answer,
         latency=latency,
-        slice=SLICE_US,
+        share=SHARE,
         stamp=STAMP_US,
     )
 
@@ -174,7 +185,7 @@ def fitted(counts: Sequence[Sequence[float]], cpus: Sequence[float]) -> list[flo
 def constants(figures: Figures) -> Constants:
     """What the measurements come to.
 
-    The CPU of a packet is that of the fullest point of one process below `BUSY`, as it was measured there.
+    The CPU of a packet that comes is that of the fullest point of one process below `BUSY`, as measured.
     """
     fit = costs(figures["points"])
     at = planned(figures["points"])
@@ -187,6 +198,7 @@ def constants(figures: Figures) -> Constants:
     _, table = line([[1, _sent(run)] for run in sizes], [run["tables_mb"] * 2**20 for run in sizes])
     return Constants(
         packet_us=at["cpu"] / at["packets_s"] * 1e6,
+        keep_us=fit.keep,
         request_us=fit.request,
         network_us=fit.send,
         process_bytes=process,
@@ -227,7 +239,7 @@ def _on_the_wire(run: Figures) -> float:
 
 def stream_us(cost: Constants, rate: int) -> float:
     """CPU µs a second of one stream."""
-    return rate * cost.packet_us + cost.request_us / REPLY_S
+    return rate * (cost.packet_us + cost.keep_us) + cost.request_us / REPLY_S
 
 
 def streams_a_process(cost: Constants, rate: int) -> int:
@@ -241,7 +253,7 @@ def stream_memory(cost: Constants, rate: int) -> float:
 
 
 def processes_a_machine(cost: Constants, rate: int, machine: Machine) -> int:
-    """How many processes a machine takes: a core each, what the kernel takes to receive, and one core to lead."""
+    """How many processes a machine takes: a core each, what the kernel takes to receive, one core to lead."""
     kernel = streams_a_process(cost, rate) * rate * cost.network_us / 1e6
     return floor((machine.cores - 1) / (1 + kernel))
 
@@ -300,6 +312,11 @@ def limits(cost: Constants, rate: int, machine: Machine) -> list[Limit]:
         Limit(
             NETWORK,
             floor(machine.gigabits * 1e9 / (rate * cost.wire_bytes * 8)),
-            f"{cost.wire_bytes:,.0f} bytes a packet, both directions and their frames",
+            f"{cost.wire_bytes:,.0f} bytes a packet, both directions",
         ),
     ]
+
+
+def packets_in_tables(cost: Constants, machine: Machine) -> int:
+    """How many packets a run may have for its tables to be made in the memory of one machine."""
+    return floor(machine.memory_gb * 1e9 / cost.table_bytes)

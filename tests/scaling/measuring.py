@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter_ns
 from typing import Any, Literal, TypeVar
@@ -142,8 +143,11 @@ def busy(but: Sequence[int]) -> dict[int, float]:
 
 
 @contextmanager
-def watched(leader: int, source: int) -> Iterator[Watch]:
-    """Look at the process *leader*, at those that it has started for its run, and at the *source*."""
+def watched(leader: int, source: int, *, first: bool = False) -> Iterator[Watch]:
+    """Look at the process *leader*, at those that it has started for its run, and at the *source*.
+
+    With *first* all of them go before whatever else this machine does.
+    """
     watch = Watch()
 
     def look() -> None:
@@ -152,6 +156,8 @@ def watched(leader: int, source: int) -> Iterator[Watch]:
             watch.others.append((perf_counter_ns(), busy(pids)))
             watch.wire.append((perf_counter_ns(), *carried()))
             watch.kernel.append((perf_counter_ns(), kernel_bytes()))
+            if first:
+                go_first(pids)
             for pid in pids:
                 if (found := look_at(pid)) is not None:
                     watch.looks.setdefault(pid, []).append(found)
@@ -163,6 +169,14 @@ def watched(leader: int, source: int) -> Iterator[Watch]:
     finally:
         watch.over.set()
         thread.join()
+
+
+def go_first(pids: Sequence[int]) -> None:
+    """Have the kernel run these processes before all others, the first that is ready until it waits."""
+    for pid in pids:
+        with suppress(OSError):
+            for thread in (Path("/proc") / str(pid) / "task").iterdir():
+                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(1))
 
 
 def crew_of(leader: int) -> list[int]:
@@ -186,10 +200,13 @@ prompts: [{{id: stream, message: "go"}}]
 """
 
 
-def measured(offered: Offered, url: str, source: int, after: After | None = None) -> Figures:
+def measured(
+    offered: Offered, url: str, source: int, *, after: After | None = None, first: bool = False
+) -> Figures:
     """Drive *offered* against the source at *url*, whose process is *source*; what that was like.
 
-    *after* is called with the folder of the run, and what it returns is added.
+    *after* is called with the folder of the run, and what it returns is added. With *first*, which only root
+    may ask for, client and source go before whatever else the machine does.
     """
     with TemporaryDirectory() as folder:
         place = Path(folder)
@@ -201,7 +218,7 @@ def measured(offered: Offered, url: str, source: int, after: After | None = None
             subprocess.Popen(
                 command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             ) as run,
-            watched(run.pid, source) as watch,
+            watched(run.pid, source, first=first) as watch,
         ):
             _, told = run.communicate(timeout=300)
         assert run.returncode == 0, told
@@ -227,7 +244,9 @@ def figures(offered: Offered, run: Path, watch: Watch, *, leader: int, source: i
     """What the journals and the looks say of the time in which all streams were going."""
     results = list(journal.read(run))
     exchanges = [exchange for result in results for exchange in result.exchanges]
-    assert all(each.failure is None and each.stamps == "kernel" for each in exchanges)
+    broken = [each.failure for each in exchanges if each.failure is not None]
+    assert not broken, f"{len(broken)} of {len(exchanges)} replies broke: {broken[0]}"
+    assert all(each.stamps == "kernel" for each in exchanges)
     begin, end = steady(results, offered.streams)
     span_s = (end - begin) / 1e9
     looks = {pid: [look for look in seen if begin <= look.at_ns <= end] for pid, seen in watch.looks.items()}
@@ -280,14 +299,26 @@ def _seen(exchanges: Sequence[Exchange], begin: int, end: int) -> Figures:
 
 
 def _used(moments: Sequence[Moment], begin: int, end: int) -> Figures:
-    """The CPUs that the processes used which drove, and how long some task waited for one, a second."""
+    """What the processes that drive used, their garbage collection, and how late their loops came.
+
+    *cpu* is the CPUs of all of them, *waited* how long some task of the machine waited for one, a second;
+    *collected* how much of a second the collections of one process took, *collections_s* how many those were,
+    *lag_ms* the median of the longest that a loop came late in a second.
+    """
     within = [each for each in moments if begin <= each.at_ns - each.span_ns and each.at_ns <= end]
+    processes = {each.process for each in within}
     shares = []
-    for process in {each.process for each in within}:
+    for process in processes:
         mine = [each for each in within if each.process == process]
         shares.append(sum(each.cpu_ns for each in mine) / sum(each.span_ns for each in mine))
-    waited = sum(each.waited_ns or 0 for each in within) / sum(each.span_ns for each in within)
-    return {"cpu": round(sum(shares), 4), "waited": round(waited, 3)}
+    seconds = sum(each.span_ns for each in within) / 1e9
+    return {
+        "cpu": round(sum(shares), 4),
+        "waited": round(sum(each.waited_ns or 0 for each in within) / 1e9 / seconds, 3),
+        "collections_s": round(sum(each.collections for each in within) / seconds, 3),
+        "collected": round(sum(each.collected_ns for each in within) / 1e9 / seconds, 5),
+        "lag_ms": round(median(each.lag_ns for each in within) / 1e6, 3),
+    }
 
 
 def packets_of(exchange: Exchange) -> list[Stamped]:

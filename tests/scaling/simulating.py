@@ -2,27 +2,25 @@
 
 A discrete-event simulation, the same for the same seed. Each process is one event loop: it asks which sockets
 have something, and reads each of them once; a read takes all that waits there, so a process that is behind
-reads more at a time and pays less a packet. When a reply has ended its process pays for that, sends the next
-request, and goes on. The source is a process like them, and has its share of the cores. A core is given to
-whoever is ready in turn, and taken away after a slice. What else the machine does is there as processes that
-compute for a while and then wait.
+reads more at a time and pays less a packet. When a reply has ended (its stop comes with the last packet) its
+process pays for that once all sockets are read, sends the next request, and goes on. The source is a process
+like them, and has its share of the cores. A core is given to whoever is ready in turn, for as long as there
+is something to do, or for a slice.
 
-What it leaves out: caches, the sharing of a core by two hyperthreads, garbage collection, and who of those
-that wait for a core the kernel thinks should be next.
+What it leaves out: caches, the sharing of a core by two hyperthreads, who of those that wait for a core the
+kernel thinks should be next, and whatever else stalls a process for a moment, be it garbage collection or an
+interrupt.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import inf
 from random import Random
 
 BLOCK = -1.0
 """What a process says in place of a time when it has nothing to do."""
-
-BURST_US, SHRED_US = 20_000.0, 200.0
-"""How long what else runs on the machine computes before it waits for something, on average: not measured."""
 
 Steps = Generator[float, None, None]
 """What a process does: CPU µs after CPU µs, or `BLOCK`."""
@@ -33,21 +31,24 @@ class Costs:
     """What things cost, in µs of CPU.
 
     Of a client: a *read* with one packet in it, each *packet* more in the same read, a *wake* when nothing
-    had been there to read, a whole *request* (sent, ended, kept, and the next one begun). Of the source: to
-    *send* a packet, a *source_wake*, and to *answer* a request. *stamp* is how much of a read lies before its
-    stamp. *latency* is how long a process that waits takes to run on a free core, and *slice* how long it
-    keeps one that others want; both in µs too, but of nobody's CPU.
+    had been there to read, a whole *request* (sent, ended, and the next one begun), and of that what it takes
+    to *keep* each packet of its reply: decoded, journalled, counted. Of the source: to *send* a packet, a
+    *source_wake*, and to *answer* a request. *stamp* is how much of a read lies before its stamp. *latency*
+    is how long a process that waits takes to run on a free core, and *slice* how long it keeps one that
+    others want; both in µs too, but of nobody's CPU. *share* is how much of a second a process may run.
     """
 
     read: float
     packet: float
     wake: float
     request: float
+    keep: float
     send: float
     source_wake: float
     answer: float
     latency: float
-    slice: float = 3000.0
+    slice: float = inf
+    share: float = 1.0
     stamp: float = 3.0
 
 
@@ -64,8 +65,8 @@ class Load:
     packets: int
     gap: float
     ttft: float = 200_000.0
-    others: float = 0.0
     endless: bool = False
+    spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class Process:
     ran: float = 0.0
     used: float = 0.0
     waits: int = 0
+    second: int = -1
+    spent: float = 0.0
     ready: deque[Stream] = field(default_factory=deque)
 
 
@@ -161,6 +164,11 @@ class World:
             self._give()
             return
         assert process.steps is not None
+        if self._has_had_its_share(process):
+            self.at((process.second + 1) * 1e6, lambda: self.wake(process))
+            process.blocked = True
+            self._give()
+            return
         took = next(process.steps)
         if took == BLOCK:
             process.blocked, process.waits = True, process.waits + 1
@@ -168,7 +176,13 @@ class World:
             return
         process.ran += took
         process.used += took
+        process.spent += took
         self.at(self.now + took, lambda: self._go_on(process))
+
+    def _has_had_its_share(self, process: Process) -> bool:
+        if (second := int(self.now / 1e6)) > process.second:
+            process.second, process.spent = second, 0.0
+        return process.spent >= self.costs.share * 1e6
 
     def _give(self) -> None:
         """Give a core that was let go of to the next in the queue."""
@@ -188,18 +202,20 @@ def client(world: World, me: Process) -> Steps:
             yield BLOCK
             yield costs.wake
         batch, me.ready = me.ready, deque()
+        ended: list[Stream] = []
         for stream in batch:
-            count, ends = stream.unread, stream.ends
+            count = stream.unread
+            if stream.ends:
+                ended.append(stream)
             stream.unread, stream.queued, stream.ends = 0, False, False
             world.delays.append(world.now + costs.stamp - stream.arrived)
             world.packets += count
             world.shared += count if count > 1 else 0
             yield costs.read + costs.packet * (count - 1)
-            if ends:
-                world.replies += 1
-                yield costs.request
-                world.asked.append(stream)
-                world.wake(world.source)
+        for stream in ended:
+            world.replies += 1
+            yield costs.request + costs.keep * world.load.packets
+            _ask(world, stream)
 
 
 def source(world: World, me: Process) -> Steps:
@@ -218,19 +234,8 @@ def source(world: World, me: Process) -> Steps:
         while world.asked:
             stream = world.asked.popleft()
             yield costs.answer
-            stream.left, stream.due = load.packets + 1, world.now + load.ttft
+            stream.left, stream.due = load.packets, world.now + load.ttft
             _schedule(world, stream)
-
-
-def other(world: World, me: Process, share: float, random: Random) -> Steps:
-    """Something else that takes a *share* of a core, in bursts."""
-    while True:
-        burst = random.expovariate(1 / BURST_US)
-        for _ in range(max(1, round(burst / SHRED_US))):
-            yield SHRED_US
-        if share < 1:
-            world.at(world.now + burst * (1 - share) / share, lambda: world.wake(me))
-            yield BLOCK
 
 
 def _deliver(world: World, stream: Stream) -> None:
@@ -255,32 +260,37 @@ def _schedule(world: World, stream: Stream) -> None:
 def simulate(
     load: Load, costs: Costs, *, seconds: float = 3.0, warm_up: float = 1.0, seed: int = 0
 ) -> Simulated:
-    """What *load* comes to in so many simulated *seconds*, after as many of *warm_up* that are not counted.
-
-    Streams begin somewhere in their replies, as those of a run do that has gone on for a while.
-    """
+    """What *load* comes to in so many simulated *seconds*, after those of *warm_up*, which are not counted."""
     random, world = Random(seed), World(load, costs, free=load.cores)  # noqa: S311
     world.clients = [Process() for _ in range(load.processes)]
     world.source.steps = source(world, world.source)
     for process in world.clients:
         process.steps = client(world, process)
-    whole = load.ttft + load.packets * load.gap
     for number in range(load.streams):
-        stream = Stream(world.clients[number % load.processes])
-        into = random.random() * whole
-        stream.left = max(1, min(load.packets + 1, int((whole - into) / load.gap) + 1))
-        if load.endless:
-            stream.left = 2**60
-        stream.due = load.ttft - into if stream.left == load.packets + 1 else random.random() * load.gap
-        _schedule(world, stream)
-    beside = [Process() for _ in range(ceil(load.others))]
-    for process in beside:
-        process.steps = other(world, process, load.others / len(beside), random)
-    for process in (world.source, *world.clients, *beside):
+        _begin(world, Stream(world.clients[number % load.processes]), number, random)
+    for process in (world.source, *world.clients):
         process.blocked = True
         world.wake(process)
     world.run_until(warm_up * 1e6)
     return _counted(world, seconds)
+
+
+def _begin(world: World, stream: Stream, number: int, random: Random) -> None:
+    """Have the *number*-th stream send its first request, or be in the middle of its reply."""
+    load = world.load
+    if load.spread is not None:
+        world.at(number * load.spread, lambda: _ask(world, stream))
+        return
+    into = random.random() * (load.ttft + load.packets * load.gap)
+    left = load.packets - int(max(0.0, into - load.ttft) / load.gap)
+    stream.left = 2**60 if load.endless else max(1, left)
+    stream.due = max(load.ttft - into, random.random() * load.gap)
+    _schedule(world, stream)
+
+
+def _ask(world: World, stream: Stream) -> None:
+    world.asked.append(stream)
+    world.wake(world.source)
 
 
 def _counted(world: World, seconds: float) -> Simulated:
