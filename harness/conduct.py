@@ -230,7 +230,7 @@ async def conduct(run: Conduct) -> None:
                 may_take = round(left.suite.budget.minutes * 60e9) - (before.ran_ns if before else 0)
                 around.start_soon(cut_at, reins.now() + may_take, reins)
             around.start_soon(_source_of_ours, run)
-            tally = Tally(left, reins, run.folder.name, run.address.base_url)
+            tally = Tally(left, reins, run.folder.name, run.address.base_url, run.options.processes)
             async with accounts(run), _shown(run, tally), _crew(run, tally):
                 for name, load in left.loads.items():
                     if before is None or not before.is_over(name, left):

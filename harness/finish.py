@@ -4,6 +4,7 @@ The same for a run that has just ended and for one of last year that is graded a
 Sigma here, and what others had to say has been asked before (`harness.consult`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -294,9 +295,11 @@ def _calibration(
     """How exact the times of a run are, by what was calibrated for a load as high as its own."""
     arrived = frames["packets"]["arrived_ns"].drop_nulls()
     per_second = (arrived // 1_000_000_000).value_counts()["count"]
-    streams = max((moment.in_flight for moment in moments), default=1)
+    most: Counter[int] = Counter()
+    for moment in moments:
+        most[moment.process] = max(most[moment.process], moment.in_flight)
     told: dict[str, Any] = to_builtins(
-        exactness(folder.parent.parent, streams, float(per_second.quantile(0.9) or 0.0))
+        exactness(folder.parent.parent, max(1, most.total()), float(per_second.quantile(0.9) or 0.0))
     )
     return told
 

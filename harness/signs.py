@@ -28,7 +28,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     was free (closed), less the time it took to connect. *delay_p99_ms*: how long packets lay in the kernel
     before we read them. *lag_p50_ms*: of the longest time that the event loop came late in each second, the
     median. *pressure*: the share of the time in which some task of this machine waited for a CPU. *cpu*: how
-    much of one CPU this process used. *unserved*: the share of arrivals that found `max_in_flight` reached.
+    much of one CPU this process used. Of several processes both are those of the one that is
+    worst off. *unserved*: the share of arrivals that found `max_in_flight` reached.
     *refused*: the share of exchanges answered 429 or 503. *asked* is what the schedule was like, *began* what
     came of it. *warm_n* is how many of the first replies are a warm-up by MSER-5 (all of the first half where
     they never settle), and *warm_excess* how much higher their TTFT was than that of the others. *in_flight*
@@ -180,14 +181,27 @@ def _of_seconds(moments: Sequence[Moment]) -> dict[str, Any]:
         return {}
     spanned = sum(moment.span_ns for moment in moments)
     waited = [moment.waited_ns for moment in moments if moment.waited_ns is not None]
+    of_each = _by_process(moments)
     return {
-        "lag_p50_ms": median(moment.lag_ns for moment in moments) / _MS,
+        "lag_p50_ms": max(median(moment.lag_ns for moment in each) for each in of_each) / _MS,
         "pressure": sum(waited) / spanned if len(waited) == len(moments) else None,
-        "cpu": sum(moment.cpu_ns for moment in moments) / spanned,
+        "cpu": max(_total(each, "cpu_ns") / _total(each, "span_ns") for each in of_each),
         "collection_ms": max(moment.longest_collection_ns for moment in moments) / _MS,
         "target_p50_ms": _median_ms(moment.target_ns for moment in moments),
         "own_p50_ms": _median_ms(moment.own_ns for moment in moments),
     }
+
+
+def _by_process(moments: Sequence[Moment]) -> list[list[Moment]]:
+    """Those of each process: the one that is worst off is not hidden by the others."""
+    found: dict[int, list[Moment]] = {}
+    for moment in moments:
+        found.setdefault(moment.process, []).append(moment)
+    return list(found.values())
+
+
+def _total(moments: Sequence[Moment], name: str) -> int:
+    return sum(getattr(moment, name) for moment in moments)
 
 
 def _arrivals(trials: pl.DataFrame, leg: pl.DataFrame, sent: pl.DataFrame) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 What was measured last stands in tests/endurance/figures.json, with the day and the machine, and the page is a
 function of it: a test holds it to that, and to the lists of faults and kill points. Names: faults, kills,
-random, soak, fuzzing; ``random:50``, ``soak:20000`` and ``fuzzing:10`` are smaller ones.
+random, shared, soak, fuzzing; ``random:50``, ``soak:20000`` and ``fuzzing:10`` are smaller ones.
 """
 
 import json
@@ -73,12 +73,17 @@ def at_random_moments(runs: int = 200) -> Figures:
     return _fates({f"seed {seed}": at_random(seed) for seed in range(runs)})
 
 
-def _fates(points: Mapping[str, Sequence[Moment]]) -> Figures:
+def shared(runs: int = 100) -> Figures:
+    """The same of runs of two processes: one that sends is killed, then the one that leads, and so on."""
+    return _fates({f"seed {seed}": at_random(seed) for seed in range(runs)}, processes=2)
+
+
+def _fates(points: Mapping[str, Sequence[Moment]], *, processes: int = 1) -> Figures:
     rows = []
     with serving() as standin:
         for name, moments in points.items():
             with TemporaryDirectory() as folder:
-                rows.append(_fate_of(name, fate(Path(folder), standin, *moments)))
+                rows.append(_fate_of(name, fate(Path(folder), standin, *moments, processes=processes)))
     return {"rows": rows}
 
 
@@ -142,6 +147,7 @@ MEASURE: dict[str, Callable[..., Figures]] = {
     "faults": faults,
     "kills": kills,
     "random": at_random_moments,
+    "shared": shared,
     "soak": soaked,
     "fuzzing": fuzzing,
 }
@@ -173,7 +179,11 @@ def all_rows(figures: Figures) -> Iterator[str]:
         tried, well = (sum(row[name] for row in told["rows"]) for name in ("tried", "well"))
         what = f"{len(told['rows'])} faults of the network, each on {len(LOOPS)} event loops"
         yield _line(told, what, tried, well, tried - well, None)
-    for name, what in (("kills", "kill points, in every check"), ("random", "runs killed at random moments")):
+    for name, what in (
+        ("kills", "kill points, in every check"),
+        ("random", "runs killed at random moments"),
+        ("shared", "runs of two processes, of which one or the leading one is killed at random moments"),
+    ):
         if told := figures.get(name):
             yield _killed(told, what)
     if told := figures.get("fuzzing"):

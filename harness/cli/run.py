@@ -23,6 +23,7 @@ from harness.cli.choice import (
     Tags,
     Target,
     Variants,
+    cores,
     process_count,
 )
 from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
@@ -237,6 +238,12 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
     talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)
+    _what_next(done, talk)
+
+
+def _what_next(done: "Run", talk: "Console") -> None:
+    if done.verdict.word == "client-bound" and done.manifest.options.get("processes", 1) < cores():
+        talk.print("this machine has more cores: --processes auto reads with all of them", highlight=False)
     if done.manifest.interrupted:
         talk.print(
             f"to go on with it: harness run --resume {done.manifest.run_id}", highlight=False, markup=False

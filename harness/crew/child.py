@@ -61,7 +61,8 @@ class Process:
     """What one process was told, and what it has come to.
 
     *shares* are those that wait for their start, by their index; *watches* ends the watch of a phase when so
-    many shares of it have. *granted* deep-research runs may be sent in all, *source* is our own once it is up.
+    many shares of it have. *granted* deep-research runs may be sent in all, *source* is our own once it is
+    up.
     """
 
     hello: Hello
@@ -233,7 +234,8 @@ async def _watch(process: Process, phase: str, probes: Probes, scope: anyio.Canc
 
 def main() -> NoReturn:
     """Serve whoever started this process, over its standard input and output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that leads, which has us told
+    for stop in (signal.SIGINT, signal.SIGTERM):  # they are for the process that leads, which has us told
+        signal.signal(stop, signal.SIG_IGN)
     pipe = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints is no message
     told: SimpleQueue[FromProcess | None] = SimpleQueue()

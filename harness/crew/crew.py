@@ -6,7 +6,7 @@ trials, or with this machine.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -69,7 +69,7 @@ Meet = Callable[[str, tuple[str, ...]], None]
 """What is done with the sessions of a trial."""
 
 Warn = Callable[[str], None]
-Word = tuple[Member, Set | Over | Broke | Lost]
+Word = tuple[Member, Set | Over | Lost]
 
 
 @dataclass(slots=True)
@@ -105,9 +105,11 @@ class Crew:
     async def drive(self, phase: str, trials: Iterable[Trial], *, load: Phase, elapsed_ns: int = 0) -> None:
         """Have *trials* of a phase sent; each leaves a result.
 
-        Of the phase *elapsed_ns* are over already. Raises `HarnessError` for what a process broke with.
+        Of the phase *elapsed_ns* are over already. Raises `CrewLostError` where nobody is left to send them.
         """
         here = [member for member in self.members if member.is_here]
+        if not here:
+            raise CrewLostError("no process is left to send trials")
         most = load.max_in_flight if load.is_open else load.slots
         of = min(len(here), most or len(here))
         shared = _Phase(self, phase, load, of)
@@ -215,8 +217,6 @@ class _Phase:
                     await member.say(Start(index, self.start_ns))
             case Over(index):
                 self._share(member, index).is_over = True
-            case Broke(error, trace):
-                raise error or RuntimeError(f"{member.seat.name}: {trace}")
             case Lost(seat, how):
                 await self._lost(member, f"{seat.name} {how}")
 
@@ -265,9 +265,15 @@ class _Phase:
             f"{said}; {of_them} without a result were handed to {heir.seat.name}: those that were under "
             "way are sent again, and those that fell due meanwhile are late"
         )
-        second = replace(go, trials=trials, done=go.done | done)
+        second = replace(go, trials=trials, done=go.done | done, deep_research=_unspent(share))
         self.shares.append(_Share(heir, second, is_second=True))
         await heir.say(second)
+
+
+def _unspent(share: _Share) -> int | None:
+    """The deep-research runs of a share that whoever had it has not sent."""
+    allowed, beat = share.go.deep_research, share.member.beat
+    return None if allowed is None else max(0, allowed - (beat.spent_deep if beat else 0))
 
 
 def worst(believed: Sequence[Believed]) -> Believed | None:
@@ -313,7 +319,7 @@ async def leading(crew: Crew, seats: Sequence[Seat], hello: Hello) -> AsyncItera
 
 
 async def _listen(crew: Crew, member: Member) -> None:
-    """Hear *member* as long as it is there."""
+    """Hear *member* as long as it is there. Raises what it broke with."""
     while True:
         try:
             message = await member.seat.receive()
@@ -321,27 +327,35 @@ async def _listen(crew: Crew, member: Member) -> None:
             if not crew.is_ending:
                 crew.give.send_nowait((member, Lost(member.seat, str(lost))))
             return
-        if isinstance(message, Beat):
-            crew.heard(member, message)
-        else:
-            crew.give.send_nowait((member, message))
+        match message:
+            case Beat():
+                crew.heard(member, message)
+            case Broke(error, trace):
+                raise error or RuntimeError(f"{member.seat.name}: {trace}")
+            case Set() | Over():
+                crew.give.send_nowait((member, message))
 
 
 async def _forward(crew: Crew) -> NoReturn:
     """Pass on that our source is up, that the run stops, or that what is under way is to be cut."""
-    passed: set[Halt | Source] = set()
+    passed: set[Source | Halt] = set()
     while True:
-        reins, source = crew.reins, crew.source()
-        for told in (
-            *([Source(source)] if source else []),
-            *([Halt(reins.stopped, cut=False)] if reins.stopped else []),
-            *([Halt(reins.cutting, cut=True)] if reins.cutting else []),
-        ):
+        for told in _told(crew):
             if told not in passed:
                 passed.add(told)
                 for member in crew.members:
                     await member.say(told)
         await anyio.sleep(_HEED_S)
+
+
+def _told(crew: Crew) -> Iterator[Source | Halt]:
+    reins, source = crew.reins, crew.source()
+    if source is not None:
+        yield Source(source)
+    if reins.stopped is not None:
+        yield Halt(reins.stopped, cut=False)
+    if reins.cutting is not None:
+        yield Halt(reins.cutting, cut=True)
 
 
 async def _look(crew: Crew) -> NoReturn:

@@ -183,6 +183,7 @@ MOMENTS = {
     "longest_collection_ns": pl.Int64,
     "target_ns": pl.Int64,
     "own_ns": pl.Int64,
+    "process": pl.Int64,
 }
 GRADES = {
     "trial_id": pl.String,

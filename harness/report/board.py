@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from harness.report.tally import BUCKETS, Believed, Latency, Progress, Snapshot
+from harness.report.tally import Believed, Progress, Snapshot
 from harness.report.terminal import DASH, VERDICTS
+from harness.report.times import BUCKETS, Latency
 from harness.report.visible import shortened
 
 Piece = tuple[str, str]

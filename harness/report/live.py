@@ -20,7 +20,8 @@ from rich.style import Style
 
 from harness.report.board import Line, board
 from harness.report.sofar import keep_judging
-from harness.report.tally import Latency, Snapshot, Tally, snapshot
+from harness.report.tally import Snapshot, Tally, snapshot
+from harness.report.times import Latency
 from harness.report.visible import shortened
 
 SECOND = 1e9

@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from harness.errors import UsageError
 from harness.metrics import SECOND
-from harness.report.tally import Snapshot, Tally, Times, snapshot
+from harness.report.tally import Snapshot, Tally, snapshot
+from harness.report.times import Times
 from harness.verdict import Word
 
 HOST = "127.0.0.1"

@@ -20,34 +20,17 @@ from harness.drive.reins import Reins
 from harness.metrics import MS, SECOND, counts, gap_p50_ns, ttft_ns
 from harness.outages import LEAST, broke
 from harness.plan import Plan
+from harness.report.times import Latency, Times
 from harness.result import Exchange, Moment, Result
 from harness.schedule import ends_ns
 from harness.stats.quantiles import rank
-from harness.stats.sketch import Sketch
 from harness.suite.model import Phase
 from harness.verdict import Verdict
-
-BUCKETS = 24
-"""How many stretches of time the history of a latency has at the most."""
 
 _LOOKED_BACK = 10
 """Rates are over so many of the last moments, a second each."""
 
 _LEAST_S = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """*n* times so far, two of their quantiles, and the median of each stretch of *bucket_s* since the start.
-
-    None is too few.
-    """
-
-    n: int = 0
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    history: tuple[float | None, ...] = ()
-    bucket_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +100,8 @@ class Snapshot:
     ended_per_s: float | None = None
     fell_due: int = 0
     dropped: int = 0
-    ttft: Latency = Latency()
-    gap: Latency = Latency()
+    ttft: Latency = field(default_factory=Latency)
+    gap: Latency = field(default_factory=Latency)
     faults: tuple[tuple[str, int], ...] = ()
     budget: tuple[tuple[str, float, float], ...] = ()
     lag_n: int = 0
@@ -141,58 +124,6 @@ class Snapshot:
     def errors(self) -> int:
         """Trials that ended in an error."""
         return sum(row.error for row in self.rows)
-
-
-@dataclass(slots=True)
-class Times:
-    """Times in ns, together and by when they came, since *since_ns*: the stretches get longer.
-
-    *told* is the median of each stretch that nothing was added to since it was worked out.
-    """
-
-    since_ns: int
-    whole: Sketch = field(default_factory=Sketch)
-    width_ns: int = int(SECOND)
-    buckets: list[Sketch] = field(default_factory=list)
-    told: dict[int, float | None] = field(default_factory=dict)
-
-    def add(self, at_ns: int, took_ns: int) -> None:
-        """Something took *took_ns*, and ended at *at_ns*."""
-        self.whole.add(took_ns)
-        self._stretch(at_ns).add(took_ns)
-
-    def merge(self, other: "Times", ahead_ns: int) -> None:
-        """Count in what another process has, whose clock ours is ahead of."""
-        self.whole.merge(other.whole)
-        for nth, bucket in enumerate(other.buckets):
-            if bucket.count:
-                self._stretch(other.since_ns + nth * other.width_ns + ahead_ns).merge(bucket)
-
-    def _stretch(self, at_ns: int) -> Sketch:
-        """The stretch of time that *at_ns* is in, which is about to get more."""
-        nth = self._bucket(at_ns)
-        while nth >= BUCKETS:
-            for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
-                first.merge(second)
-            self.buckets = self.buckets[::2]
-            self.told.clear()
-            self.width_ns *= 2
-            nth = self._bucket(at_ns)
-        self.buckets += [Sketch() for _ in range(nth + 1 - len(self.buckets))]
-        self.told.pop(nth, None)
-        return self.buckets[nth]
-
-    def _bucket(self, at_ns: int) -> int:
-        return max(0, at_ns - self.since_ns) // self.width_ns
-
-    def latency(self) -> Latency:
-        """What there is so far."""
-        p50, p95 = map(_ms, self.whole.quantiles(500, 950))
-        for nth, bucket in enumerate(self.buckets):
-            if nth not in self.told:
-                self.told[nth] = _ms(bucket.quantiles(500)[0])
-        history = tuple(self.told[nth] for nth in range(len(self.buckets)))
-        return Latency(self.whole.count, p50, p95, history, self.width_ns / SECOND)
 
 
 @dataclass(slots=True)
@@ -242,9 +173,9 @@ class _Sample:
 class Tally:
     """A run while it goes on, as results and moments come in.
 
-    *run_id* and *target* are what it is called, and where Sigma is. *due* are the arrivals of the phase after
-    *phase_ns*, its start; times are gathered *since_ns*. *broken* is how many exchanges broke in succession,
-    the first at *broken_ns*; *elsewhere* has the same of other processes.
+    *run_id* and *target* are what it is called, and where Sigma is; so many *processes* share the load. *due*
+    are the arrivals of the phase after *phase_ns*, its start; times are gathered *since_ns*. *broken* is how
+    many exchanges broke in succession, the first at *broken_ns*; *elsewhere* has the same of other processes.
     *believed* is filled in by whoever works it out, and *heard* gets all that comes in. *lock* is held while
     something changes: who takes a snapshot in another thread holds it, too.
     """
@@ -253,6 +184,7 @@ class Tally:
     reins: Reins
     run_id: str = ""
     target: str = ""
+    processes: int = 1
     began_ns: int = 0
     since_ns: int = 0
     rows: dict[tuple[str, str], _Counted] = field(default_factory=dict)
@@ -443,9 +375,10 @@ def _load(tally: Tally) -> str:
             return ""
         case load if load.is_open:
             limit = f", {load.max_in_flight} in flight at most" if load.max_in_flight else ""
-            return f"open load{limit}"
+            said = f"open load{limit}"
         case load:
-            return f"{load.slots} worker{'s' if load.slots > 1 else ''}"
+            said = f"{load.slots} worker{'s' if load.slots > 1 else ''}"
+    return said if tally.processes == 1 else f"{said}, {tally.processes} processes"
 
 
 def _remaining_s(tally: Tally, rows: Sequence[Progress], now: int) -> float | None:
@@ -494,7 +427,3 @@ def _lag_ms(lags: list[int]) -> tuple[float, float] | None:
 def _median_ms(ordered: list[int]) -> float | None:
     nth = rank(len(ordered), 500)
     return None if nth is None else ordered[nth] / MS
-
-
-def _ms(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / MS

@@ -49,3 +49,12 @@ def test_a_killed_run_goes_on_and_no_result_is_lost_or_counts_twice(
     assert done.kills >= 1
     assert done.acknowledged >= TRIALS
     assert done.sent >= TRIALS
+
+
+def test_of_two_processes_one_is_killed_and_then_the_one_that_leads_and_nothing_is_lost(
+    tmp_path: Path, sigma: Standin
+) -> None:
+    done = fate(tmp_path, sigma, after_results(10), after_results(30), after_sessions(10), processes=2)
+    assert done.is_whole, done
+    assert done.kills == 3
+    assert done.acknowledged >= TRIALS

@@ -5,12 +5,13 @@ The stand-in outlives it all in a process of its own, so that it can be asked af
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count, pairwise, starmap
+from dataclasses import dataclass, field
+from itertools import pairwise, starmap
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -18,6 +19,7 @@ from time import monotonic
 import polars as pl
 
 from harness import journal
+from harness.errors import Exit
 from harness.record import store
 from tests.conftest import Standin
 
@@ -52,9 +54,7 @@ def after_results(many: int, *, line: bytes = b'{"line":"result"') -> Moment:
     """Once so *many* lines of a kind are in the journal."""
 
     def is_time(results: Path, _: float) -> bool:
-        folder = run_in(results)
-        path = None if folder is None else folder / journal.JOURNAL
-        return path is not None and path.is_file() and path.read_bytes().count(line) >= many
+        return _whole(results).count(line) >= many
 
     return is_time
 
@@ -129,22 +129,55 @@ class Fate:
         return nothing and 0 <= self.again <= self.in_flight and self.codes[-1] in {0, -9}
 
 
-def fate(folder: Path, sigma: Standin, *moments: Moment) -> Fate:
+@dataclass(slots=True)
+class Kills:
+    """The *moments* of the kills that are left, how many there were, and the processes that were there then.
+
+    With *senders*, every other kill is that of one of the processes that send the trials, if there are any.
+    """
+
+    moments: list[Moment]
+    senders: bool = False
+    number: int = 0
+    processes: set[int] = field(default_factory=set)
+
+    def kill(self, leading: "subprocess.Popen[bytes]") -> None:
+        """Kill the process that leads the run, or one that it leads."""
+        self.moments.pop(0)
+        self.number += 1
+        children = children_of(leading.pid)
+        sending = sorted(filter(_sends_trials, children))
+        if self.senders and self.number % 2 and sending:
+            os.kill(sending[0], signal.SIGKILL)
+        else:
+            self.processes |= children
+            leading.kill()
+
+
+def _sends_trials(pid: int) -> bool:
+    try:
+        return b"harness.crew.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def fate(folder: Path, sigma: Standin, *moments: Moment, processes: int = 1) -> Fate:
     """Kill a run at the first of *moments*, what goes on with it at the next; what is there at the end?"""
     suite, results = folder / "suite.yaml", folder / "results"
     suite.write_text(SUITE)
     before = sigma.get("/_standin/stats")["requests"]
     codes, left = list[int](), set[int]()
     journals = [b""]
-    for number in count():
-        moment = moments[number] if number < len(moments) else None
-        code, processes = _killed(_command(suite, results), folder, sigma.url, moment)
+    todo = Kills(list(moments), senders=processes > 1)
+    while True:
+        todo.processes.clear()
+        code = _killed([*_command(suite, results), "--processes", str(processes)], folder, sigma.url, todo)
         codes.append(code)
-        left |= {pid for pid in processes if not _is_gone(pid)}
+        left |= {pid for pid in todo.processes if not _is_gone(pid)}
         journals.append(_whole(results))
-        if code != -9 or _is_complete(results):
+        if code not in {-9, Exit.ENVIRONMENT} or _is_complete(results):
             break
-    kills = codes.count(-9)
+    kills = todo.number
     return Fate(
         kills,
         _results(journals[1]),
@@ -168,9 +201,9 @@ def _command(suite: Path, results: Path) -> list[str]:
     return [sys.executable, "-m", "harness", "run", *what, "--results", str(results)]
 
 
-def _killed(command: list[str], cwd: Path, url: str, moment: Moment | None) -> tuple[int, set[int]]:
-    """The exit code of *command*, killed at *moment*, and the processes that it had started by then."""
-    began, children = monotonic(), set[int]()
+def _killed(command: list[str], cwd: Path, url: str, todo: Kills) -> int:
+    """The exit code of *command*, in which there are kills at the moments that are left."""
+    began = monotonic()
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -181,11 +214,10 @@ def _killed(command: list[str], cwd: Path, url: str, moment: Moment | None) -> t
         while process.poll() is None:
             since_s = monotonic() - began
             assert since_s < _WITHIN_S, "it does not end"
-            if moment is not None and moment(cwd / "results", since_s):
-                children = children_of(process.pid)
-                process.kill()
+            if todo.moments and todo.moments[0](cwd / "results", since_s):
+                todo.kill(process)
             _wait(process)
-        return process.returncode, children
+        return process.returncode
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
@@ -196,13 +228,11 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def _whole(results: Path) -> bytes:
-    """The whole lines of the journal."""
+    """The whole lines of the journals, one after the other."""
     folder = run_in(results)
-    path = None if folder is None else folder / journal.JOURNAL
-    if path is None or not path.is_file():
-        return b""
-    before, newline, _ = path.read_bytes().rpartition(b"\n")
-    return before + newline
+    found = [] if folder is None else journal.journals(folder)
+    lines = (path.read_bytes().rpartition(b"\n") for path in found if path.is_file())
+    return b"".join(before + newline for before, newline, _ in lines)
 
 
 def _is_complete(results: Path) -> bool:
@@ -213,8 +243,6 @@ def _is_complete(results: Path) -> bool:
 
 def _lost(before: bytes, after: bytes) -> int:
     """Lines that were there before the kill, and are not any more as they were."""
-    if after.startswith(before):
-        return 0
     return sum((Counter(before.splitlines()) - Counter(after.splitlines())).values())
 
 
@@ -222,7 +250,7 @@ def _counted(results: Path) -> tuple[int, int]:
     """How many of the planned trials have no result that counts, and how many have several."""
     folder = run_in(results)
     assert folder is not None
-    read = Counter(result.trial_id for result in journal.read(folder / journal.JOURNAL))
+    read = Counter(result.trial_id for result in journal.read(folder))
     tabled = Counter(pl.read_parquet(folder / "trials.parquet")["trial_id"].to_list())
     missing = TRIALS - min(len(read), len(tabled))
     return missing, sum(times > 1 for times in read.values()) + sum(times > 1 for times in tabled.values())

@@ -27,3 +27,14 @@ def test_the_moments_are_spread_over_the_whole_of_a_run(fates: list[Fate]) -> No
     assert min(had) == 0
     assert max(had) >= 60
     assert sum(0 < each < 60 for each in had) >= RUNS // 20
+
+
+@pytest.mark.timeout(3600)
+def test_of_several_processes_any_may_be_killed(
+    tmp_path_factory: pytest.TempPathFactory, sigma: Standin
+) -> None:
+    told = [
+        fate(tmp_path_factory.mktemp("shared"), sigma, *at_random(seed), processes=2) for seed in range(100)
+    ]
+    assert [each for each in told if not each.is_whole] == []
+    assert sum(each.kills for each in told) >= 100

@@ -25,7 +25,7 @@ def test_every_fault_was_met_and_none_was_lost() -> None:
 
 def test_every_kill_point_was_tried_and_nothing_was_lost_or_counts_twice() -> None:
     assert [row["name"] for row in MEASURED["kills"]["rows"]] == list(POINTS), f"{AGAIN} kills"
-    rows = [row for name in ("kills", "random") for row in MEASURED.get(name, {}).get("rows", ())]
+    rows = [row for name in ("kills", "random", "shared") for row in MEASURED.get(name, {}).get("rows", ())]
     assert [row for row in rows if not row["whole"]] == []
 
 

@@ -9,7 +9,8 @@ from harness.drive.reins import Reins
 from harness.plan import make_plan
 from harness.report.board import board, plain
 from harness.report.live import told as line_of
-from harness.report.tally import BUCKETS, Latency, Progress, Snapshot, Tally, Times, snapshot
+from harness.report.tally import Progress, Snapshot, Tally, snapshot
+from harness.report.times import BUCKETS, Latency, Times
 from harness.result import Fault, Skip
 from harness.stats.quantiles import quantile
 from harness.stats.sketch import ACCURACY
@@ -207,3 +208,10 @@ def test_who_watches_is_told_how_many_exchanges_broke_in_succession() -> None:
     calm = replace(shot, away=None)
     assert not any("broke" in plain(line) for line in board(calm, 120, 40))
     assert "broke" not in line_of(calm)
+
+
+def test_that_several_processes_share_the_load_is_said_with_it(tmp_path: Path) -> None:
+    told, _ = tally(plan(tmp_path, "base"))
+    assert snapshot(told).load == "2 workers"
+    told.processes = 3
+    assert snapshot(told).load == "2 workers, 3 processes"
