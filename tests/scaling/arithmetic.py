@@ -185,10 +185,10 @@ def fitted(counts: Sequence[Sequence[float]], cpus: Sequence[float]) -> list[flo
 def constants(figures: Figures) -> Constants:
     """What the measurements come to.
 
-    The CPU of a packet that comes is that of the fullest point of one process below `BUSY`, as measured.
+    The CPU of a packet that comes is that of the point of one process nearest to `BUSY`, as measured.
     """
     fit = costs(figures["points"])
-    at = planned(figures["points"])
+    at = planned(figures["points"], fit)
     sizes = [run for row in figures["memory"]["rows"] for run in row["runs"]]
     steady = [[1, run["streams"], run["read_by_then"]] for run in sizes]
     process, stream, packet = line(steady, [run["resident_mb"][0] * 2**20 for run in sizes])
@@ -214,12 +214,14 @@ def constants(figures: Figures) -> Constants:
     )
 
 
-def planned(points: Figures) -> dict[str, Any]:
-    """The fullest point of one process that was busy for less than `BUSY`, and whose replies did not end."""
+def planned(points: Figures, fit: Costs) -> dict[str, Any]:
+    """The point of one process nearest to `BUSY`, if its replies ended as often as in the long run."""
+
+    def busy(at: dict[str, Any]) -> float:
+        return float(at["cpu"] + at["packets_s"] * fit.keep / 1e6)
+
     ones = [middle(row) for row in points["rows"] if row["runs"][0]["processes"] == 1]
-    return max(
-        (at for at in ones if at["cpu"] <= BUSY and at["rounds"] == 1), key=lambda at: float(at["packets_s"])
-    )
+    return min((at for at in ones if at["rounds"] == 1), key=lambda at: abs(busy(at) - BUSY))
 
 
 def line(counts: Sequence[Sequence[float]], totals: Sequence[float]) -> list[float]:

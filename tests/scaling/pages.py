@@ -104,7 +104,7 @@ def cost_rows(figures: Figures, cost: Constants, fit: Costs) -> Iterator[str]:
 
 
 def _cpu_rows(points: Figures, cost: Constants, fit: Costs) -> Iterator[str]:
-    at = planned(points)
+    at = planned(points, fit)
     (runs,) = (row["runs"] for row in points["rows"] if is_of(row, at))
     each = sorted(run["cpu"] / run["packets_s"] * 1e6 for run in runs)
     spread = f"median of {len(each)} runs, {each[0]:.1f} to {each[-1]:.1f}"
