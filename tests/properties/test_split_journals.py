@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from harness import journal
-from harness.metrics import MS, SECOND
 from harness.result import Moment, Result, Skip
 from harness.sigma.session import SessionDetail
-from tests.going import moment
+from tests.going import SECOND, moment
 from tests.replies import answer, exchange, result
 
 Told = Result | Moment | SessionDetail
@@ -25,7 +24,7 @@ def of_second(second: int, kind: int) -> list[Told]:
     told = result(sent, trial_id=f"t{second}")
     dropped = result(trial_id=f"d{second}", skip=Skip.DROPPED)
     every: list[Told] = [
-        structs.replace(told, began_ns=second * SECOND, ended_ns=second * SECOND + MS),
+        structs.replace(told, began_ns=second * SECOND, ended_ns=second * SECOND + SECOND // 1000),
         structs.replace(dropped, began_ns=None, ended_ns=None),
         SessionDetail(f"s{second}", kind),
         moment(second, began=second),
