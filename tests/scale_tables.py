@@ -2,8 +2,8 @@
 
 What was measured last stands in tests/scaling/figures.json, with the day and the machine. Everything else on
 the page is computed from that (tests/scaling/arithmetic.py) or simulated (tests/scaling/simulating.py), and
-tests hold the page to it. Names: points, memory; without one the page is written anew of what is there.
-HARNESS_STREAMSERVER=FILE is a source for the points in place of our own, as for the benchmarks.
+tests hold the page to it. Names: points, memory, tables; without one the page is written anew of what is
+there. HARNESS_STREAMSERVER=FILE is a source for the points in place of our own, as for the benchmarks.
 """
 
 import json
@@ -45,6 +45,11 @@ SIZES = (
     Offered(400, packets=400, bytes=LIKE_SIGMA),
 )
 
+LONG = (
+    Offered(10, packets_per_s=1000, packets=20_000, bytes=LIKE_SIGMA),
+    Offered(30, packets_per_s=1000, packets=20_000, rounds=2, bytes=LIKE_SIGMA),
+)
+
 
 def points() -> Figures:
     """Every point in turn, several times over. Client and source go before all else that the machine does.
@@ -64,13 +69,22 @@ def points() -> Figures:
 
 
 def memory() -> Figures:
-    """What streams and packets take: memory, open files, bytes on the wire and in the journal, tables."""
+    """What streams and packets take: memory, open files, bytes on the wire and in the journal."""
+    return _graded(SIZES)
+
+
+def tables() -> Figures:
+    """What many packets take when their tables are made."""
+    return _graded(LONG)
+
+
+def _graded(loads: Sequence[Offered]) -> Figures:
     with our_source() as (url, pid):
-        rows = [{"runs": [measured(each, url, pid, after=graded) for _ in range(REPEATS)]} for each in SIZES]
+        rows = [{"runs": [measured(each, url, pid, after=graded) for _ in range(REPEATS)]} for each in loads]
     return {"rows": rows}
 
 
-MEASURE: dict[str, Callable[[], Figures]] = {"points": points, "memory": memory}
+MEASURE: dict[str, Callable[[], Figures]] = {"points": points, "memory": memory, "tables": tables}
 
 
 def main(names: Sequence[str]) -> None:

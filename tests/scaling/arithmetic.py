@@ -192,10 +192,12 @@ def constants(figures: Figures) -> Constants:
     sizes = [run for row in figures["memory"]["rows"] for run in row["runs"]]
     steady = [[1, run["streams"], run["read_by_then"]] for run in sizes]
     process, stream, packet = line(steady, [run["resident_mb"][0] * 2**20 for run in sizes])
+    long = [run for row in figures["tables"]["rows"] for run in row["runs"]]
     sent = [[run["streams"] * run["rounds"], _sent(run)] for run in sizes]
     _, journal = line(sent, [run["journal_bytes"] for run in sizes])
-    _, table_us = line([[1, _sent(run)] for run in sizes], [run["tables_cpu_s"] * 1e6 for run in sizes])
-    _, table = line([[1, _sent(run)] for run in sizes], [run["tables_mb"] * 2**20 for run in sizes])
+    made = [[1, run["streams"] * run["rounds"], _sent(run)] for run in (*sizes, *long)]
+    *_, table_us = line(made, [run["tables_cpu_s"] * 1e6 for run in (*sizes, *long)])
+    *_, table = line(made, [run["tables_mb"] * 2**20 for run in (*sizes, *long)])
     return Constants(
         packet_us=at["cpu"] / at["packets_s"] * 1e6,
         keep_us=fit.keep,

@@ -82,6 +82,11 @@ def cost_rows(figures: Figures, cost: Constants, fit: Costs) -> Iterator[str]:
     yield "| | | |"
     yield "|---|--:|---|"
     yield from _cpu_rows(figures["points"], cost, fit)
+    twos = [middle(row) for row in figures["points"]["rows"] if row["runs"][0]["processes"] > 1]
+    most = max(twos, key=lambda at: float(at["leader_cpu"]))
+    load = f"{most['streams']:,.0f} streams, {most['replies_s']:,.0f} replies/s"
+    led = f"measured: the most of {len(twos)} points of two processes, {load}"
+    yield f"| CPU of the process that leads others | {most['leader_cpu']:.1%} of a core | {led} |"
     sizes = [run for row in figures["memory"]["rows"] for run in row["runs"]]
     how = f"measured: least squares over {len(sizes)} runs"
     lines = "lines of 190 bytes, as Sigma's are"
@@ -93,14 +98,18 @@ def cost_rows(figures: Figures, cost: Constants, fit: Costs) -> Iterator[str]:
     yield f"| memory of a packet until its reply has ended | {held} | {how}; {lines} |"
     halved = "measured at 1,000 streams, both ends, halved: sockets, files, epoll, TCP buffers"
     yield f"| kernel memory of a stream | {cost.socket_bytes / 1000:.1f} kB | {halved} |"
-    yield f"| open files of a stream | 1 | measured; {files[0]} to {files[-1]} more of the process |"
+    yield f"| open files of a stream | 1 | measured; {files[-1]} more of the process, at most |"
     frames = f"measured on loopback, and 38 bytes of Ethernet a frame; {lines}"
     yield f"| a packet and its acknowledgement on the wire | {cost.wire_bytes:,.0f} bytes | {frames} |"
     yield f"| a packet in the journal | {cost.journal_bytes:,.0f} bytes | {how} |"
-    yield f"| tables afterwards, CPU a packet | {cost.table_us:.1f} µs | {how}, `harness grade --retime` |"
+    long = [run for row in figures["tables"]["rows"] for run in row["runs"]]
+    packets = max(run["streams"] * run["rounds"] * run["packets"] for run in long)
+    many = len(sizes) + len(long)
+    how = f"measured: least squares over {many} runs, {packets / 1e6:.1f} million packets at most"
+    yield f"| tables afterwards (`harness grade --retime`), CPU a packet | {cost.table_us:.1f} µs | {how} |"
     yield f"| tables afterwards, memory a packet | {cost.table_bytes:,.0f} bytes | {how}, its peak |"
-    most = packets_in_tables(cost, MACHINE) / 1e6
-    yield f"| packets of one run whose tables fit into {size} | {most:,.0f} million | computed |"
+    fit_in = packets_in_tables(cost, MACHINE) / 1e6
+    yield f"| packets of one run whose tables fit into {size} | {fit_in:,.0f} million | computed |"
 
 
 def _cpu_rows(points: Figures, cost: Constants, fit: Costs) -> Iterator[str]:
