@@ -288,7 +288,7 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
                     lambda: Client(run.address, transport()),
                     sink,
                     reins=run.reins,
-                    part=Part(elapsed_ns=elapsed_ns),
+                    part=Part(start_ns=run.reins.now() - elapsed_ns),
                 )
                 watched.cancel_scope.cancel()
 

@@ -181,13 +181,13 @@ def refuse_others(plan: Plan, before: Earlier) -> None:
     some = f" ({len(lost)} of {len(before.done)} recorded trials are none of it any more)" if lost else ""
     raise UsageError(
         f"{plan.suite.path}: reads as it did in run {manifest.run_id}, but what it is made with has changed"
-        f"{some}: a data set, a file that is sent, a variable of the environment; undo that to go on with "
-        "the run, or start a new one"
+        f"{some}: a data set, a trace, a file that is sent, a variable of the environment; undo that to "
+        "go on with the run, or start a new one"
     )
 
 
 def digest_of(plan: Plan) -> str:
-    """What tells two plans apart: the ids of their trials."""
+    """What tells two plans apart: the ids of their trials, and when those of a trace are due."""
     told = blake2b(digest_size=16)
     for trial_id in _ids(plan):
         told.update(trial_id.encode())
@@ -196,6 +196,7 @@ def digest_of(plan: Plan) -> str:
 
 def _ids(plan: Plan) -> Iterator[str]:
     every: tuple[Trial, ...] = (*plan.trials, *plan.more)
-    yield from (trial.trial_id for trial in every)
+    traced = {name for name, load in plan.loads.items() if load.trace is not None}  # not said by the suite
+    yield from (f"{each.trial_id}@{each.due_ns}" if each.phase in traced else each.trial_id for each in every)
     for name, cycle in plan.cycles.items():
         yield from (arm.trial(1, name).trial_id for arm in cycle.arms)

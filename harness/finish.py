@@ -20,6 +20,7 @@ from harness.audit import Evidence, audit
 from harness.calibrate.kept import exactness
 from harness.drive.collector import out_of_reach
 from harness.errors import Exit, UsageError
+from harness.fairness import fairness
 from harness.gate import Ruling
 from harness.grade.checks import each_check, expected_failures, grade
 from harness.grade.reduce import Reduced, Repeat, reduced
@@ -129,7 +130,8 @@ def finish(
         exact = manifest.calibration or _calibration(moments, frames, folder)
     else:  # the times stay, and so does what was said of them
         believed, exact = convert(manifest.verdict, Verdict), manifest.calibration or {}
-    summary = structs.replace(summary, judges=tuple(_judges(run, known)))
+    shared = tuple(fairness(frames, plan.variants))
+    summary = structs.replace(summary, judges=tuple(_judges(run, known)), fairness=shared)
     claimed = believed if claims_latency(plan) else None
     exit_code = exit_of(summary, interrupted=manifest.interrupted, verdict=claimed)
     told: dict[str, Any] = {"verdict": to_builtins(believed), "calibration": exact}

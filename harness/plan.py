@@ -8,8 +8,8 @@ a changed prompt is a new trial that no old result can stand in for.
 Within a phase, repeats are rounds; in a round the variants of one case follow
 each other in random order, so that a drift of the provider meets all of them
 alike (statistics.md 4.1). A phase that lasts for a time goes through its cases
-again and again, each variant in its share. The order comes from the seed and
-nothing else.
+again and again, each variant in its share; one that replays a trace asks what
+its rows name. The order comes from the seed and nothing else.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,11 +21,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+from harness.dealing import dealt
 from harness.errors import UsageError, did_you_mean
-from harness.schedule import Arrival, Window, arrivals
+from harness.schedule import Arrival, Window, arrivals, replayed
 from harness.sigma.deprecated import unsupported
+from harness.suite import trace
 from harness.suite.attachments import digest, path_of
-from harness.suite.model import Phase, Retry, Settings, Suite, Turn, Variant
+from harness.suite.dataset import DatasetError
+from harness.suite.model import Phase, Retry, Settings, Suite, Trace, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -280,7 +283,8 @@ def _changed(asked: Asked, changed: Callable[[Settings], Settings]) -> Asked:
 def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> Plan:
     """The trials of *suite*, or those of *choice*, ordered by *seed*.
 
-    Raises `UsageError` for a variant, a prompt or a tag that the suite does not have.
+    Raises `UsageError` for a variant, a prompt or a tag that the suite does not have, and where the file of a
+    trace is not what it was when the suite was read.
     """
     choice = choice or Choice()
     variants = resolve_variants(suite)
@@ -296,7 +300,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     if sum(times for block in blocks for _, times in block) > _MOST_TRIALS:
         raise UsageError(f"{suite.path}: {_TOO_MANY}")
     loads = _chosen(suite.load, choice.phases, "phase")
-    trials = (trial for name, load in loads.items() for trial in _listed(blocks, name, load, seed=seed))
+    trials = (trial for name in loads for trial in _listed(blocks, suite, name, seed=seed))
     cycles = {
         name: _cycle(blocks, name, load, seed=seed)
         for name, load in loads.items()
@@ -327,16 +331,33 @@ def _is_endless(load: Phase) -> bool:
     return load.is_timed and not load.is_open
 
 
-def _listed(blocks: Blocks, phase: str, load: Phase, *, seed: int) -> Iterator[Trial]:
+def _listed(blocks: Blocks, suite: Suite, phase: str, *, seed: int) -> Iterator[Trial]:
     """The trials of one phase, where their number is known."""
+    load = suite.load[phase]
     if _is_endless(load) or not any(blocks):
         return iter(())
+    if load.trace is not None:
+        return _replayed(blocks, suite, phase, load.trace, seed=seed)
     if not load.is_open:
         return _rounds(blocks, phase, seed)
     once = [[(arm.once(), times) for arm, times in block] for block in blocks]
     trials = iter(_cycle(blocks, phase, load, seed=seed)) if load.is_timed else _rounds(once, phase, seed)
     due = arrivals(load, f"{seed}/{phase}/arrivals")
     return (_due(trial, arrival) for arrival, trial in zip(due, trials, strict=False))
+
+
+def _replayed(blocks: Blocks, suite: Suite, phase: str, by: Trace, *, seed: int) -> Iterator[Trial]:
+    """What the rows of a trace name, when they were due; of the choice only what is in it."""
+    load = suite.load[phase]
+    try:
+        rows = trace.rows(by, suite.path.parent)
+    except DatasetError as error:  # it was right when the suite was read
+        raise UsageError(f"{suite.path}: load.{phase}.trace: {error}") from error
+    arms = {(arm.variant, arm.case.case_id): arm.once() for block in blocks for arm, _ in block}
+    asked = list(dealt(rows, arms, load.mix, f"{seed}/{phase}"))
+    due = replayed(load, (row.at_ns for row, _, _ in asked))
+    pairs = zip(due, asked, strict=False)
+    return (_due(arm.trial(times, phase), arrival) for arrival, (_, arm, times) in pairs)
 
 
 def _cycle(blocks: Blocks, phase: str, load: Phase, *, seed: int) -> Cycle:

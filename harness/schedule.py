@@ -5,12 +5,15 @@ are drawn in operational time, where one falls due per unit on average, and move
 of the cumulated intensity (Çinlar 1975). So a ramp of a Poisson load is a Poisson process, and a ramp of
 evenly spaced arrivals stays as even as a ramp can be.
 
+A trace brings its own times (`harness.suite.trace`), and they are kept as they are.
+
 Nothing here looks at a clock, and how many processes send the load changes nothing: process *p* of *n* takes
 every *n*-th arrival of this one schedule. (Peers draw the gaps per worker: with ten workers the same
 seeded gaps ten times over, or a rate that drifts with every late start.)
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, count, repeat
 from math import sqrt
 from random import Random
@@ -55,6 +58,26 @@ def arrivals(load: Phase, seed: int | str) -> Iterator[Arrival]:
     for seconds in _on_the_clock(_spaced(load, Random(seed)), stretches(load)):  # noqa: S311  a load, no secret
         due_ns = round(seconds * SECOND)
         yield Arrival(due_ns, window(load, due_ns))
+
+
+def replayed(load: Phase, times_ns: Iterable[int]) -> Iterator[Arrival]:
+    """The arrivals of a phase that replays a trace with these *times_ns*, in order, up to the phase's end.
+
+    To the nanosecond as they were; with a *speed* each to the nearest, so that no error adds up.
+    """
+    ends = ends_ns(load)
+    for at_ns in times_ns:
+        due_ns = at_ns if load.speed is None else round(at_ns / load.speed)
+        if ends is not None and due_ns >= ends:
+            return
+        yield Arrival(due_ns, window(load, due_ns))
+
+
+def peak(due_ns: Sequence[int]) -> int:
+    """How many of these moments, in order, lie in the second that has most of them."""
+    return max(
+        (number + 1 - bisect_left(due_ns, at - SECOND + 1) for number, at in enumerate(due_ns)), default=0
+    )
 
 
 def window(load: Phase, after_ns: int) -> Window:

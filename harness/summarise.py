@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from harness.audit import Word
+from harness.fairness import Fairness
 from harness.grade.opinion import Grade
 from harness.grade.states import State
 from harness.outages import COLUMNS, Outage, outages, sent_of
@@ -153,6 +154,7 @@ class Summary(Struct, frozen=True):
     *masked* stretches, in *masked_replies*, were masked before anything of these was kept.
     *settled* is there where repeats of a prompt decide together, or some decide nothing: the exit code goes
     by it. *quarantined* are the prompts that decide nothing until a day. *outages*: when the target was away.
+    *fairness*: what variants that shared a phase did to each other; none is worked out while a run goes on.
     """
 
     rows: tuple[Row, ...]
@@ -172,6 +174,7 @@ class Summary(Struct, frozen=True):
     judges: tuple[JudgeRow, ...] = ()
     quarantined: tuple[Quarantine, ...] = ()
     outages: tuple[Outage, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
 
     def count(self, state: State) -> int:
         """How many are in *state*: trials, and prompts where the repeats of a prompt decide together."""
@@ -253,7 +256,8 @@ NEEDED = (
     "masked",
     *("reads", "merged_reads", "unknown_kinds", "tokens_per_s"),
     *("ttft_ms", "total_ms", "response_ttft_ms", "response_total_ms"),
-    *("http_status", "began_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
+    "gap_p50_ms",
+    *("http_status", "began_ns", "sent_ns", "headers_ns", "first_packet_ns", "last_answer_ns", "ended_ns"),
 )
 """The columns of `exchanges` that a summary is made of."""
 

@@ -13,7 +13,9 @@ from harness.calibrate.probe import Measurement, Shape, measure
 from harness.journal import JOURNAL
 from harness.metrics import service_ns
 from harness.result import Exchange
+from harness.schedule import peak, replayed
 from harness.suite.model import Phase, Suite
+from harness.suite.trace import rows
 
 USUAL = Shape(streams=100)
 STEPS = (500, 1000, 2000)
@@ -41,7 +43,7 @@ def shape_of(suite: Suite, results: Path) -> tuple[Shape, str]:
     replies = _replies(latest) if (latest / JOURNAL).exists() else []
     reply = _mean(replies) if replies else USUAL
     took_s = (reply.ttft_ms / 1000) + reply.packets / reply.packets_per_s
-    streams = max(_streams(load, took_s) for load in suite.load.values())
+    streams = max(_streams(load, took_s, suite.path.parent) for load in suite.load.values())
     shape = cut_short(replace(reply, streams=streams))
     said = f"{streams} streams as in {suite.name}, "
     if not replies:
@@ -57,11 +59,14 @@ def cut_short(shape: Shape) -> Shape:
     return replace(shape, ttft_ms=ttft_ms, packets=min(shape.packets, packets))
 
 
-def _streams(load: Phase, took_s: float) -> int:
+def _streams(load: Phase, took_s: float, folder: Path) -> int:
     """How many are in flight at most: the rate times how long each takes (Little), and room for chance."""
     if not load.is_open:
         return load.slots
     rate = max([load.rate or 0.0, *(stage.rate for stage in load.stages or ())])
+    if load.trace is not None:  # which was read with the suite, and found right
+        times = (row.at_ns for row in rows(load.trace, folder))
+        rate = peak([arrival.due_ns for arrival in replayed(load, times)])
     usual = rate * took_s
     return max(1, min(round(usual + 3 * sqrt(usual)), load.max_in_flight or 1_000_000))
 

@@ -1,7 +1,7 @@
 """`harness plan SUITE`: what would run, in which order; look-ups only."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.plan import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
+    from harness.suite.model import Phase
 
 
 def plan(
@@ -129,19 +130,77 @@ def _json(value: object) -> str:
 
 
 def _loads(plan: "Plan") -> Iterator[str]:
-    """A line for each phase that is there for its load: how long it goes on, and what falls due in it."""
-    from harness.report.live import duration
+    """A line for each phase: how long it goes on, what falls due in it, and when most of that does."""
+    from harness.report.visible import visible
     from harness.schedule import ends_ns
 
     for name, load in plan.suite.load.items():
         ends = ends_ns(load)
-        lasts = "" if ends is None else f" over {duration(ends / 1e9)}"
+        here = [trial for trial in plan.trials if trial.phase == name]
         if load.is_open:
-            arrivals = sum(trial.phase == name for trial in plan.trials)
-            yield f"phase {name}: {arrivals} conversations fall due{lasts} ({load.arrivals}, open)"
+            last = max((trial.due_ns or 0 for trial in here), default=0)
+            lasts = _lasts(last if ends is None else ends)
+            told = f"{len(here)} conversations fall due over {lasts} ({_kind(load)}, open)"
+            yield f"phase {visible(name)}: {told}: {'; '.join(_course(load, here))}"
         elif name in plan.cycles:
             arms = len(plan.cycles[name].arms)
-            yield f"phase {name}: {load.slots} workers go through {arms} trials again and again{lasts}"
+            lasts = "" if ends is None else f" over {_lasts(ends)}"
+            told = f"{load.slots} workers go through {arms} trials again and again{lasts}"
+            yield "; ".join((f"phase {visible(name)}: {told}", *_around(load)))
+        elif here:
+            told = f"{load.slots} workers send {len(here)} trials, each once"
+            yield "; ".join((f"phase {visible(name)}: {told}", *_around(load)))
+
+
+def _kind(load: "Phase") -> str:
+    if load.trace is not None:
+        return "trace"
+    return load.arrivals if load.cv is None else f"{load.arrivals}, cv {load.cv:g}"
+
+
+def _course(load: "Phase", here: "Sequence[Trial]") -> Iterator[str]:
+    """What an open load is like, in words and numbers."""
+    from harness.report.visible import visible
+    from harness.schedule import peak
+
+    if load.trace is not None:
+        yield f"as in {visible(load.trace.path)}" + ("" if load.speed is None else f" at {load.speed:g}x")
+    else:
+        yield _rates(load)
+    yield f"at most {peak([trial.due_ns or 0 for trial in here])} in any second"
+    yield from _around(load)
+    measured = sum(trial.window == "measured" for trial in here)
+    if measured < len(here):
+        yield f"{measured} of them are measured"
+    if load.max_in_flight is not None:
+        rest = "dropped" if load.when_full == "drop" else "sent late"
+        yield f"{load.max_in_flight} in flight at most, and what finds them is {rest}"
+
+
+def _rates(load: "Phase") -> str:
+    if load.stages is None:
+        return f"{load.rate or 0:g}/s"
+    return ", then ".join(f"{stage.rate:g}/s for {_lasts(stage.for_)}" for stage in load.stages)
+
+
+def _around(load: "Phase") -> Iterator[str]:
+    """How a load builds up and ends, and the shares in it."""
+    from harness.report.visible import visible
+
+    for what, lasts_ns in (("ramp", load.ramp), ("warm-up", load.warm_up), ("cool-down", load.cool_down)):
+        if lasts_ns:
+            yield f"{what} {_lasts(lasts_ns)}"
+    if load.mix is not None:
+        total = sum(load.mix.values())
+        yield "mix " + ", ".join(f"{visible(name)} {part / total:.0%}" for name, part in load.mix.items())
+
+
+def _lasts(nanoseconds: int) -> str:
+    """Below a minute with its milliseconds: a load may be that short."""
+    from harness.report.live import duration
+
+    seconds = nanoseconds / 1e9
+    return duration(seconds) if seconds >= 60 else f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def _seen(catalogue: "Catalogue", address: "Address") -> str:

@@ -170,8 +170,8 @@ async def _send(process: Process, share: Go, start_ns: int, tasks: TaskGroup) ->
     """Send the trials of a *share* of a phase that begins or began at *start_ns*; tell when it is over."""
     hello, reins = process.hello, process.reins
     transport = transport_of(hello.plan.suite, hello.address.base_url)
-    elapsed_ns = reins.now() - (start_ns - hello.ahead_ns)
-    process.tally.enter(share.phase, share.load, elapsed_ns=elapsed_ns)
+    here_ns = start_ns - hello.ahead_ns
+    process.tally.enter(share.phase, share.load, elapsed_ns=reins.now() - here_ns)
     async with transport() as kept:
         with _watched(process, share, _probes(process, share, kept), tasks):
             await drive(
@@ -180,7 +180,7 @@ async def _send(process: Process, share: Go, start_ns: int, tasks: TaskGroup) ->
                 lambda: Client(hello.address, transport()),
                 process.sink,
                 reins=reins,
-                part=Part(share.index, share.of, elapsed_ns),
+                part=Part(share.index, share.of, here_ns),
             )
         process.clock_steps += kept.clock_steps
     process.tell(process.beat())

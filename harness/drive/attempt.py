@@ -18,6 +18,8 @@ from harness.sigma.client import Client
 
 __all__ = ["Clock", "Running", "attempt"]
 
+_TICK_NS = 1_000_000
+
 
 @dataclass(slots=True)
 class Running:
@@ -77,7 +79,7 @@ async def _converse(running: Running, client: Client, now: Clock) -> None:
         if ended_ns is not None and due_ns is not None:  # open outside, closed inside
             due_ns = ended_ns + think_ns
         if ended_ns is not None and think_ns:
-            await anyio.sleep(think_ns / SECOND)
+            await _until(ended_ns + think_ns, now)
         draft = Draft(running.trial, turn, settings, 1, due_ns=due_ns)
         failure = _place(draft, answered.get(parent))
         if failure is None:
@@ -89,6 +91,12 @@ async def _converse(running: Running, client: Client, now: Clock) -> None:
         ended_ns = now()
         if exchange.failure is None:
             answered[turn.id] = exchange
+
+
+async def _until(at_ns: int, now: Clock) -> None:
+    """Return at *at_ns* or later, never before: uvloop's timers, of 1 ms, may come half of one too early."""
+    while (left_ns := at_ns - now()) > 0:  # noqa: ASYNC110  a clock, which sets no event
+        await anyio.sleep(max(left_ns, _TICK_NS) / SECOND)
 
 
 def _place(draft: Draft, parent: Exchange | None) -> Failure | None:

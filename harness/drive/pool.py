@@ -44,13 +44,12 @@ _IDLE_S = 1.0
 class Part:
     """The *index*-th *of* so many parts of a load, each of which another process drives.
 
-    *elapsed_ns* of its phase are over already, where a run goes on with it; it begins in the future where
-    that is negative.
+    The phase began at *start_ns*, or begins then: it is one instant for all parts of it. None is now.
     """
 
     index: int = 0
     of: int = 1
-    elapsed_ns: int = 0
+    start_ns: int | None = None
 
     def among(self, slots: int) -> range:
         """Those of *slots* that are of this part."""
@@ -78,7 +77,7 @@ async def drive(
     ends the run.
     """
     with plain_errors(), out_of_reach():
-        phase = _Phase(load, sink, reins, reins.now() - part.elapsed_ns, part)
+        phase = _Phase(load, sink, reins, reins.now() if part.start_ns is None else part.start_ns, part)
         if load.is_open:
             await _open(trials, phase, open_client)
         else:

@@ -21,7 +21,7 @@ from harness.compare import Comparison
 from harness.grade.states import State
 from harness.record.store import Manifest
 from harness.record.tables import scan
-from harness.report import decided, figures, pages
+from harness.report import decided, fair, figures, pages
 from harness.report.outcome import Prompt
 from harness.report.story import ROWS, Story
 from harness.report.terminal import exactness, ignored, judged, notes, reductions, spending
@@ -185,6 +185,10 @@ def _of_run(told: Story) -> dict[str, Any]:
         "checks": sorted(filter(_tells, summary.checks), key=lambda row: (-row.failed, -row.ungraded)),
         "reduced": list(reductions(summary)),
         "judged": list(judged(summary)),
+        "slowed": list(fair.findings(summary.fairness)),
+        "shared": list(fair.remarks(summary.fairness)),
+        "worst": list(fair.worst(summary.fairness)),
+        "worst_heads": fair.WORST,
         "facts": list(facts(told)),
         "command": command(manifest),
     }

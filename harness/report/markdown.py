@@ -10,6 +10,7 @@ from itertools import islice
 
 from harness.gate import Ruling, Word
 from harness.grade.states import State
+from harness.report import fair
 from harness.report.outcome import Outcome, Prompt
 from harness.report.visible import shortened
 
@@ -37,6 +38,7 @@ def _lines(told: Outcome) -> Iterator[str]:
     if told.ruling is not None:
         yield from _gate(told.ruling)
     yield from _variants(told)
+    yield from _shared(told)
     yield from _failures(told)
     yield from _aside(told)
     yield f"Results: `{told.folder.parent.name}/{told.folder.name}`"
@@ -66,6 +68,22 @@ def _variants(told: Outcome) -> Iterator[str]:
         counts = [str(sum(each.state is state for each in mine)) for state in State]
         yield f"| {escaped(variant)} | {len(mine)} | {' | '.join(counts)} |"
     yield ""
+
+
+def _shared(told: Outcome) -> Iterator[str]:
+    """What variants that shared a phase did to each other, and the worst conversation of each."""
+    said = [f"⚠️ {escaped(line)}  " for line in fair.findings(told.fairness)]
+    said += [f"{escaped(line)}  " for line in fair.remarks(told.fairness)]
+    yield from [*said, ""] if said else []
+    rows = list(fair.worst(told.fairness))
+    if rows:
+        yield f"| {' | '.join(fair.WORST)} |"
+        yield "|" + "---|" * len(fair.WORST)
+        yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows[:LISTED])
+        yield ""
+    if len(rows) > LISTED:
+        yield f"and {len(rows) - LISTED} more worst conversations, in `summary.json`"
+        yield ""
 
 
 def _failures(told: Outcome) -> Iterator[str]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from msgspec import ValidationError, convert
+from msgspec import Struct, ValidationError, convert, json
 
 from harness.errors import RunDirectoryError
+from harness.fairness import Fairness
 from harness.gate import Ruling
 from harness.grade.states import State
-from harness.record.store import Manifest, read_manifest
+from harness.journal import UNREADABLE
+from harness.record.store import SUMMARY, Manifest, read_manifest
 from harness.record.tables import scan
 from harness.report.terminal import verdict_lines
 from harness.result import Skip
@@ -45,13 +47,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run as reports tell of it: where it is, may it be believed, each prompt, and the gate's ruling."""
+    """A run as reports tell of it: where it is, may it be believed, each prompt, the gate, fairness."""
 
     folder: Path
     manifest: Manifest
     verdict: Verdict | None
     prompts: tuple[Prompt, ...]
     ruling: Ruling | None = None
+    fairness: tuple[Fairness, ...] = ()
 
     @property
     def verdict_says(self) -> list[str]:
@@ -70,7 +73,20 @@ def outcome(folder: Path, ruling: Ruling | None = None) -> Outcome:
     """
     manifest = read_manifest(folder)
     verdict, own = judged(manifest)
-    return Outcome(folder, manifest, verdict, tuple(_prompts(folder)), ruling or own)
+    return Outcome(folder, manifest, verdict, tuple(_prompts(folder)), ruling or own, _fairness(folder))
+
+
+class _Shared(Struct):
+    """Of a summary what variants did to each other."""
+
+    fairness: tuple[Fairness, ...] = ()
+
+
+def _fairness(folder: Path) -> tuple[Fairness, ...]:
+    try:
+        return json.decode((folder / SUMMARY).read_bytes(), type=_Shared).fairness
+    except (OSError, *UNREADABLE):  # none yet, or of another version: nothing is said of it
+        return ()
 
 
 def judged(manifest: Manifest) -> tuple[Verdict | None, Ruling | None]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from harness.audit import Word as Effect
 from harness.grade.states import State
+from harness.report import fair
 from harness.report.visible import shortened, visible
 from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
@@ -55,7 +56,22 @@ def summary_table(summary: Summary) -> RenderableType:
     away = {one.says: STYLES[State.ERROR] for one in summary.outages}
     beneath = (named(note, away.get(note, "dim")) for note in notes(summary))
     decided = (named(line) for line in (*reductions(summary), *judged(summary)))
-    return Group(table, *loads, *checks, *decided, *alarms, *beneath)
+    return Group(table, *loads, *_shared(summary), *checks, *decided, *alarms, *beneath)
+
+
+def _shared(summary: Summary) -> Iterator[RenderableType]:
+    """What variants that shared a phase did to each other, and the worst conversation of each."""
+    if rows := list(fair.worst(summary.fairness)):
+        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+        for title in fair.WORST:
+            table.add_column(title, justify="right" if title in {"took", "times", "n", "after"} else "left")
+        for row in rows[:LISTED]:
+            table.add_row(*map(named, row))
+        yield table
+        if len(rows) > LISTED:
+            yield Text(f"and {len(rows) - LISTED} more worst conversations, in summary.json", style="dim")
+    yield from (named(line, "yellow") for line in fair.findings(summary.fairness))
+    yield from (named(line, "dim") for line in fair.remarks(summary.fairness))
 
 
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
@@ -168,8 +184,7 @@ def notes(summary: Summary) -> Iterator[str]:
         f"TTFT: from the turn being sent to the first packet of answer text, ms; n = {values} exchanges. "
         "Tokens: o200k estimate."
     )
-    if summary.loads:
-        yield "Service time is from the sending of a turn, response time from when it was due."
+    yield from _of_loads(summary)
     yield from _why_dashes(summary.rows)
     if summary.faults:
         yield "faults: " + ", ".join(f"{fault} {count}" for fault, count in summary.faults.items())
@@ -193,6 +208,13 @@ def notes(summary: Summary) -> Iterator[str]:
             f"{shortened(held.case_id, NAME)} [{held.variant}], {held.passed} passed, {held.failed} failed"
         )
     yield from _left_open(summary)
+
+
+def _of_loads(summary: Summary) -> Iterator[str]:
+    if summary.loads:
+        yield "Service time is from the sending of a turn, response time from when it was due."
+    if any(shared.worst for shared in summary.fairness):
+        yield fair.says_worst()
 
 
 def _masked(summary: Summary) -> Iterator[str]:

@@ -60,19 +60,25 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
     cases = dict(sorted(dict(reversed(everything)).items()))  # of the rows of a prompt, the first
     variants = resolve_variants(suite, tell=tell)
     _case_ids(everything, suite, tell)
-    if _all_names_known(data, root):
+    whole = _all_names_known(data, root)
+    if whole:
         _only(suite, everything, tell)
     _conflicts(suite, variants, everything, tell)
     together.check(suite, variants, cases, tell, root=root)
     grading.check(suite, list(_owners(suite)), cases, tell, variants=variants)
     loads.check(suite, tell)
+    known = whole and not rowless and _all_variants_known(suite, variants, root)
+    loads.check_traces(
+        suite, tell, variants, {case.case_id: case for _, case in everything} if known else None
+    )
     if "deep_research" not in _written(root, "budget"):
         _deep_research(suite, variants, everything, tell)
     names = {*variants, *_written(root, "variants")}
     _names_in_mix(suite, names, tell)
     phases = {*suite.load, *_written(root, "load")}
     gates.check(suite, tell, gates.Names(variants, names, phases, everything))
-    return (*_warnings(everything), *_bare_secrets(data), *together.warnings(suite, variants, cases))
+    told = (*_warnings(everything), *_bare_secrets(data), *together.warnings(suite, variants, cases))
+    return (*told, *loads.warnings(suite))
 
 
 # Everywhere
@@ -317,6 +323,12 @@ def _all_names_known(data: dict[str, Any], root: Place) -> bool:
     return not prompts.lost and all(
         {"id", "tags"} & set(place.keys) <= set(prompt) for place, prompt in pairs
     )
+
+
+def _all_variants_known(suite: Suite, variants: dict[str, Variant], root: Place) -> bool:
+    """Whether no variant was lost to a mistake that has been told of."""
+    parts = {name.rpartition("/")[0] for name in variants} | set(variants)
+    return _written(root, "variants") == set(suite.variants) <= parts
 
 
 def _rowless(data: dict[str, Any], root: Place) -> set[Where]:

@@ -10,10 +10,10 @@ written ("007" stays that), and an empty cell is nothing; the other formats say 
 
 import csv
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,13 +41,41 @@ class DatasetError(ValueError):
 def rows(each: Each, folder: Path) -> Iterator[Row]:
     """The rows that *each* names, of a file in *folder*. Raises `DatasetError`."""
     path = folder / each.path
-    try:
+    with _readable(path):
         _check(path, each.path)
         if each.sample is not None:
             seen = path.stat()
             yield from _sampled(path, (seen.st_mtime_ns, seen.st_size), each.sample, seed=each.seed or 0)
         else:
             yield from _whole(path)
+
+
+def table(written: str, folder: Path, wanted: Collection[str], most: int) -> tuple[list[str], list[Row]]:
+    """The names of the columns of a file in *folder*, and its rows with no more than those *wanted*.
+
+    For what makes no prompts. Raises `DatasetError`, also where there are more than *most* rows, or none.
+    """
+    path = folder / written
+    with _readable(path):
+        _check(path, written)
+        if path.suffix.lower() == ".parquet":
+            names, read = _taken(path, wanted, most)
+        else:
+            read = _read(path)
+            first = next(read, {})
+            names, read = list(first), chain([first] if first else [], read)
+        kept = [{name: row[name] for name in wanted if name in row} for row in islice(read, most + 1)]
+    if len(kept) > most:
+        raise DatasetError(f"{path.name}: it has more than {most:,} rows, which are the most")
+    if not kept:
+        raise DatasetError(f"{path.name}: there is no row in it")
+    return names, list(enumerate(kept, start=1))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path.name}: cannot be read: {reason}") from error
@@ -182,6 +210,17 @@ def _columns(path: Path) -> Iterator[dict[str, Any]]:
     for start in range(0, _count(path), _AT_ONCE):
         for _, row in _window(path, start, range(_AT_ONCE)):
             yield row
+
+
+def _taken(path: Path, wanted: Collection[str], most: int) -> tuple[list[str], Iterator[dict[str, Any]]]:
+    """The columns that a Parquet file has, and its first rows, one more than *most*, with those *wanted*."""
+    import polars as pl  # noqa: PLC0415
+
+    with _polars_errors(path):
+        parquet.check(path)
+        names = pl.scan_parquet(path).collect_schema().names()
+        there = [name for name in names if name in wanted] or names[:1]
+        return names, pl.scan_parquet(path).select(there).head(most + 1).collect().iter_rows(named=True)
 
 
 def _picked(path: Path, chosen: frozenset[int]) -> Iterator[Row]:

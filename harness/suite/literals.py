@@ -23,6 +23,7 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
 _CLOCK = re.compile(r"\d+(:\d\d){1,2}", re.ASCII)
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kM]?)", re.ASCII)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)", re.ASCII)
+_TIMES = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)x", re.ASCII)
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)(%|pp)", re.ASCII)
 
 
@@ -80,6 +81,16 @@ def share(written: object) -> float:
     if match is None:
         raise ValueError("a share is written as 15%, or as 3pp for percentage points")
     return float(Decimal(match[1]) / 100)
+
+
+def times(written: object) -> float:
+    """How many times as fast: ``2x`` is 2.0, ``0.5x`` half as fast."""
+    if _is_number(written):
+        raise ValueError(f"a speed is so many times as fast: write {written}x")
+    match = _TIMES.fullmatch(written) if isinstance(written, str) else None
+    if match is None or not Decimal(match[1]):
+        raise ValueError("a speed is written as 2x, or 0.5x for half as fast, and is more than nothing")
+    return float(match[1])
 
 
 def _is_number(written: object) -> bool:

@@ -44,6 +44,7 @@ from harness.suite.values import (
     Secret,
     Share,
     Span,
+    Speed,
     Text,
     Texts,
     Uuid,
@@ -455,12 +456,31 @@ class Stage(Written):
     for_: Annotated[Duration, Field(alias="for")]
 
 
+class Trace(Written):
+    """Arrivals of a file, one a row (`harness.suite.trace`): its path alone, or with these beside it.
+
+    The load begins with the first of them, or *from_* nanoseconds of the file's own time after it. Of the
+    table of a run with several phases, *phase* takes one. What *ignore* names is not taken from the rows.
+    """
+
+    path: Text
+    from_: Annotated[Span, Field(alias="from")] = 0
+    phase: Text | None = None
+    ignore: Annotated[tuple[Literal["variant", "prompt"], ...], BeforeValidator(list_of_one)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, written: Any) -> Any:
+        return {"path": written} if isinstance(written, str) else written
+
+
 class Phase(Written):
     """One entry of ``load:``. All durations are in nanoseconds.
 
     Closed: so many *workers*, each with one conversation at a time. Open: conversations begin at *rate* per
-    second, or in *stages* of several rates, however many are under way; *arrivals* says how they are spaced,
-    with gaps of the coefficient of variation *cv* where they are ``gamma``.
+    second, in *stages* of several rates, or when those of a *trace* did, so many times as fast as *speed*
+    says, however many are under way; *arrivals* says how the first two are spaced, with gaps of the
+    coefficient of variation *cv* where they are ``gamma``.
 
     *ramp* is how long the load takes to build up (the rate from nothing, or the workers one after another),
     *warm_up* how long it then goes on before anything is measured, *for_* how long is measured, and
@@ -474,6 +494,8 @@ class Phase(Written):
     workers: AtLeastOne | None = None
     rate: Rate | None = None
     stages: tuple[Stage, ...] | None = None
+    trace: Trace | None = None
+    speed: Speed | None = None
     arrivals: Literal["constant", "poisson", "gamma"] = "constant"
     cv: Annotated[Number, Field(gt=0)] | None = None
     ramp: Span | None = None
@@ -487,7 +509,7 @@ class Phase(Written):
     @property
     def is_open(self) -> bool:
         """Whether conversations begin when they are due, rather than when a worker is free."""
-        return self.rate is not None or self.stages is not None
+        return self.rate is not None or self.stages is not None or self.trace is not None
 
     @property
     def is_timed(self) -> bool:

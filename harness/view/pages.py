@@ -9,6 +9,7 @@ import polars as pl
 from starlette.datastructures import QueryParams
 
 from harness.grade.states import State
+from harness.report import fair
 from harness.report.live import duration
 from harness.report.outcome import judged
 from harness.report.pages import ours
@@ -63,6 +64,7 @@ def run(seen: Seen, query: QueryParams) -> dict[str, Any]:
         "verdict": verdict,
         "ruling": ruling,
         "summary": seen.summary,
+        **_fairness(seen),
         "want": want,
         "choices": trials.choices(seen),
         "sorts": trials.SORTS,
@@ -84,6 +86,16 @@ def _of_run(seen: Seen) -> dict[str, Any]:
         "manifest": seen.manifest,
         "live": seen.standing == "going" or (seen.progress is not None and seen.progress.behind),
         "quiet": duration(quiet_s(seen.place.folder)) if seen.standing == "silent" else "",
+    }
+
+
+def _fairness(seen: Seen) -> dict[str, Any]:
+    """What variants that shared a phase did to each other; a run that goes on has none yet."""
+    told = seen.summary.fairness if seen.summary else ()
+    return {
+        "slowed": list(fair.findings(told)),
+        "remarks": list(fair.remarks(told)),
+        "worst": [(shared.phase, each) for shared in told for each in shared.worst],
     }
 
 

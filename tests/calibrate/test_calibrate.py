@@ -274,6 +274,16 @@ def test_a_suite_without_a_run_has_the_streams_of_its_heaviest_phase_and_usual_r
     assert said == f"{streams} streams as in s, which has no run yet: usual replies"
 
 
+def test_a_trace_has_the_streams_of_its_busiest_second(tmp_path: Path) -> None:
+    """Ten in a second here, as of the even load above; at half the pace five."""
+    rows = [0.0, *(5 + number / 10 for number in range(10)), 30.0]
+    (tmp_path / "t.csv").write_text("due_s\n" + "".join(f"{at}\n" for at in rows))
+    text = "suite: s\ntarget: standin\nprompts: [{message: hello}]\nload: "
+    for load, streams in (("{trace: t.csv}", 51), ("{trace: t.csv, speed: 0.5x}", 29)):
+        told = parse_suite(text + load, tmp_path / "s.yaml", {})
+        assert shape_of(told, tmp_path)[0] == Shape(streams)
+
+
 @pytest.mark.slow
 def test_the_command_measures_prints_and_keeps(tmp_path: Path) -> None:
     written = tmp_path / "s.yaml"

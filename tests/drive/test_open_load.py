@@ -159,6 +159,21 @@ prompts: [{id: talk, turns: [{message: hello}, {message: and now}, {message: bye
     assert (third.sent_ns or 0) >= (third.due_ns or 0)
 
 
+async def test_nobody_thinks_for_less_time_than_the_suite_says(sigma: Standin) -> None:
+    """uvloop's timers, in steps of 1 ms, come up to half of one early: before the turn is due."""
+    turns = ", ".join(f"{{message: turn {number}}}" for number in range(20))
+    text = f"""
+suite: s
+target: standin
+defaults: {{think_time: 7300us, llm_override: {{model_provider: Simulated, model_version: "sim:tokens=1"}}}}
+load: {{p: {{rate: 10/s}}}}
+prompts: [{{id: talk, turns: [{turns}]}}]
+"""
+    (result,) = await driven(sigma, make_plan(parse_suite(text, Path("s.yaml"), {})))
+    assert len(result.exchanges) == 20
+    assert [each.turn_id for each in result.exchanges if each.began_ns < (each.due_ns or 0)] == []
+
+
 @pytest.mark.slow
 async def test_a_server_that_stands_still_shows_in_the_response_times_though_service_is_quick(
     serving: Serving,

@@ -147,6 +147,54 @@ def test_a_plan_shows_when_an_open_load_falls_due(tmp_path: Path) -> None:
     assert "phase b: 2 workers go through 1 trials again and again over 1 min 0 s" in told.stderr
 
 
+def test_a_plan_says_of_every_load_what_it_is_like(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("due_s\n7\n7.2\n7.4\n9\n")
+    load = """
+  every: {workers: 3}
+  soak: {workers: 4, ramp: 500ms, for: 90s, mix: {default: 1}}
+  bursts: {rate: 6/m, arrivals: gamma, cv: 2, for: 1m, max_in_flight: 8, when_full: drop}
+  steps: {stages: [{rate: 2/s, for: 2s}, {rate: 10/s, for: 1s}], warm_up: 1s, cool_down: 500ms}
+  again: {trace: t.csv, speed: 2x, max_in_flight: 9}"""
+    told = harness("plan", suite(tmp_path, "http://127.0.0.1:9", "n=1", load), "--offline").stderr
+    lines = [line for line in told.splitlines() if line.startswith("phase ")]
+    assert lines[0] == "phase every: 3 workers send 1 trials, each once"
+    assert lines[1].endswith("trials again and again over 1 min 30 s; ramp 0.5 s; mix default 100%")
+    assert "fall due over 1 min 0 s (gamma, cv 2, open): 0.1/s; at most " in lines[2]
+    assert lines[2].endswith("in any second; 8 in flight at most, and what finds them is dropped")
+    assert lines[3] == (
+        "phase steps: 21 conversations fall due over 4.5 s (constant, open): 2/s for 2 s, then 10/s for 1 s; "
+        "at most 10 in any second; warm-up 1 s; cool-down 0.5 s; 14 of them are measured"
+    )
+    assert lines[4] == (
+        "phase again: 4 conversations fall due over 1 s (trace, open): as in t.csv at 2x; "
+        "at most 3 in any second; 9 in flight at most, and what finds them is sent late"
+    )
+
+
+def test_a_run_is_replayed_as_it_was_and_the_books_balance(tmp_path: Path) -> None:
+    """What last night's run did, twice as fast: its own table is the trace, whatever its rows' order."""
+    with stream_source() as url:
+        load = "{a: {workers: 2, for: 400ms}, b: {rate: 20/s, arrivals: poisson, for: 1s}}"
+        written = suite(tmp_path, url, "ttft=20,gap=1,n=4", load, "variants: {x: {}, y: {}}")
+        harness("run", written, "--results", tmp_path / "results", "--quiet")
+        (run,) = (tmp_path / "results" / "s").glob("2*")
+        first = pl.read_parquet(run / "trials.parquet")
+        again = suite(
+            tmp_path, url, "ttft=20,gap=1,n=4",
+            f"{{trace: results/s/{run.name}/trials.parquet, speed: 2x}}", "variants: {x: {}, y: {}}",
+        )  # fmt: skip
+        ran = harness("run", again, "--results", tmp_path / "results", "--json")
+    told = json.loads(ran.stdout)
+    found = tables(tmp_path)
+    assert broken(found) == []
+    assert [row["arrivals"] for row in told["loads"]] == [len(first)]
+    was = first.with_columns(at=pl.coalesce("due_ns", "began_ns")).sort("at")
+    now = found["trials"].sort("due_ns")
+    assert now.select("variant", "case_id").equals(was.select("variant", "case_id"))
+    gaps = (was["at"] - was["at"][0]) / 2 - (now["due_ns"] - now["due_ns"][0])
+    assert gaps.abs().max() <= 0.5
+
+
 def test_workers_of_an_open_load_are_refused_with_what_limits_it(tmp_path: Path) -> None:
     written = suite(tmp_path, "http://127.0.0.1:9", "n=1", "{rate: 4/s, for: 1s}")
     told = harness("run", written, "--workers", "4", "--results", tmp_path / "results")

@@ -212,6 +212,25 @@ def test_a_changed_data_set_is_refused(tmp_path: Path, target: Standin) -> None:
     assert sent(target) == before
 
 
+def test_a_changed_trace_is_refused_though_its_trials_are_the_same(tmp_path: Path, target: Standin) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("due_s\n" + "".join(f"{number / 10}\n" for number in range(30)))
+    text = SUITE.replace("load: {workers: 2}", "load: {trace: rows.csv}").replace(
+        "defaults: {repeat: 30}\n", ""
+    )
+    run = killed(tmp_path, suite(tmp_path, target, text), results=3)
+    before, was = sent(target), rows.read_text()
+    rows.write_text(was.replace("\n2.9\n", "\n2.95\n"))
+    done = harness_("run", "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "what it is made with has changed: a data set, a trace" in done.stderr
+    assert sent(target) == before
+    rows.write_text(was)
+    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    trials = pl.read_parquet(run / "trials.parquet")
+    assert (len(trials), trials["trial_id"].n_unique()) == (30, 30)
+
+
 def test_a_run_that_goes_on_is_neither_resumed_nor_graded_by_another_process(
     tmp_path: Path, target: Standin
 ) -> None:

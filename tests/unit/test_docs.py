@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer.main
 
 from harness.cli import app
 from harness.suite.asserts import TYPES
-from harness.suite.model import UNBUILT, Settings, SuiteFile
+from harness.suite.model import UNBUILT, Phase, Settings, SuiteFile
 from harness.suite.read import load_suite, parse_suite
 from tests.checks_reference import reference
 
@@ -82,3 +83,15 @@ def test_the_page_on_checks_has_suites_that_load() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_suite_that_is_shipped_loads(path: Path) -> None:
     assert load_suite(path, environ={"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}).prompts
+
+
+def test_the_loads_of_the_page_on_loads_are_read(tmp_path: Path) -> None:
+    columns = {"trial_id": ["t"], "variant": ["base"], "case_id": ["p"], "phase": ["peak"], "due_ns": [5]}
+    pl.DataFrame({**columns, "began_ns": [6]}).write_parquet(tmp_path / "last-night.parquet")
+    (tmp_path / "production.csv").write_text("due_s\n0\n28900\n")
+    head = "target: standin\nvariants: {base: {}, deep: {}, candidate: {}}\nprompts: [{id: p, message: hi}]\n"
+    told = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "loads.md").read_text(), re.DOTALL)
+    phases = [parse_suite(head + text, tmp_path / "s.yaml", {}).load for text in told]
+    assert {key for load in phases for phase in load.values() for key in phase.model_fields_set} == set(
+        Phase.model_fields
+    ), "every key of a phase has an example"

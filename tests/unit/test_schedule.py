@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.plan import Choice, make_plan
@@ -149,6 +149,26 @@ def test_arrivals_come_in_order_and_within_their_phase(
     if arrivals_ == "constant":
         expected = rate * ramp / 2 + rate * (warm_up + lasts)
         assert abs(len(told) - expected) <= 1
+
+
+STAGE = st.tuples(st.integers(1, 200), st.integers(1, 8))
+
+
+@given(st.lists(STAGE, min_size=1, max_size=5), st.sampled_from([None, 0.0, 0.5, 2.0]), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=60)
+def test_of_any_stages_as_many_fall_due_as_their_rates_say_in_order_and_the_same_again(
+    stages: list[tuple[int, int]], cv: float | None, seed: int
+) -> None:
+    """Of gaps that vary by cv, n expected arrivals are n ± cv·√n; there is room for six of these."""
+    kinds: dict[float | None, dict[str, Any]] = {None: {"arrivals": "poisson"}, 0.0: {}}
+    keys = kinds.get(cv, {"arrivals": "gamma", "cv": cv})
+    phase = load(stages=[{"rate": f"{rate}/s", "for": f"{lasts}s"} for rate, lasts in stages], **keys)
+    told = list(arrivals(phase, seed))
+    assert told == sorted(told) == list(arrivals(phase, seed))
+    assert all(0 <= arrival.due_ns <= (ends_ns(phase) or 0) for arrival in told)
+    expected = sum(rate * lasts for rate, lasts in stages)
+    spread = 1.0 if cv is None else cv
+    assert abs(len(told) - expected) <= 1 + 6 * spread * (sqrt(expected) + spread)
 
 
 # What a plan makes of it

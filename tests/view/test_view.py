@@ -71,6 +71,27 @@ def test_a_run_shows_the_figures_of_its_summary_with_their_counts(view: httpx.Cl
     assert "search_filters.source_type" in text
 
 
+def test_a_run_shows_what_its_variants_did_to_each_other_with_links_to_the_worst(
+    tmp_path: Path, shown: Path
+) -> None:
+    worst = one(shown, "refund", "thinker")
+    run = shutil.copytree(shown, tmp_path / "shown" / shown.name)
+    told = json.loads((run / "summary.json").read_text())
+    (shared,) = told["fairness"]
+    assert shared["worst"] == [], "two repeats of a prompt have no usual"
+    row = {"variant": "thinker", "figure": "total", "trial_id": worst, "case_id": "refund", "at_s": 1.5}
+    row |= {"value_ms": 900.0, "median_ms": 300.0, "times": 3.0, "among": "prompt", "n": 12, "of": 12}
+    told["fairness"] = [shared | {"worst": [row]}]
+    (run / "summary.json").write_text(json.dumps(told))
+    with viewing(tmp_path) as http:
+        text = page(http, url(run))
+        assert "whether variants slow each other is not known (main)" in text
+        assert (
+            f'<a href="{url(run)}/trial/{worst}">refund</a>, 900 ms, 3.0 times the median of n = 12' in text
+        )
+        assert http.get(f"{url(run)}/trial/{worst}").status_code == 200
+
+
 FILTERS: dict[str, tuple[dict[str, str | list[str]], pl.Expr]] = {
     "state": ({"state": ["failed", "error"]}, pl.col("state").is_in(["failed", "error"])),
     "variant": ({"variant": "thinker"}, pl.col("variant") == "thinker"),
