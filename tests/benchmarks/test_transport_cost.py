@@ -12,17 +12,17 @@ as "cpu".
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from tests.benchmarks.sources import serving_streams
 
 READER = Path(__file__).parent / "reader.py"
 SHAPES = {
@@ -35,35 +35,10 @@ AT_MOST = {"stock": 100}
 """Stock httpx takes seconds of CPU a second at 500 streams, and longer than anybody waits."""
 
 
-@contextmanager
-def our_source() -> Iterator[int]:
-    command = [sys.executable, "-m", "harness.calibrate.source"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline().rpartition(":")[2])
-        process.kill()
-
-
-@contextmanager
-def native_source(binary: str) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with subprocess.Popen([binary, str(port)]) as process:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                continue
-        yield port
-        process.terminate()
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    native = os.environ.get("HARNESS_STREAMSERVER")
-    with native_source(native) if native else our_source() as found:
-        yield found
+    with serving_streams() as (url, _):
+        yield int(url.rpartition(":")[2])
 
 
 def path_of(settings: str) -> str:
