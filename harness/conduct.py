@@ -5,7 +5,6 @@ held against what it was at the start. A Ctrl-C ends any of it in order: the fir
 finish, the second cuts them off, the third skips what would follow.
 """
 
-import signal
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,13 +35,13 @@ from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
 from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError
+from harness.interrupts import rein_in
 from harness.metrics import CountTokens, cost_usd, spent
 from harness.plan import Choice, Plan, Trial
 from harness.record.nodes import NodeClock
 from harness.record.tokens import count_tokens
-from harness.report.live import counted, shown
+from harness.report.live import counted, say, shown
 from harness.report.tally import Tally
-from harness.report.visible import visible
 from harness.result import Moment, Result, Skip
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address, Client
@@ -50,9 +49,6 @@ from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
 from harness.sigma.usage import Usage
 from harness.suite.model import Phase
-
-GRACE_S = 30.0
-"""How long trials under way may go on after the first Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +236,7 @@ async def conduct(run: Conduct) -> None:
         async with anyio.create_task_group() as around:
             around.start_soon(journal.keep_on_disk, book)
             if run.options.interruptible and threading.current_thread() is threading.main_thread():
-                around.start_soon(_rein_in, reins, run.options.console)
+                around.start_soon(rein_in, reins, run.options.console)
             if left.suite.budget.minutes is not None:
                 may_take = round(left.suite.budget.minutes * 60e9) - (before.ran_ns if before else 0)
                 around.start_soon(cut_at, reins.now() + may_take, reins)
@@ -490,40 +486,6 @@ async def _errand(run: Conduct, what: str, total: int) -> AsyncIterator[Errand]:
     async with Client(run.address, transport()) as client:
         with counted(run.options.console, what, total) as advance:
             yield Errand(client, advance, lambda: run.reins.abandoned)
-
-
-async def _rein_in(reins: Reins, console: Console | None) -> None:
-    """First Ctrl-C: no new trials, those under way may finish. Second: cut them off. Third: that is all."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with anyio.create_task_group() as grace:
-            asked = 0
-            async for _ in signals:
-                asked += 1
-                match asked:
-                    case 1:
-                        may = f"{reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off"
-                        say(console, f"stopping: {may}")
-                        reins.stop(Skip.INTERRUPTED)
-                        grace.start_soon(_cut_after_grace, reins)
-                    case 2:
-                        say(
-                            console,
-                            "cut off; what the run made is looked at and cleaned up; Ctrl-C skips that",
-                        )
-                        reins.cut(Skip.INTERRUPTED)
-                    case _:
-                        reins.abandoned = True
-
-
-async def _cut_after_grace(reins: Reins) -> None:
-    await anyio.sleep(GRACE_S)
-    reins.cut(Skip.INTERRUPTED)
-
-
-def say(console: Console | None, words: str, *, style: str = "dim") -> None:
-    """Talk to whoever watches, if anybody does."""
-    if console is not None:
-        console.print(visible(words), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _shown(run: Conduct, tally: Tally) -> AbstractAsyncContextManager[None]:

@@ -8,16 +8,16 @@ folder made, and from then on every trial leaves a line in it.
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import convert, structs, to_builtins
+from msgspec import structs, to_builtins
 from rich.console import Console
 
-from harness.conduct import AtRoundEnd, Conduct, Options, conduct, say
+from harness.conduct import AtRoundEnd, Conduct, Options, conduct
 from harness.confirm import Confirmed, Confirming, red
 from harness.confirm import exit_of as exit_of_confirmed
 from harness.consult import Desk, asks_others, consult, known_of
@@ -29,23 +29,21 @@ from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.earlier import Earlier, digest_of, earlier, refuse_another, refuse_others
+from harness.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.errors import Exit, UsageError
 from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.states import State
 from harness.grade.subject import Known
+from harness.manifests import as_before, begun, called, ended, going_on, warnings_of
 from harness.plan import Choice, Plan, make_plan
 from harness.record import store
 from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
-from harness.report.live import counted
-from harness.sigma.catalogue import Catalogue
+from harness.report.live import counted, say
 from harness.sigma.client import Address
-from harness.sigma.fingerprint import changed, fingerprint
 from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
-from harness.suite.gates import expired
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 
@@ -88,7 +86,7 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
     """
     with store.writing(folder):
         manifest = store.read_manifest(folder)
-        options = _as_before(options or Options(), manifest)
+        options = as_before(options or Options(), manifest)
         loaded = load_suite(suite or _suite_of(manifest))
         refuse_another(loaded, manifest)
         loaded = accessed(loaded, options.target, options.access)
@@ -111,24 +109,6 @@ def _suite_of(manifest: store.Manifest) -> Path:
             f"harness run SUITE --resume {manifest.run_id} says where it is"
         )
     return path
-
-
-def _as_before(options: Options, manifest: store.Manifest) -> Options:
-    """*options* with all that decides what is asked as it was when the run began."""
-    asked = manifest.options
-    return replace(
-        options,
-        choice=convert(manifest.choice, Choice),
-        seed=manifest.seed,
-        target=options.target or asked.get("target"),
-        workers=options.workers or asked.get("workers"),
-        processes=options.processes if options.processes > 1 else asked.get("processes", 1),
-        cluster=options.cluster or (asked.get("cluster") if options.processes == 1 else None),
-        fail_fast=options.fail_fast or asked.get("fail_fast", False),
-        gate=asked.get("gate", False),
-        baseline=asked.get("baseline"),
-        confirm=asked.get("confirm", False),
-    )
 
 
 def _extended(options: Options, suite: Suite) -> Options:
@@ -173,15 +153,15 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
         async with address_of(suite, options.target) as given:
             plan, catalogue, address = await resolved(plan, given)
             _refuse_loopback(address, cluster)
-            _warn_of(options, (*suite.warnings, *_expired(suite), *catalogue.warnings))
+            _warn_of(options, warnings_of(suite, catalogue))
             said: list[str] = []
             with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
                 async with attached(plan, address, say=said.append, done=done) as plan:
                     if before is None:
-                        folder, manifest = _begun(plan, catalogue, address, options)
+                        folder, manifest = begun(plan, catalogue, address, options)
                         alone.enter_context(store.writing(folder))
                     else:
-                        folder, manifest = before.folder, _going_on(before, catalogue, address)
+                        folder, manifest = before.folder, going_on(before, catalogue, address)
                     going = Conduct(
                         plan, address, options, folder, catalogue=catalogue, before=before, cluster=cluster
                     )
@@ -195,7 +175,7 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
                         suite,
                         folder,
                         lambda: nullcontext(address),
-                        target=_called(suite, address.base_url),
+                        target=called(suite, address.base_url),
                         console=options.console,
                         interruptible=options.interruptible,
                     )
@@ -206,7 +186,7 @@ async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | Non
             await nodes.aclose()  # others may use them while we grade
             for words in said:
                 going.warn(words)
-            manifest = _ended(manifest, going)
+            manifest = ended(manifest, going)
             store.write_manifest(manifest, folder)
             ran = recorded(folder, manifest, plan)
             ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
@@ -258,61 +238,6 @@ def _unverified(suite: Suite, options: Options) -> list[str]:
     for words in found:
         say(options.console or Console(stderr=True), f"warning: {words}", style="bold red")
     return found
-
-
-def _begun(
-    plan: Plan, catalogue: Catalogue, address: Address, options: Options
-) -> tuple[Path, store.Manifest]:
-    """A folder for a new run, and what is known before its first trial."""
-    started = datetime.now(UTC), time.perf_counter_ns()
-    folder = store.new_run(options.results, plan.suite.name, started[0])
-    manifest = _manifest(plan, catalogue, address, run_id=folder.name, started=started)
-    names = ("target", "workers", "cluster", "fail_fast", "gate", "baseline", "confirm")
-    asked = {name: getattr(options, name) for name in names}
-    given = {name: value for name, value in asked.items() if value not in {None, False}}
-    given |= {"processes": options.processes} if options.processes > 1 else {}
-    return folder, structs.replace(manifest, options=given, trials_digest=digest_of(plan))
-
-
-def _going_on(before: Earlier, catalogue: Catalogue, address: Address) -> store.Manifest:
-    """The manifest of a run that goes on: it has not ended, and whether the target is the same is told."""
-    was = before.manifest
-    told = list(was.warnings)
-    moved = was.target != address.base_url
-    if moved and _called(None, was.target) != _called(None, address.base_url):
-        told.append(f"the run began against {was.target} and went on against {address.base_url}")
-    others = [] if was.fingerprint is None else changed(was.fingerprint, fingerprint(catalogue))
-    if others:
-        told.append(f"the target had changed when the run went on: {', '.join(others)}")
-    return structs.replace(
-        was,
-        resumed=(*was.resumed, before.leg),
-        target=address.base_url,
-        changed=tuple(dict.fromkeys((*was.changed, *others))),
-        warnings=tuple(told),
-        ended_ns=None,
-        exit_code=None,
-        interrupted=False,
-    )
-
-
-def _ended(manifest: store.Manifest, going: Conduct) -> store.Manifest:
-    """The manifest of a run whose last trial is over; of one that went on, for all of its legs."""
-    before, reins = going.before, going.reins
-    shift_ns, took_ns = (before.leg.shift_ns, before.took_ns) if before else (0, 0)
-    return structs.replace(
-        manifest,
-        ended_ns=time.perf_counter_ns() + shift_ns,
-        nodes=(*manifest.nodes[: len(manifest.nodes) - len(going.nodes)], *going.nodes),
-        interrupted=reins.interrupted,
-        clock_steps=manifest.clock_steps + going.clock_steps,
-        in_flight_ns=took_ns + reins.in_flight_ns,
-        warnings=(*manifest.warnings, *going.warnings),
-        deleted=going.deleted,
-        changed=tuple(dict.fromkeys((*manifest.changed, *going.changed))),
-        decided=dict(going.decided) or None,
-        spent=_spent(going),
-    )
 
 
 def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
@@ -393,7 +318,7 @@ async def _graded_again(folder: Path, how: Grading) -> Run:
         plan.suite,
         folder,
         lambda: _reached(plan, target),
-        target=_called(plan.suite, manifest.target),
+        target=called(plan.suite, manifest.target),
         console=how.console,
         interruptible=how.interruptible,
     )
@@ -414,7 +339,7 @@ def judged_items(folder: Path) -> tuple[list[Item], Path]:
     manifest = store.read_manifest(folder)
     plan = planned(manifest)
     ran = recorded(folder, manifest, plan, killed=manifest.exit_code is None)
-    desk = Desk(plan.suite, folder, lambda: nullcontext(Address("")), _called(plan.suite, manifest.target))
+    desk = Desk(plan.suite, folder, lambda: nullcontext(Address("")), called(plan.suite, manifest.target))
     known = known_of(desk, ran.results, ran.trials, count_tokens)
     return list(items(ran.results(), ran.trials, known)), labels_of(plan.suite, manifest, folder)
 
@@ -455,49 +380,3 @@ async def _told(ran: Recorded, desk: Desk, *, ask: bool) -> tuple[Recorded, Know
 def _is_own(suite: Suite, target: str) -> bool:
     """Whether *target* is what *suite* names itself: the stand-in has another port each time."""
     return suite.target.standin is not None or suite.target.base_url == target
-
-
-def _called(suite: Suite | None, target: str) -> str:
-    """What *target* is called in the fingerprint of a judge."""
-    standin = suite is None or suite.target.standin is not None
-    own = standin and target.startswith("http://127.0.0.1:")
-    return "standin" if own else target
-
-
-def _spent(going: Conduct) -> dict[str, float]:
-    """What the run cost: our estimate where a budget was kept, and what the server itself counted."""
-    purse, told = going.reins.purse, {}
-    if purse.is_limited:
-        told = {"estimated_tokens": purse.spent_tokens, "estimated_usd": purse.spent_usd}
-    if going.used is not None and going.before is None:  # else it counted this leg alone
-        told |= {"server_tokens": going.used.tokens, "server_usd": going.used.usd}
-    return told
-
-
-def _expired(suite: Suite) -> list[str]:
-    return expired(suite, f"{datetime.now(UTC):%Y-%m-%d}")
-
-
-def _manifest(
-    plan: Plan, catalogue: Catalogue, address: Address, *, run_id: str, started: tuple[datetime, int]
-) -> store.Manifest:
-    """What is known before the first trial; *started* is one moment on the wall clock and on ours."""
-    suite = plan.suite
-    return store.Manifest(
-        run_id=run_id,
-        suite=suite.name,
-        suite_path=str(suite.path),
-        suite_text=suite.text,
-        target=address.base_url,
-        dialect=address.dialect,
-        seed=plan.seed,
-        choice=asdict(plan.choice),
-        called=catalogue.called,
-        providers=catalogue.providers or (),
-        planned=len(plan.trials),
-        started_at=started[0].isoformat(),
-        started_ns=started[1],
-        fingerprint=fingerprint(catalogue),
-        warnings=(*suite.warnings, *_expired(suite), *catalogue.warnings),
-        versions=store.versions(),
-    )

@@ -17,7 +17,7 @@ import polars as pl
 from msgspec import structs
 
 from harness.audit import Evidence
-from harness.conduct import Round, Wanted, say
+from harness.conduct import Round, Wanted
 from harness.consult import Desk, asks_others, consult, known_of
 from harness.deciding import Against, Standing, bench, live_source
 from harness.finish import case_rows, judge
@@ -26,6 +26,7 @@ from harness.plan import Plan, Trial
 from harness.record.store import Manifest
 from harness.record.tables import Judged, Tables
 from harness.record.tokens import count_tokens
+from harness.report.live import say
 from harness.suite.gates import held_on
 
 _LOOKED_AT = ("trials", "exchanges", "tool_calls", "audits", "grades", "cases")

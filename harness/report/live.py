@@ -22,7 +22,7 @@ from harness.report.board import Line, board
 from harness.report.sofar import keep_judging
 from harness.report.tally import Snapshot, Tally, snapshot
 from harness.report.times import Latency
-from harness.report.visible import shortened
+from harness.report.visible import shortened, visible
 
 SECOND = 1e9
 LINE_EVERY_S = 2.0
@@ -153,6 +153,12 @@ def counted(console: Console | None, what: str, total: int) -> Iterator[Callable
             console.print(f"{what}: {done}/{total}", style="dim", highlight=False)
 
     yield advance
+
+
+def say(console: Console | None, words: str, *, style: str = "dim") -> None:
+    """Talk to whoever watches, if anybody does."""
+    if console is not None:
+        console.print(visible(words), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
