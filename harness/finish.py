@@ -250,14 +250,20 @@ def _results(trials: Mapping[str, Trial], folder: Path, *, killed: bool) -> Iter
 
 
 def _sent(plan: Plan, folder: Path) -> dict[str, Trial]:
-    """The trials of the run by id: all that were planned, and of the others as many as it came to."""
+    """The trials of the run by id: all that were planned, and of the others as many as it came to.
+
+    Of a phase that lasts for a time each process goes through its own share, one faster than the other: where
+    there were several, what lies before the last that came need not have been sent.
+    """
     trials = {trial.trial_id: trial for trial in plan.trials}
     if not (plan.more or plan.cycles):
         return trials
     came = {head.trial_id: head.phase for head in journal.heads(folder)}
     trials |= {trial.trial_id: trial for trial in plan.more if trial.trial_id in came}
+    alone = len(journal.journals(folder)) == 1
     for name in plan.cycles:
-        trials |= plan.upto(name, [each for each, phase in came.items() if phase == name])
+        found = plan.upto(name, [each for each, phase in came.items() if phase == name])
+        trials |= {each: trial for each, trial in found.items() if alone or each in came}
     return trials
 
 
