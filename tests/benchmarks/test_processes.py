@@ -4,7 +4,8 @@
 
 The streams come from `harness.calibrate.source`, or from the program HARNESS_STREAMSERVER=FILE.
 CPU is user and system time of the processes that drive, from their own moments. Held against the targets
-are medians of several rounds, one and two processes in turn: the machine may do other things meanwhile.
+are medians of several rounds, one and two processes in turn: the machine may do other things meanwhile. As
+root, they go before those (SCHED_FIFO).
 """
 
 import os
@@ -34,8 +35,8 @@ def streams() -> Iterator[tuple[str, int]]:
         yield found
 
 
-def in_turn(first: Offered, second: Offered, streams: tuple[str, int]) -> list[tuple[Figures, Figures]]:
-    return [(measured(first, *streams), measured(second, *streams)) for _ in range(ROUNDS)]
+def in_turn(one: Offered, two: Offered, streams: tuple[str, int]) -> list[tuple[Figures, Figures]]:
+    return [(measured(one, *streams, first=True), measured(two, *streams, first=True)) for _ in range(ROUNDS)]
 
 
 def per_cpu_s(told: Figures) -> float:

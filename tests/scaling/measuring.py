@@ -36,6 +36,10 @@ SLABS = ("TCP", "sock_inode_cache", "filp", "eventpoll_epi")
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TRIES = 3
+OWN_FILES = 24
+"""So many files a run has open, or a few less, before it has connected anywhere."""
+
 LOOK_S = 1.0
 """Seldom: to list a thousand open files takes a millisecond, in which they are not read."""
 
@@ -143,10 +147,11 @@ def busy(but: Sequence[int]) -> dict[int, float]:
 
 
 @contextmanager
-def watched(leader: int, source: int, *, first: bool = False) -> Iterator[Watch]:
+def watched(leader: int, source: int, *, first: int | None = None) -> Iterator[Watch]:
     """Look at the process *leader*, at those that it has started for its run, and at the *source*.
 
-    With *first* all of them go before whatever else this machine does.
+    Once one that drives has *first* files open, all of them go before whatever else this machine does. Not
+    sooner: while a process waits for the kernel to begin with its stamps, the kernel must have its turn.
     """
     watch = Watch()
 
@@ -156,11 +161,11 @@ def watched(leader: int, source: int, *, first: bool = False) -> Iterator[Watch]
             watch.others.append((perf_counter_ns(), busy(pids)))
             watch.wire.append((perf_counter_ns(), *carried()))
             watch.kernel.append((perf_counter_ns(), kernel_bytes()))
-            if first:
-                go_first(pids)
             for pid in pids:
                 if (found := look_at(pid)) is not None:
                     watch.looks.setdefault(pid, []).append(found)
+                    if first is not None and pid != source and found.files >= first:
+                        go_first(pids)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -207,7 +212,17 @@ def measured(
 
     *after* is called with the folder of the run, and what it returns is added. With *first*, which only root
     may ask for, client and source go before whatever else the machine does.
+
+    A kernel that is busy may be too late to begin with its stamps, and a run without them is done again.
     """
+    for _ in range(TRIES):
+        if (found := _measured(offered, url, source, after=after, first=first)) is not None:
+            return found
+    raise AssertionError(f"the kernel gave no stamps in {TRIES} runs")
+
+
+def _measured(offered: Offered, url: str, source: int, *, after: After | None, first: bool) -> Figures | None:
+    enough = OWN_FILES + offered.streams // offered.processes // 2
     with TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "suite.yaml").write_text(suite_of(offered, url))
@@ -218,13 +233,13 @@ def measured(
             subprocess.Popen(
                 command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             ) as run,
-            watched(run.pid, source, first=first) as watch,
+            watched(run.pid, source, first=enough if first else None) as watch,
         ):
             _, told = run.communicate(timeout=300)
         assert run.returncode == 0, told
         (found,) = place.glob("results/scale/2*")
         seen = figures(offered, found, watch, leader=run.pid, source=source)
-        return seen | (after(found) if after else {})
+        return None if seen is None else seen | (after(found) if after else {})
 
 
 def graded(run: Path) -> Figures:
@@ -240,13 +255,17 @@ def graded(run: Path) -> Figures:
     }
 
 
-def figures(offered: Offered, run: Path, watch: Watch, *, leader: int, source: int) -> Figures:
-    """What the journals and the looks say of the time in which all streams were going."""
+def figures(offered: Offered, run: Path, watch: Watch, *, leader: int, source: int) -> Figures | None:
+    """What the journals and the looks say of the time in which all streams were going.
+
+    None where the kernel stamped nothing.
+    """
     results = list(journal.read(run))
     exchanges = [exchange for result in results for exchange in result.exchanges]
     broken = [each.failure for each in exchanges if each.failure is not None]
     assert not broken, f"{len(broken)} of {len(exchanges)} replies broke: {broken[0]}"
-    assert all(each.stamps == "kernel" for each in exchanges)
+    if any(each.stamps != "kernel" for each in exchanges):
+        return None
     begin, end = steady(results, offered.streams)
     span_s = (end - begin) / 1e9
     looks = {pid: [look for look in seen if begin <= look.at_ns <= end] for pid, seen in watch.looks.items()}
