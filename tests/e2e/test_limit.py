@@ -192,10 +192,21 @@ def held_up() -> Iterator[None]:
 
 @SLOW
 def test_where_this_machine_may_open_no_more_files_that_is_the_limit(sigma: Standin, tmp_path: Path) -> None:
-    written = suite(tmp_path, sigma.url, "sim:ttft=3s,gap=0,tokens=1")
-    limited = 'ulimit -n 120 && exec "$@"'  # room for 28 trials, of the 60 that are under way at 20/s
+    written = suite(tmp_path, sigma.url, "sim:ttft=2s,gap=0,tokens=1")
+    limited = 'ulimit -n 120 && exec "$@"'  # room for 28 trials, of the 40 that are under way at 20/s
     command = ["sh", "-c", limited, "sh", sys.executable, "-m", "harness", "limit", str(written)]
-    command += ["--slo", "ttft.p50<20s", "--start", "20/s", "--for", "4s", "--json", "--quiet"]
+    command += [
+        "--slo",
+        "ttft.p50<20s",
+        "--start",
+        "20/s",
+        "--for",
+        "4s",
+        "--cool-down",
+        "0s",
+        "--json",
+        "--quiet",
+    ]
     command += ["--results", str(tmp_path / "results")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     told = json.loads(ran.stdout)
@@ -209,7 +220,7 @@ def test_where_this_machine_is_too_slow_that_is_said_and_no_limit_of_the_server(
     sigma: Standin, tmp_path: Path
 ) -> None:
     written = suite(tmp_path, sigma.url, "sim:ttft=30ms,gap=0,tokens=1")
-    options = ("--for", "4s", "--start", "20/s", "--cool-down", "0s", "--results", tmp_path / "results")
+    options = ("--for", "2s", "--start", "20/s", "--cool-down", "0s", "--results", tmp_path / "results")
     with held_up():
         ran = harness("limit", written, "--slo", "response_ttft.p95<60ms", *options, "--json", "--quiet")
     told = found(ran)

@@ -227,7 +227,7 @@ def test_when_the_last_process_is_lost_the_run_ends_and_can_go_on(tmp_path: Path
 def test_where_the_process_that_leads_is_killed_the_others_end_too_and_the_run_can_go_on(
     tmp_path: Path, target: Standin
 ) -> None:
-    path = written(tmp_path, target, model=LONG, load="{workers: 6}")
+    path = written(tmp_path, target, model="sim:ttft=20ms,gap=50ms,tokens=20", load="{workers: 4}")
     with going(tmp_path, path, "--processes", "2", "--repeat", "6", until=with_results(each=1)) as leading:
         led = children(leading.pid)
         leading.kill()
