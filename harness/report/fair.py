@@ -6,6 +6,8 @@ The same lines and rows for the terminal, for Markdown and for the page.
 from collections.abc import Iterable, Iterator, Sequence
 from math import log
 
+from msgspec.structs import replace
+
 from harness.fairness import LEAST_ALIKE, TIMES, Evenness, Fairness, Interference, Worst
 from harness.report.visible import shortened
 
@@ -15,6 +17,33 @@ Row = tuple[str, ...]
 """The cells of a worst conversation, as `WORST` heads them."""
 
 WORST = ("worst conversation of", "by", "took", "its usual", "times", "n", "prompt", "trial", "after")
+
+
+OUT_OF_LINE = 2.0
+"""What took so many times as long as its prompt does is worth a line where every line costs attention."""
+
+
+def outstanding(told: Iterable[Fairness]) -> list[Fairness]:
+    """Of what variants did to each other what is known, and of worst conversations those out of line.
+
+    For the terminal and for CI, since a run of evals has variants, too. The page has all.
+    """
+    return [
+        replace(
+            shared,
+            interference=tuple(each for each in shared.interference if _is_known(each)),
+            worst=tuple(each for each in shared.worst if _is_out_of_line(each)),
+        )
+        for shared in told
+    ]
+
+
+def _is_known(each: Interference) -> bool:
+    return each.p is not None or each.kind in {"own", "all"}  # which stand beside the others
+
+
+def _is_out_of_line(each: Worst) -> bool:
+    return each.among == "prompt" and each.times >= OUT_OF_LINE
 
 
 def findings(told: Iterable[Fairness]) -> Iterator[str]:

@@ -72,17 +72,18 @@ def _variants(told: Outcome) -> Iterator[str]:
 
 def _shared(told: Outcome) -> Iterator[str]:
     """What variants that shared a phase did to each other, and the worst conversation of each."""
-    said = [f"⚠️ {escaped(line)}  " for line in fair.findings(told.fairness)]
-    said += [f"{escaped(line)}  " for line in fair.remarks(told.fairness)]
+    fairness = fair.outstanding(told.fairness)
+    said = [f"⚠️ {escaped(line)}  " for line in fair.findings(fairness)]
+    said += [f"{escaped(line)}  " for line in fair.remarks(fairness)]
     yield from [*said, ""] if said else []
-    rows = list(fair.worst(told.fairness))
+    rows = list(fair.worst(fairness))
     if rows:
         yield f"| {' | '.join(fair.WORST)} |"
         yield "|" + "---|" * len(fair.WORST)
         yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows[:LISTED])
         yield ""
     if len(rows) > LISTED:
-        yield f"and {len(rows) - LISTED} more worst conversations, in `summary.json`"
+        yield f"and {len(rows) - LISTED} more out of line, in `summary.json`"
         yield ""
 
 

@@ -61,7 +61,8 @@ def summary_table(summary: Summary) -> RenderableType:
 
 def _shared(summary: Summary) -> Iterator[RenderableType]:
     """What variants that shared a phase did to each other, and the worst conversation of each."""
-    if rows := list(fair.worst(summary.fairness)):
+    told = fair.outstanding(summary.fairness)
+    if rows := list(fair.worst(told)):
         table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
         for title in fair.WORST:
             table.add_column(title, justify="right" if title in {"took", "times", "n", "after"} else "left")
@@ -69,9 +70,11 @@ def _shared(summary: Summary) -> Iterator[RenderableType]:
             table.add_row(*map(named, row))
         yield table
         if len(rows) > LISTED:
-            yield Text(f"and {len(rows) - LISTED} more worst conversations, in summary.json", style="dim")
-    yield from (named(line, "yellow") for line in fair.findings(summary.fairness))
-    yield from (named(line, "dim") for line in fair.remarks(summary.fairness))
+            yield Text(
+                f"and {len(rows) - LISTED} more conversations out of line, in summary.json", style="dim"
+            )
+    yield from (named(line, "yellow") for line in fair.findings(told))
+    yield from (named(line, "dim") for line in fair.remarks(told))
 
 
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
@@ -213,7 +216,7 @@ def notes(summary: Summary) -> Iterator[str]:
 def _of_loads(summary: Summary) -> Iterator[str]:
     if summary.loads:
         yield "Service time is from the sending of a turn, response time from when it was due."
-    if any(shared.worst for shared in summary.fairness):
+    if any(shared.worst for shared in fair.outstanding(summary.fairness)):
         yield fair.says_worst()
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
+from msgspec.structs import replace
 from rich.console import Console
 
 from harness.fairness import (
@@ -345,6 +346,17 @@ def test_the_terminal_shows_it_beneath_the_variants() -> None:
     assert "Worst conversations: by total and by TTFT, summed over their turns" in text
 
 
+def test_the_terminal_shows_no_conversation_that_is_in_line_and_nothing_that_is_not_known() -> None:
+    (shared,) = fair.outstanding([named("light", "heavy")])
+    assert len(shared.worst) == len(shared.interference) == 1
+    usual = replace(shared.worst[0], times=1.9)
+    other = replace(shared.worst[0], among="variant")
+    unknown = replace(shared.interference[0], p=None, note="too few")
+    told_ = replace(shared, worst=(usual, other), interference=(unknown,))
+    (left,) = fair.outstanding([told_])
+    assert (left.worst, left.interference) == ((), ())
+
+
 HOSTILE = "<b>|x| @octocat ![p](http://evil)\x1b[31m\u202e"
 
 
@@ -356,7 +368,7 @@ def named(variant: str, other: str) -> Fairness:
     )  # fmt: skip
     off = Worst(
         variant=variant, figure="total", trial_id=variant, case_id=other, value_ms=9.0, median_ms=3.0,
-        times=3.0, among="variant", n=12, of=12, at_s=1.0,
+        times=3.0, among="prompt", n=12, of=12, at_s=1.0,
     )  # fmt: skip
     return Fairness("peak", (variant, other), (one,), Evenness(0.9, {variant: 1.0, other: 0.5}), (off,))
 
@@ -380,7 +392,7 @@ def test_names_of_variants_and_prompts_are_text_wherever_it_is_told(tmp_path: Pa
             assert bad not in told_as
     for bad in ("| x", "@octocat", "![p]", "://evil"):
         assert bad not in mark
-    assert "3.0 ms, any prompt" in mark
+    assert "| 3.0 ms |" in mark
 
 
 def test_a_run_of_before_has_no_fairness_and_a_page_all_the_same(tmp_path: Path) -> None:
