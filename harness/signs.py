@@ -28,8 +28,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     was free (closed), less the time it took to connect. *delay_p99_ms*: how long packets lay in the kernel
     before we read them. *lag_p50_ms*: of the longest time that the event loop came late in each second, the
     median. *pressure*: the share of the time in which some task of this machine waited for a CPU. *cpu*: how
-    much of one CPU this process used. Of several processes both are those of the one that is
-    worst off. *unserved*: the share of arrivals that found `max_in_flight` reached.
+    much of one CPU this process used. Of several processes *lag_p50_ms* and *cpu* are those of the one that
+    is worst off. *unserved*: the share of arrivals that found `max_in_flight` reached.
     *refused*: the share of exchanges answered 429 or 503. *asked* is what the schedule was like, *began* what
     came of it. *warm_n* is how many of the first replies are a warm-up by MSER-5 (all of the first half where
     they never settle), and *warm_excess* how much higher their TTFT was than that of the others. *in_flight*

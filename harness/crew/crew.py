@@ -45,9 +45,8 @@ class CrewLostError(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A seat that is gone, and *how*."""
+    """That a seat is gone, and *how*."""
 
-    seat: Seat
     how: str
 
 
@@ -76,7 +75,7 @@ Word = tuple[Member, Set | Over | Lost]
 class Crew:
     """The processes of a run. *plan* has all that is to be sent; *folder* is where their journals are.
 
-    *source* tells our own, once it is up. *lost* counts those that are gone.
+    *source* tells our own, once it is up.
     """
 
     plan: Plan
@@ -87,7 +86,6 @@ class Crew:
     warn: Warn
     source: Callable[[], Address | None]
     members: list[Member] = field(default_factory=list)
-    lost: int = 0
     deep_research: int | None = None
     is_ending: bool = False
     give: MemoryObjectSendStream[Word] = field(init=False)
@@ -217,8 +215,8 @@ class _Phase:
                     await member.say(Start(index, self.start_ns))
             case Over(index):
                 self._share(member, index).is_over = True
-            case Lost(seat, how):
-                await self._lost(member, f"{seat.name} {how}")
+            case Lost(how):
+                await self._lost(member, f"{member.seat.name} {how}")
 
     def _share(self, member: Member, index: int) -> _Share:
         return next(each for each in self.shares if each.member is member and each.go.index == index)
@@ -226,7 +224,6 @@ class _Phase:
     async def _lost(self, member: Member, said: str) -> None:
         """Hand on what *member* has not finished."""
         member.is_here = False
-        self.crew.lost += 1
         mine = [share for share in self.shares if share.member is member and not share.is_over]
         if not mine:
             self.crew.warn(f"{said}; it had nothing under way")
@@ -325,7 +322,7 @@ async def _listen(crew: Crew, member: Member) -> None:
             message = await member.seat.receive()
         except SeatLostError as lost:
             if not crew.is_ending:
-                crew.give.send_nowait((member, Lost(member.seat, str(lost))))
+                crew.give.send_nowait((member, Lost(str(lost))))
             return
         match message:
             case Beat():

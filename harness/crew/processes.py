@@ -94,13 +94,13 @@ def ended(code: int) -> str:
 
 
 @asynccontextmanager
-async def processes(count: int, first: int = 1) -> AsyncIterator[list[Seat]]:
-    """So many processes of this machine, from number *first* on. Leaving the block ends them.
+async def processes(count: int) -> AsyncIterator[list[Seat]]:
+    """So many processes of this machine, from number 1 on: 0 leads them. Leaving the block ends them.
 
     Each is started by itself, not forked: it has an interpreter, an event loop and memory of its own.
     """
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(_process(first + nth)) for nth in range(count)]
+        yield [await stack.enter_async_context(_process(1 + nth)) for nth in range(count)]
 
 
 @asynccontextmanager

@@ -217,7 +217,8 @@ def sentence(going: Seeking, bracket: Bracket, why: str, trials: int) -> str:
     """The answer, with what it stands on."""
     told, asked = going.asked.told, going.asked
     what = "rate" if asked.kind == "rate" else "number of workers"
-    of = f"{len(going.probes)} probes, {trials:,} trials, seed {asked.options.seed}"
+    probes = f"{len(going.probes)} probe{'' if len(going.probes) == 1 else 's'}"
+    of = f"{probes}, {trials:,} trials, seed {asked.options.seed}"
     holds = "" if bracket.holds is None else told(bracket.holds)
     past = "" if bracket.past is None else told(bracket.past)
     match bracket.ended:

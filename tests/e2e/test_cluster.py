@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from harness import journal
 from harness.errors import Exit
 from harness.record.store import read_manifest
 from tests.conftest import Standin, serving
+from tests.e2e.shared import folder_of, recorded, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -118,20 +118,6 @@ def run(folder: Path, *args: str | Path, program: list[str] = HARNESS) -> subpro
         timeout=200,
         check=False,
     )
-
-
-def folder_of(where: Path) -> Path:
-    (found,) = where.glob("results/*/2*")
-    return found
-
-
-def rows(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(folder / "trials.parquet")
-
-
-def recorded(folder: Path) -> list[Counter[str]]:
-    """How often each journal has a result of each trial."""
-    return [Counter(head.trial_id for head in journal.heads(path)) for path in journal.journals(folder)]
 
 
 def test_two_nodes_send_what_one_machine_would_quietly_and_their_clocks_are_on_record(

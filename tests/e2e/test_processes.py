@@ -19,6 +19,7 @@ from harness import journal
 from harness.errors import Exit
 from harness.record.store import read_manifest
 from tests.conftest import Standin, serving
+from tests.e2e.shared import folder_of, recorded, rows
 
 pytestmark = pytest.mark.slow
 
@@ -58,21 +59,6 @@ def run(folder: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
-
-
-def folder_of(where: Path) -> Path:
-    (found,) = where.glob("results/*/2*")
-    return found
-
-
-def rows(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(folder / "trials.parquet")
-
-
-def recorded(folder: Path) -> dict[int, Counter[str]]:
-    """How often each journal has a result of each trial."""
-    paths = enumerate(journal.journals(folder))
-    return {number: Counter(head.trial_id for head in journal.heads(path)) for number, path in paths}
 
 
 @contextmanager
@@ -122,7 +108,7 @@ def test_two_processes_send_what_one_would_and_each_keeps_its_own_journal(
     assert len(rows(two)) == rows(two)["trial_id"].n_unique() == 40
     assert set(rows(two)["state"]) == {"passed"}
     by_journal = recorded(two)
-    assert [sum(each.values()) for each in by_journal.values()] == [0, 20, 20]
+    assert [sum(each.values()) for each in by_journal] == [0, 20, 20]
     assert set(pl.read_parquet(two / "moments.parquet")["process"]) == {1, 2}
     assert read_manifest(two).options["processes"] == 2
     assert {path.name for path in one.iterdir()} | {"journal-1.jsonl", "journal-2.jsonl"} == {
@@ -181,7 +167,7 @@ def test_a_process_that_is_killed_is_told_of_and_another_sends_what_it_had_not_f
     assert len(trials) == trials["trial_id"].n_unique() == 80
     assert set(trials["state"]) == {"passed"}
     by_journal = recorded(folder_of(tmp_path))
-    assert set(sum(by_journal.values(), Counter()).values()) == {1}
+    assert set(sum(by_journal, Counter()).values()) == {1}
     assert sum(by_journal[1].values()) + int(told[1]) == 40
     assert any("was killed" in warning for warning in read_manifest(folder_of(tmp_path)).warnings)
     assert "books do not balance" not in said

@@ -12,6 +12,7 @@ from harness.suite.dataset import ENDINGS, rows
 from harness.suite.model import Each
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
+from tests import formats
 
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
 TABLES = st.lists(st.fixed_dictionaries({"id": CELL, "a b": CELL, "topic": CELL}), min_size=1, max_size=30)
@@ -23,16 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(table: list[dict[str, Any]], path: Path, columns: list[str] | None = None) -> None:
-    frame = pl.DataFrame(table).select(columns or list(table[0]))
-    match path.suffix:
-        case ".csv":
-            frame.write_csv(path)
-        case ".tsv":
-            frame.write_csv(path, separator="\t")
-        case ".parquet":
-            frame.write_parquet(path)
-        case _:
-            frame.write_ndjson(path)
+    formats.written(pl.DataFrame(table).select(columns or list(table[0])), path)
 
 
 @given(TABLES, st.integers(0, 2**32), st.data())

@@ -18,6 +18,7 @@ from harness.suite.dataset import DatasetError, rows, variables
 from harness.suite.model import Each
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
+from tests import formats
 
 ROWS: list[dict[str, Any]] = [
     {"id": "007", "question": "one, or\ntwo?", "answer": "1.10"},
@@ -27,17 +28,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def written(folder: Path, name: str, of: list[dict[str, Any]] | None = None) -> Path:
-    path, frame = folder / name, pl.DataFrame(of if of is not None else ROWS)
-    match path.suffix:
-        case ".csv":
-            frame.write_csv(path)
-        case ".tsv":
-            frame.write_csv(path, separator="\t")
-        case ".parquet":
-            frame.write_parquet(path)
-        case _:
-            frame.write_ndjson(path)
-    return path
+    return formats.written(pl.DataFrame(of if of is not None else ROWS), folder / name)
 
 
 FORMATS = ["a.csv", "a.tsv", "a.jsonl", "a.ndjson", "a.parquet"]

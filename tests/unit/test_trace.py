@@ -18,6 +18,7 @@ from harness.suite import trace
 from harness.suite.dataset import DatasetError
 from harness.suite.model import Trace
 from harness.suite.read import load_suite
+from tests import formats
 from tests.fuzz.mutated import bytes_of
 
 MS = 1_000_000
@@ -25,17 +26,7 @@ FORMATS = ["a.csv", "a.tsv", "a.jsonl", "a.parquet"]
 
 
 def written(folder: Path, rows: list[dict[str, Any]], name: str = "a.parquet") -> Path:
-    path, frame = folder / name, pl.DataFrame(rows, infer_schema_length=None, strict=False)
-    match path.suffix:
-        case ".csv":
-            frame.write_csv(path)
-        case ".tsv":
-            frame.write_csv(path, separator="\t")
-        case ".parquet":
-            frame.write_parquet(path)
-        case _:
-            frame.write_ndjson(path)
-    return path
+    return formats.written(pl.DataFrame(rows, infer_schema_length=None, strict=False), folder / name)
 
 
 def times(folder: Path, name: str = "a.parquet", **keys: Any) -> list[int]:
