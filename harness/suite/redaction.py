@@ -7,6 +7,7 @@ what has a check digit is checked.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import regex
@@ -108,17 +109,16 @@ Finder = Callable[[str], Iterator[tuple[int, int]]]
 def finder(written: str, *, named: bool) -> Finder:
     """What finds the stretches of a text for one entry of `redact:`, *named* or a pattern."""
     known = KNOWN[written] if named else Known(written)
-    compiled, genuine = regex.compile(known.pattern), known.genuine
+    return partial(_found, regex.compile(known.pattern), known.genuine)  # which goes to other processes, too
 
-    def found(text: str) -> Iterator[tuple[int, int]]:
-        # With a check to pass, what was found may begin or end too early: 12 4111 1111 1111 1111.
-        places = compiled.finditer(text, timeout=LONGEST_SEARCH_S, overlapped=genuine is not None)
-        for match in places:
-            length = len(match[0]) if genuine is None else _genuine(match[0], genuine)
-            if length:
-                yield match.start(), match.start() + length
 
-    return found
+def _found(compiled: regex.Pattern[str], genuine: Genuine | None, text: str) -> Iterator[tuple[int, int]]:
+    # With a check to pass, what was found may begin or end too early: 12 4111 1111 1111 1111.
+    places = compiled.finditer(text, timeout=LONGEST_SEARCH_S, overlapped=genuine is not None)
+    for match in places:
+        length = len(match[0]) if genuine is None else _genuine(match[0], genuine)
+        if length:
+            yield match.start(), match.start() + length
 
 
 def _genuine(text: str, genuine: Genuine) -> int:

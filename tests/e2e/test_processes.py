@@ -271,6 +271,16 @@ def test_a_gate_that_looks_after_each_round_sees_what_all_processes_found(
     assert set(trials["reason"].drop_nulls()) <= {"decided"}
 
 
+def test_what_is_masked_is_masked_by_every_process(tmp_path: Path, target: Standin) -> None:
+    """Before it is kept, so no journal has it: patterns and what is known by a name go to the others, too."""
+    path = written(tmp_path, target, model="sim:tokens=30", more="redact: [email, ' [a-z]{3,}']\n")
+    done = run(tmp_path, path, "--processes", "2", "-q")
+    assert done.returncode == Exit.OK, done.stderr
+    answers = pl.read_parquet(folder_of(tmp_path) / "exchanges.parquet")["answer"].to_list()
+    assert len(answers) == 40
+    assert all("***" in each and re.search(" [a-z]{3,}", each) is None for each in answers)
+
+
 def test_deep_research_that_is_limited_is_shared_out_as_one_process_would_spend_it(
     tmp_path: Path, target: Standin
 ) -> None:

@@ -18,9 +18,11 @@ from harness.crew.crew import worst
 from harness.crew.messages import Halt, Over
 from harness.drive.pool import Part
 from harness.plan import Plan, make_plan
+from harness.redact.veil import Veil
 from harness.report.tally import Believed, Tally, snapshot
 from harness.result import Result, Skip
 from harness.suite.read import load_suite
+from harness.suite.redaction import KNOWN, finder
 from harness.verdict import Verdict, Word
 from harness.view.lines import result_of
 from tests.going import SECOND, answered, broken, moment, plan, skipped, tally
@@ -276,3 +278,15 @@ def test_who_browses_finds_a_result_in_whatever_journal_it_is_and_the_last_of_se
         book.append(again)
     assert result_of(folder, "t") == structs.replace(again, leg=1)
     assert result_of(folder, "nobody") is None
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_to_be_masked_is_found_alike_in_every_process(name: str) -> None:
+    text = (
+        "4111 1111 1111 1111, ann@example.com, sk-abcdefghijklmnopqrstuvwx, +49 30 1234567, "
+        "GB82 WEST 1234 5698 7654 32"
+    )
+    veil = Veil(finders=(finder(name, named=True), finder("[0-9]{3}", named=False))).also("a-secret-of-ours")
+    there = wire.read(io.BytesIO(wire.packed(veil)).read)
+    assert there.text(text + " a-secret-of-ours") == veil.text(text + " a-secret-of-ours")
+    assert "a-secret-of-ours" not in there.text(text + " a-secret-of-ours")
