@@ -135,20 +135,11 @@ def entropy(paths: Iterable[Hashable]) -> float | None:
     return sum(count / counts.total() * log2(counts.total() / count) for count in counts.values())
 
 
-def cusum(values: Sequence[float], mean: float, spread: float, limit: float = ALARM) -> int | None:
-    """The first night on which small drops have added up to an alarm, None where there is none.
-
-    ``S = max(0, S + (mean - x) / spread - 1/2)``: with *limit* 4 one false alarm in 335 nights, 5 in 931.
-    """
-    alarm = _first_alarm([(value - mean) / spread for value in values], limit)
-    return None if alarm is None else alarm.night
-
-
 def drift(values: Sequence[float], noise: Sequence[float], limit: float = ALARM) -> Alarm | None:
     """The last night on which small drops added up, where nobody knows the mean and the spread beforehand.
 
     Each night is held against all before it (Hawkins 1987), which makes of nights without a change normal
-    ones, whatever their mean: the chance of a false alarm is that of `cusum`. After an alarm it begins anew.
+    ones, whatever their mean: a false alarm is as rare as `ALARM` says. After an alarm it begins anew.
     *noise* is the standard error that each night has at least, above 0: a few may be alike by chance.
     """
     begin, last = 0, None

@@ -168,8 +168,8 @@ def test_each_sign_speaks_for_its_word_with_its_figure_and_its_limit(
 
 
 def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> None:
-    asked = Conformance(100, 10.0, 0.0, 0.0, None)
-    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 10.0, 0.4, 0.1, -0.2))
+    asked = Conformance(100, 0.0)
+    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 0.4))
     (reason,) = verdict([spoilt]).reasons
     assert reason.word is Word.DEGRADED
     assert reason.says.startswith("conversations began otherwise spaced than asked: their gaps vary by 0.40")
