@@ -17,11 +17,11 @@ from msgspec import structs
 
 from harness.report.terminal import verdict_lines
 from harness.result import Moment
-from harness.signs import Signs, signs_of
 from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
 from harness.suite.model import Phase
-from harness.verdict import Verdict, Word, verdict
+from harness.verdict.signs import Signs, signs_of
+from harness.verdict.word import Verdict, Word, verdict
 
 RECORDED = Path(__file__).parent / "verdicts"
 LOADS = {"main": Phase.model_validate({"rate": "20/s", "for": "6s"})}

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from harness.signs import Signs
+from harness.verdict.signs import Signs
 
 
 class Word(StrEnum):

@@ -19,8 +19,10 @@ from msgspec import structs
 from rich.console import Console
 
 from harness import journal
-from harness.accounts import accounts
 from harness.calibrate.probe import stream_source
+from harness.conduct.accounts import accounts
+from harness.conduct.earlier import Earlier
+from harness.conduct.interrupts import rein_in
 from harness.crew.cluster import Cluster
 from harness.crew.crew import Crew, leading
 from harness.crew.messages import Hello
@@ -33,11 +35,9 @@ from harness.drive.purse import Purse
 from harness.drive.reins import Reins, cut_at
 from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transport_of, transports
-from harness.earlier import Earlier
 from harness.errors import StandinError, TargetError
-from harness.interrupts import rein_in
-from harness.metrics import CountTokens, cost_usd, spent
-from harness.plan import Choice, Plan, Trial
+from harness.metrics.figures import CountTokens, cost_usd, spent
+from harness.plan.trials import Choice, Plan, Trial
 from harness.record.nodes import NodeClock
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say, shown
