@@ -26,7 +26,7 @@ from harness.report.tally import Believed, Tally
 from harness.result import Exchange, Moment, Result
 from harness.signs import signs_of
 from harness.stats.quantiles import rank
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict import verdict
 
 EVERY_S = 3.0

@@ -16,8 +16,9 @@ from harness.suite import gates, grading, loads, together
 from harness.suite.attachments import is_there, wrong_with
 from harness.suite.expect import check_type
 from harness.suite.keys import is_secret
-from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, Tell, Where, name_of
+from harness.suite.prompts import UNBUILT, Defaults, Expect, Prompt, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -28,6 +29,7 @@ from harness.suite.resolve import (
     runs_on,
 )
 from harness.suite.scalars import Filled
+from harness.suite.settings import Settings
 from harness.suite.templates import is_template
 
 Numbered = Sequence[tuple[int, Case]]

@@ -9,8 +9,10 @@ from itertools import islice
 from harness.errors import did_you_mean
 from harness.suite import trace
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Phase, Suite, Variant
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
 from harness.suite.places import Finding, Tell, name_of
+from harness.suite.prompts import Variant
 from harness.suite.resolve import Case, runs_on
 
 _OF_OPEN = ("arrivals", "cv", "max_in_flight", "when_full")

@@ -20,7 +20,7 @@ from harness.result import Moment
 from harness.signs import Signs, signs_of
 from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict import Verdict, Word, verdict
 
 RECORDED = Path(__file__).parent / "verdicts"

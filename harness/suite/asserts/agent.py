@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.suite import literals
 from harness.suite.asserts.text import Pattern
-from harness.suite.model import Arguments, Written
+from harness.suite.prompts import Arguments
+from harness.suite.settings import Written
 from harness.suite.values import Portion, Text, Whole
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import Duration, Portion, Text
 
 _PLACE = re.compile(r"file://(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)")

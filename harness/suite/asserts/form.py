@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.suite.asserts.text import TextCheck
-from harness.suite.model import Written
+from harness.suite.settings import Written
 from harness.suite.values import Text, Texts
 
 

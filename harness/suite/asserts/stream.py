@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.errors import did_you_mean
 from harness.suite import literals
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import Count, Number, Texts, list_of_one
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from harness.suite.model import Arguments, Written
+from harness.suite.prompts import Arguments
+from harness.suite.settings import Written
 from harness.suite.values import AtLeastOne, Portion, Whole, list_of_one
 
 
