@@ -36,7 +36,7 @@ Numbered = Sequence[tuple[int, Case]]
 """Cases, each with the index of its prompt; of rows there are many of one."""
 
 _CONNECTION = {"ca_file", "client_cert", "client_key", "verify_tls", "proxy"}
-_OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
+OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
 
 
 def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[str, ...]:
@@ -288,7 +288,7 @@ def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
         )
     elif turn.message is None and turn.regenerate is None and not _lost(turn, root.walk(at)[0][-1]):
         tell(Finding(at, "a turn needs a message"))
-    for key in _OF_THE_CONVERSATION:
+    for key in OF_THE_CONVERSATION:
         if key in turn.model_fields_set:
             tell(
                 Finding((*at, key), "this holds for a whole conversation: set it on the prompt", at_key=True)

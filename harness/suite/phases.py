@@ -1,6 +1,6 @@
 """What a phase of `load:` says: when conversations begin, and for how long. Durations are in nanoseconds."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ class Stage(Written):
 class Trace(Written):
     """Arrivals of a file, one a row (`harness.suite.trace`): its path alone, or with these beside it."""
 
+    short: ClassVar[Any] = Text
     path: Text
     """The file, beside the suite: `trials.parquet` of a run, or csv, JSON lines or Parquet with a column
     `due_s` or `due_ns` and, where wanted, `variant` and `prompt`.

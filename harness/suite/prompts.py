@@ -56,11 +56,15 @@ class Expect(Written):
     """
 
     type: Text
+    """What is checked. `not-` before it turns it round."""
     negated: bool = False
     weight: Annotated[Number, Field(ge=0)] = 1.0
+    """How much its score counts where a `threshold` weighs scores; 0 is shown and decides nothing."""
     metric: Text | None = None
+    """A name for its figure, by which summaries and gates (`check:NAME`) know it."""
     options: dict[str, Any] = {}
     asserts: Annotated[tuple["Expect", ...], Field(alias="assert")] = ()
+    """Of an `assert-set`, the checks that are in it."""
     args: Arguments | None = None
 
     @property
@@ -86,14 +90,15 @@ Asserts = Annotated[tuple[Expect, ...], Field(alias="assert")]
 
 
 class Reduce(Written):
-    """How the repeats of a prompt become one: written as its name, or as ``{by: pass^3, min: 90%}``.
+    """How the repeats of a prompt become one: its name alone, or ``{by: pass^3, min: 90%}``."""
 
-    ``8 of 10`` and ``majority`` decide by themselves; ``mean`` (of the scores), ``pass@3`` and ``pass^3``
-    decide where *min* says how much is wanted, and are figures only where it does not.
-    """
-
+    short: ClassVar[Any] = Reduction
     by: Reduction
+    """`majority`, `8 of 10`, `mean` (of the scores), `pass@3` (one of 3 passes) or `pass^3` (all 3
+    pass).
+    """
     min: Share | None = None
+    """How much is wanted of `mean`, `pass@3` and `pass^3`, which are figures only without it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -122,38 +127,49 @@ class Reduce(Written):
 
 
 class Retry(Written):
-    """How often one trial is tried in all, the first included, and after what.
+    """How often one trial is tried, and after what.
 
-    Never after a wrong answer, and never once the first byte of answer text is here, whatever *for* names:
-    from then on a second try would hide what people saw.
+    Never after a wrong answer, and never once the first byte of answer text is here: from then on a second
+    try would hide what people saw.
     """
 
     attempts: AtLeastOne = 2
+    """How often a trial is tried in all, the first included. In a phase with a rate or a time it is 1
+    unless it is said.
+    """
     for_: Annotated[tuple[RetryReason, ...], Field(alias="for")] = ("connect", "429", "503")
+    """After what it is tried again: outages only, by the name of the fault or by HTTP status."""
 
 
 class Turn(Settings):
-    """One message of a conversation, or an answer asked for once more.
-
-    It follows the turn before it in the file; *after* names the turn whose answer it follows instead, and
-    *regenerate* the turn that is to be answered again. *repeat* makes so many siblings of such a branch.
-    """
+    """One message of a conversation, or an answer asked for once more; it follows the turn before it."""
 
     id: Text | None = None
+    """Its name in results, and for `after` and `regenerate`; its number, from 1 on, if not said."""
     message: str | None = None
+    """What is said. `{{ name }}` takes the value of a variable."""
     vars: Variables = {}
+    """Variables of this turn; they win over those of the prompt."""
     assert_: Asserts = ()
+    """Checks of this turn's answer, after those of `defaults`."""
     after: Text | None = None
+    """The id of an earlier turn whose answer it follows, in place of the turn before it: a branch."""
     regenerate: Text | None = None
+    """The id of an earlier turn that is to be answered again; it then has no message."""
     repeat: AtLeastOne | None = None
+    """So many siblings of a branch, one with `after` or `regenerate`."""
 
 
 class Each(Written):
-    """Rows of a data set; the columns of a row are variables."""
+    """Rows of a data set, the columns of which are variables: a file alone, or with these beside it."""
 
+    short: ClassVar[Any] = Text
     path: Text
+    """The file, beside the suite: csv, tsv, jsonl or Parquet."""
     sample: AtLeastOne | None = None
+    """Take only so many rows: the same ones each time, in the order of the file."""
     seed: Whole | None = None
+    """Which sample is drawn."""
 
     @model_validator(mode="before")
     @classmethod
@@ -162,39 +178,59 @@ class Each(Written):
 
 
 class Prompt(Settings):
-    """A question, or a conversation, with its checks.
-
-    The checks of a prompt with *turns* are of the conversation as a whole; each
-    turn has its own. *cluster* names what stands or falls together.
-
-    Each check must pass; with a *threshold* their scores are weighed instead, and the mean must reach it.
-    *reduce* says what of several repeats counts.
-    """
+    """A question, or a conversation, with its checks."""
 
     id: Text | None = None
+    """Its name in results and on the command line; a digest of its messages if not said. With `each` it
+    has a column in it: `faq/{{ id }}`.
+    """
     message: str | None = None
+    """What is asked. `{{ name }}` takes the value of a variable."""
     turns: tuple[Turn, ...] | None = None
+    """In place of `message`, a conversation: its turns in order."""
     vars: Variables = {}
+    """Variables for `{{ name }}`; they win over columns of `each`, and those over `defaults.vars`."""
     tags: Texts = ()
+    """Labels, for `only`, `--only`, gates and comparisons."""
     assert_: Asserts = ()
+    """Checks of the answer, after those of `defaults`; with `turns`, of the conversation as a whole.
+    Without any, the reply has to be whole.
+    """
     threshold: Portion | None = None
+    """In place of every check having to pass: the mean of their weighed scores that is wanted."""
     repeat: AtLeastOne | None = None
+    """How often it is asked, under each variant; `defaults.repeat`, else once, if not said."""
     reduce: Reduce | None = None
+    """What the repeats come to together, in place of each deciding for itself."""
     retry: Retry | None = None
+    """What is tried again; once more after `connect`, 429 and 503 if not said."""
     each: Each | None = None
+    """Make a prompt of every row of this file; its columns are variables."""
     cluster: Text | None = None
+    """What it stands or falls together with: prompts of one cluster are not independent, and comparisons
+    allow for that.
+    """
 
 
 class Variant(Settings):
     """One way to ask. *matrix* makes one variant of each combination of its named values."""
 
     extends: Text | None = None
+    """The variant whose settings it starts from."""
     matrix: dict[str, dict[CellName, Settings]] | None = None
+    """Values of some settings, each with a name: one variant for each combination, called
+    `variant/first+second`.
+    """
     exclude: Texts = ()
+    """Combinations that are left out: `[gpt+forced]`."""
     only: Texts | None = None
+    """The prompts that it asks, by id or as `tag:NAME`; all if not said."""
     overrides: Flag = False
+    """`true` lets it win over a setting that a prompt has itself; without it such a pair is an error."""
     repeat: AtLeastOne | None = None
+    """How often it asks each prompt, whatever the prompt says."""
     retry: Retry | None = None
+    """What is tried again, whatever the prompt says."""
 
     @model_validator(mode="before")
     @classmethod
@@ -220,11 +256,17 @@ class Defaults(Settings):
     """What holds for every prompt that does not say otherwise."""
 
     vars: Variables = {}
+    """Variables for `{{ name }}`, of every prompt."""
     assert_: Asserts = ()
+    """Checks of every answer, before the prompt's own."""
     threshold: Portion | None = None
+    """In place of every check having to pass: the mean of their weighed scores that is wanted."""
     repeat: AtLeastOne | None = None
+    """How often each prompt is asked, under each variant; once if not said."""
     reduce: Reduce | None = None
+    """What the repeats of a prompt come to together, in place of each deciding for itself."""
     retry: Retry | None = None
+    """What is tried again; once more after `connect`, 429 and 503 if not said."""
     token_limit: Annotated[Count | None, UNBUILT] = None
     cost_limit: Annotated[Number | None, UNBUILT] = None
     turn_limit: Annotated[AtLeastOne | None, UNBUILT] = None

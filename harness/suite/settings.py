@@ -6,7 +6,7 @@ its type (`harness.suite.values`); the text below a field is what editors and do
 (`harness.suite.schema`).
 """
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag
 
@@ -32,8 +32,12 @@ from harness.suite.values import (
 
 
 class Written(BaseModel):
-    """Something a person wrote: frozen, unknown keys refused, values kept out of messages."""
+    """Something a person wrote: frozen, unknown keys refused, values kept out of messages.
 
+    *short* is the type of its short form, where it may be written in another way than as a mapping.
+    """
+
+    short: ClassVar[Any] = None
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from harness.suite.prompts import Arguments
 from harness.suite.values import Duration, Portion, Text
@@ -25,7 +25,11 @@ class Python(Arguments):
     where it is above 0, or reaches the *threshold*. *config* is handed to it.
     """
 
-    value: Annotated[Text, AfterValidator(_function)]
+    value: Annotated[
+        Text,
+        AfterValidator(_function),
+        WithJsonSchema({"type": "string", "pattern": r"^file://[^:]+\.py:[A-Za-z_]"}),
+    ]
     threshold: Portion | None = None
     time_limit: Duration = 10_000_000_000
     config: dict[str, Any] | None = None
