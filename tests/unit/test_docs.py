@@ -9,8 +9,11 @@ import typer.main
 
 from harness.cli import app
 from harness.suite.asserts import TYPES
-from harness.suite.model import UNBUILT, Phase, Settings, SuiteFile
+from harness.suite.model import SuiteFile
+from harness.suite.phases import Phase
+from harness.suite.prompts import UNBUILT
 from harness.suite.read import load_suite, parse_suite
+from harness.suite.settings import Settings
 from tests.checks_reference import reference
 
 ROOT = Path(__file__).parents[2]
