@@ -17,32 +17,32 @@ from urllib.parse import urlsplit
 from msgspec import structs, to_builtins
 from rich.console import Console
 
-from harness.conduct import AtRoundEnd, Conduct, Options, conduct
-from harness.confirm import Confirmed, Confirming, red
-from harness.confirm import exit_of as exit_of_confirmed
-from harness.consult import Desk, asks_others, consult, known_of
+from harness.conduct.consult import Desk, asks_others, consult, known_of
+from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
+from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
+from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
 from harness.crew.cluster import Cluster, joined
-from harness.deciding import Standing, against, finding, ruled, source
+from harness.decide.confirm import Confirmed, Confirming, red
+from harness.decide.confirm import exit_of as exit_of_confirmed
+from harness.decide.sides import Standing, against, finding, ruled, source
+from harness.decide.sitting import Sitting
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.errors import Exit, UsageError
-from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.states import State
 from harness.grade.subject import Known
-from harness.manifests import as_before, begun, called, ended, going_on, warnings_of
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.record import store
 from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say
 from harness.sigma.client import Address
-from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
 from harness.suite.model import Suite
 from harness.suite.read import load_suite

@@ -84,13 +84,13 @@ def limit(
     """
     from rich.console import Console
 
-    from harness.conduct import Options
+    from harness.conduct.run import Options
     from harness.drive.access import Access
     from harness.errors import UsageError
     from harness.limit.probing import Asked
     from harness.limit.seeking import folder_of
     from harness.limit.seeking import limit as seek
-    from harness.plan import Choice
+    from harness.plan.trials import Choice
     from harness.report.visible import visible
     from harness.suite.read import load_suite
 

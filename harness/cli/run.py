@@ -113,7 +113,7 @@ def run(
     from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
-    from harness.plan import Choice
+    from harness.plan.trials import Choice
 
     again = _to_start(suite) if resume is None else _to_resume(context, suite, resume, results)
     if baseline is not None and not gate:

@@ -16,7 +16,7 @@ from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.transport import transport_of
 from harness.errors import TargetError, UsageError
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.redact.veil import veil_of
 from harness.sigma.catalogue import Catalogue, look_up, prompts_of
 from harness.sigma.client import Address, Client

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import convert, structs
 
 from harness.errors import UsageError, did_you_mean
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.record.baselines import anywhere
 from harness.record.store import MANIFEST, Checks, Manifest
 from harness.suite.model import Expect, Suite

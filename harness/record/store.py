@@ -49,7 +49,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     *started_at* is the wall clock, read once, at *started_ns* of the monotonic clock that every stamp counts
     on. *called* are the names by which the model calls each tool id, *providers* the models there were: an
     audit can be made again. *fingerprint* is of the target before the first trial, *changed* the parts of it
-    that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
+    that were others after the last. *verdict* says whether the run may be believed (`harness.verdict.word`),
     *calibration* how exact its times are, *clock_steps* how often the wall clock was set meanwhile,
     *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
     made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it

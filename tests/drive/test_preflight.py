@@ -7,7 +7,7 @@ import pytest
 
 from harness.drive.preflight import look
 from harness.errors import TargetError, UsageError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.sigma.catalogue import look_up
 from harness.sigma.client import Address, Client
 from harness.sigma.names import resolve

@@ -2,11 +2,11 @@
 
 from math import hypot
 
-from harness.arms import Arm
+from harness.compare.arms import Arm
+from harness.gate.weighing.evidence import Better, How, Weighed, of_drop, points
 from harness.stats.judges import Corrected
 from harness.stats.limits import of_mean
 from harness.suite.gates import Rule
-from harness.weighing.evidence import Better, How, Weighed, of_drop, points
 
 
 def corrected(rule: Rule, arm: Arm) -> Corrected | None:

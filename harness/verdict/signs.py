@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
-from harness.outages import COLUMNS, outages, sent_of
+from harness.metrics.outages import COLUMNS, outages, sent_of
 from harness.result import Moment
 from harness.stats.arrivals import Conformance, conformance
 from harness.stats.quantiles import quantile
@@ -34,7 +34,7 @@ class Signs(Struct, frozen=True, kw_only=True):
     came of it. *warm_n* is how many of the first replies are a warm-up by MSER-5 (all of the first half where
     they never settle), and *warm_excess* how much higher their TTFT was than that of the others. *in_flight*
     and *ttft*: how both went over time, of an open load. *away_s*: how long the target was away, while which
-    *away_n* exchanges broke (`harness.outages`). *broken* are laws of conservation that the books of
+    *away_n* exchanges broke (`harness.metrics.outages`). *broken* are laws of conservation that the books of
     the run do not keep.
     """
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from harness import journal
 from harness.errors import UsageError
-from harness.plan import Plan, Trial
+from harness.plan.schedule import ends_ns
+from harness.plan.trials import Plan, Trial
 from harness.record import store
 from harness.report.live import duration
 from harness.result import Skip
-from harness.schedule import ends_ns
 from harness.suite.model import Suite
 
 SEAM_NS = 1_000_000_000

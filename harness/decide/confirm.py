@@ -13,15 +13,15 @@ from pathlib import Path
 import polars as pl
 from msgspec import Struct
 
-from harness.conduct import Round, Wanted
-from harness.consult import Desk
+from harness.conduct.consult import Desk
+from harness.conduct.run import Round, Wanted
+from harness.decide.sitting import graded
 from harness.errors import Exit, UsageError
 from harness.grade.states import State
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.record.store import Manifest
 from harness.record.tables import scan
 from harness.report.live import say
-from harness.sitting import graded
 from harness.stats.sprt import Sprt
 from harness.stats.sprt import Word as Found
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from harness.signs import Signs
+from harness.verdict.signs import Signs
 
 
 class Word(StrEnum):
@@ -64,9 +64,12 @@ def verdict(signs: Iterable[Signs]) -> Verdict:
 
 
 def reasons_of(signs: Signs) -> Iterator[Reason]:
-    """What speaks against one phase. Of one sign only the worst word is told."""
+    """What speaks against one phase, the worst word first; of one sign only the worst is told."""
+    told: set[str] = set()
     for rule in (_client, _server, _server_trend, _small, _uneven, _warming, _away):
-        yield from rule(signs)
+        fresh = [reason for reason in rule(signs) if reason.sign not in told]
+        told.update(reason.sign for reason in fresh)
+        yield from fresh
 
 
 def _client(signs: Signs) -> Iterator[Reason]:
@@ -135,22 +138,20 @@ def _warming(signs: Signs) -> Iterator[Reason]:
 def _small(signs: Signs) -> Iterator[Reason]:
     """Signs of something that was not as it should be."""
     say = _teller(signs, Word.DEGRADED)
-    near, far = _near(signs), _far(signs)
-    yield from say("delay_p99_ms", near, "packets lay unread: p99 {}, n = {delay_n}", below=far)
-    yield from say("lag_p50_ms", near, "our event loop was held up: by {} in half of all seconds", below=far)
-    if not signs.is_open:  # times from the sending are right all the same
-        yield from say("late_p99_ms", near, "requests went out late: p99 {}, n = {late_n}", below=far)
+    near = _near(signs)
+    yield from say("delay_p99_ms", near, "packets lay unread: p99 {}, n = {delay_n}")
+    yield from say("lag_p50_ms", near, "our event loop was held up: by {} in half of all seconds")
+    yield from say("late_p99_ms", near, "requests went out late: p99 {}, n = {late_n}")
     yield from say("cpu", 0.8, "this process was near its limit: {} of one CPU")
-    crowded = _CROWDED if signs.is_open else None
-    yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time", below=crowded)
-    yield from say("own_p50_ms", near, "our own source took {} (p50) to answer a control request", below=far)
+    yield from say("pressure", 0.05, "tasks of this machine waited for a CPU {} of the time")
+    yield from say("own_p50_ms", near, "our own source took {} (p50) to answer a control request")
     if (signs.delay_p99_ms or 0.0) > _PROMPT_MS:  # read promptly, what comes together was sent together
         yield from say(
             "merged", _MERGED, "{} of the reads brought several packets, the first of them stamped late"
         )
     yield from say("collection_ms", near, "a garbage collection took {}")
-    yield from say("unserved", 0.0, "{} of {arrivals} arrivals found max_in_flight reached", below=0.05)
-    yield from say("refused", 0.0, "the server turned away {} of the requests (429, 503)", below=0.05)
+    yield from say("unserved", 0.0, "{} of {arrivals} arrivals found max_in_flight reached")
+    yield from say("refused", 0.0, "the server turned away {} of the requests (429, 503)")
     yield from say(
         "clock_steps", 0, "the wall clock was set {} times: stamps around it may be off", unit="{:.0f}"
     )
@@ -173,13 +174,11 @@ def _away(signs: Signs) -> Iterator[Reason]:
 
 
 def _teller(signs: Signs, word: Word) -> Callable[..., Iterator[Reason]]:
-    """A function that tells of a sign above its limit; above *below* a worse word has told of it."""
+    """A function that tells of a sign above its limit."""
 
-    def say(
-        sign: str, limit: float, says: str, *, below: float | None = None, unit: str | None = None
-    ) -> Iterator[Reason]:
+    def say(sign: str, limit: float, says: str, *, unit: str | None = None) -> Iterator[Reason]:
         value = getattr(signs, sign)
-        if value is None or value <= limit or (below is not None and value > below):
+        if value is None or value <= limit:
             return
         shown = unit.format(value) if unit else f"{value:.1%}" if sign in _SHARES else _ms(value)
         allowed = unit.format(limit) if unit else f"{limit:.0%}" if sign in _SHARES else _ms(limit)

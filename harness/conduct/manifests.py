@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import convert, structs
 
-from harness.conduct import Conduct, Options
-from harness.earlier import Earlier, digest_of
-from harness.plan import Choice, Plan
+from harness.conduct.earlier import Earlier, digest_of
+from harness.conduct.run import Conduct, Options
+from harness.plan.trials import Choice, Plan
 from harness.record import store
 from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address

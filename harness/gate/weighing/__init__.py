@@ -5,11 +5,11 @@ their own bounds to it. What is missing is taken for the worst and for the best:
 on that is not decided (statistics.md 3.1, 4.2).
 """
 
-from harness.arms import Arm, Prompts, prompts
+from harness.compare.arms import Arm, Prompts, prompts
+from harness.gate.weighing.alone import alone, best_case
+from harness.gate.weighing.compared import compared, of_difference
+from harness.gate.weighing.evidence import Better, How, Weighed, of_drop
 from harness.suite.gates import Rule
-from harness.weighing.alone import alone, best_case
-from harness.weighing.compared import compared, of_difference
-from harness.weighing.evidence import Better, How, Weighed, of_drop
 
 __all__ = ["Better", "How", "Weighed", "best_case", "of_difference", "of_drop", "weigh"]
 

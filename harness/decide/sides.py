@@ -12,13 +12,13 @@ import msgspec
 import polars as pl
 from msgspec import Struct, structs
 
-from harness.arms import Arm, Source, prompts
-from harness.compare import Asked, line, what_differs
+from harness.compare.arms import Arm, Source, prompts
+from harness.compare.comparison import Asked, line, what_differs
+from harness.conduct.finish import claims_latency
 from harness.errors import Exit, UsageError, did_you_mean
-from harness.finish import claims_latency
-from harness.gate import Bench, Looks, Ruling, Word, ruling
+from harness.gate.ruling import Bench, Looks, Ruling, Word, ruling
 from harness.grade.states import State
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.record import baselines, store
 from harness.record.runs import planned, run_folder
 from harness.record.tables import scan
@@ -31,8 +31,8 @@ from harness.suite.metric import metric
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
 from harness.suite.resolve import resolve_variants
-from harness.summarise import JudgeRow
-from harness.verdict import Verdict
+from harness.summarise.summary import JudgeRow
+from harness.verdict.word import Verdict
 
 _OF_CHECKS = ("passes", "score", "check", "pass@", "pass^")
 

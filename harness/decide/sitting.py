@@ -2,9 +2,9 @@
 
 A round is each prompt once under each variant, and between two of them nothing is under way. The results so
 far are graded (also by the judge: this is no load), and every rule is looked at with bounds that allow for
-all the looks (`harness.gate`). A rule that is decided stays so. A variant is asked no further once each of
-its rules is decided or one has failed; a prompt, once no open rule is about it; the baseline, once nothing is
-held against it. What is left of the planned trials is then not sent, and booked as decided.
+all the looks (`harness.gate.ruling`). A rule that is decided stays so. A variant is asked no further once
+each of its rules is decided or one has failed; a prompt, once no open rule is about it; the baseline, once
+nothing is held against it. What is left of the planned trials is then not sent, and booked as decided.
 """
 
 from collections import Counter
@@ -17,12 +17,12 @@ import polars as pl
 from msgspec import structs
 
 from harness.audit import Evidence
-from harness.conduct import Round, Wanted
-from harness.consult import Desk, asks_others, consult, known_of
-from harness.deciding import Against, Standing, bench, live_source
-from harness.finish import case_rows, judge
-from harness.gate import Bench, Held, Look, Ruled, Ruling, Word, ruling, worst
-from harness.plan import Plan, Trial
+from harness.conduct.consult import Desk, asks_others, consult, known_of
+from harness.conduct.finish import case_rows, judge
+from harness.conduct.run import Round, Wanted
+from harness.decide.sides import Against, Standing, bench, live_source
+from harness.gate.ruling import Bench, Held, Look, Ruled, Ruling, Word, ruling, worst
+from harness.plan.trials import Plan, Trial
 from harness.record.store import Manifest
 from harness.record.tables import Judged, Tables
 from harness.record.tokens import count_tokens

@@ -13,12 +13,13 @@ from pathlib import Path
 import polars as pl
 from msgspec import Struct
 
-from harness.arms import Arm, prompts, rates, values
-from harness.compare import Asked, line
-from harness.deciding import Against, source
+from harness.compare.arms import Arm, prompts, rates, values
+from harness.compare.comparison import Asked, line
+from harness.decide.sides import Against, source
 from harness.errors import HarnessError
-from harness.gate import Held
-from harness.plan import Plan
+from harness.gate.ruling import Held
+from harness.gate.weighing import How, best_case
+from harness.plan.trials import Plan
 from harness.record.runs import run_folder
 from harness.record.store import read_manifest
 from harness.record.tables import scan
@@ -28,7 +29,6 @@ from harness.stats.ratios import Ratio, ratio
 from harness.suite.gates import Rule, rules_of
 from harness.suite.metric import metric
 from harness.suite.model import Phase
-from harness.weighing import How, best_case
 
 ASSUMED = 0.9
 """The pass rate of a prompt that was never asked."""

@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from harness.arms import Arm
+from harness.compare.arms import Arm
+from harness.gate.weighing import How, Weighed, weigh
 from harness.stats.limits import Evidence, p_of, z_of
 from harness.stats.many import holm
 from harness.stats.sequential import bounds
 from harness.suite.gates import Rule
 from harness.suite.model import Gates
-from harness.weighing import How, Weighed, weigh
 
 
 class Word(StrEnum):

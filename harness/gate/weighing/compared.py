@@ -2,16 +2,16 @@
 
 from math import exp, log, sqrt
 
-from harness.arms import Arm, Prompts, passed_pairs, rates
-from harness.compare import Asked, line
+from harness.compare.arms import Arm, Prompts, passed_pairs, rates
+from harness.compare.comparison import Asked, line
+from harness.gate.weighing.evidence import PASSES, Better, How, Weighed, chances, lacking, of_drop, points
+from harness.gate.weighing.labelled import corrected, of_corrected_drop
 from harness.stats.betting import stakes, wealth
 from harness.stats.limits import Evidence, z_of_p
 from harness.stats.paired import Arm as Counts
 from harness.stats.paired import Difference
 from harness.stats.ratios import Ratio
 from harness.suite.gates import Rule
-from harness.weighing.evidence import PASSES, Better, How, Weighed, chances, lacking, of_drop, points
-from harness.weighing.labelled import corrected, of_corrected_drop
 
 
 def compared(rule: Rule, arm: Arm, baseline: Arm, shared: Prompts, *, how: How) -> Weighed:

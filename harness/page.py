@@ -1,7 +1,7 @@
 """A recorded run as a page: read from disk, with its charts, and held against what its gate held it against.
 
-Above `deciding`, which knows what a run is compared with. Nothing is asked of anybody here, nothing graded,
-and no Python of a suite is run: a folder of results may come from a stranger.
+Above `harness.decide.sides`, which knows what a run is compared with. Nothing is asked of anybody here,
+nothing graded, and no Python of a suite is run: a folder of results may come from a stranger.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from harness.arms import Arm
-from harness.compare import Asked, Comparison, compare
-from harness.deciding import Against, Pair, Standing, against, bench, pairs, source
+from harness.compare.arms import Arm
+from harness.compare.comparison import Asked, Comparison, compare
+from harness.decide.sides import Against, Pair, Standing, against, bench, pairs, source
 from harness.errors import HarnessError, RunDirectoryError, UsageError
 from harness.record.runs import planned, run_folder
 from harness.record.store import Manifest, read_manifest
@@ -21,7 +21,7 @@ from harness.record.tables import scan
 from harness.report import charts, html, pages, versus
 from harness.report.story import story
 from harness.report.twins import twins
-from harness.verdict import Verdict
+from harness.verdict.word import Verdict
 
 Say = Callable[[str], None]
 """Told what goes on, for whoever waits."""

@@ -29,8 +29,8 @@ from harness.grade.opinion import Opinion
 from harness.grade.runner import Call
 from harness.grade.said import Called, Judgement, Similarity, Vote
 from harness.grade.subject import Known, Subject
-from harness.metrics import CountTokens
-from harness.plan import Trial
+from harness.metrics.figures import CountTokens
+from harness.plan.trials import Trial
 from harness.record.said import FILE, Book, is_settled, read
 from harness.report.live import counted
 from harness.result import Result

@@ -21,9 +21,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from harness.dealing import dealt
 from harness.errors import UsageError, did_you_mean
-from harness.schedule import Arrival, Window, arrivals, replayed
+from harness.plan.dealing import dealt
+from harness.plan.schedule import Arrival, Window, arrivals, replayed
 from harness.sigma.deprecated import unsupported
 from harness.suite import trace
 from harness.suite.attachments import digest, path_of

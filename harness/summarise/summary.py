@@ -16,13 +16,13 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from harness.audit import Word
-from harness.fairness import Fairness
 from harness.grade.opinion import Grade
 from harness.grade.states import State
-from harness.outages import COLUMNS, Outage, outages, sent_of
+from harness.metrics.outages import COLUMNS, Outage, outages, sent_of
 from harness.result import Result, Skip
 from harness.stats.judges import Agreement, Corrected, Labelled, agreement, corrected
 from harness.stats.quantiles import quantile
+from harness.summarise.fairness import Fairness
 
 
 class Figure(Struct, frozen=True):

@@ -5,7 +5,9 @@ from math import inf
 import numpy as np
 import polars as pl
 
-from harness.arms import Arm, Prompts, Values, rates, values
+from harness.compare.arms import Arm, Prompts, Values, rates, values
+from harness.gate.weighing.evidence import PASSES, How, Weighed, chances, lacking
+from harness.gate.weighing.labelled import corrected, of_corrected
 from harness.stats.intervals import Interval, dependent_interval, interval, n_eff
 from harness.stats.limits import Evidence, of_mean, of_share
 from harness.stats.paired import Arm as Counts
@@ -13,8 +15,6 @@ from harness.stats.paired import quantile_of, standard_error
 from harness.stats.ratios import mean_error
 from harness.stats.repeats import Tries, worth
 from harness.suite.gates import Rule
-from harness.weighing.evidence import PASSES, How, Weighed, chances, lacking
-from harness.weighing.labelled import corrected, of_corrected
 
 _NO_FRAME = pl.DataFrame()
 

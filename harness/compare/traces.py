@@ -11,7 +11,7 @@ from typing import Literal
 import polars as pl
 from msgspec import Struct
 
-from harness.arms import Arm, Prompts, Source
+from harness.compare.arms import Arm, Prompts, Source
 
 Kind = Literal["broken", "tool", "arguments", "documents", "answer", "none"]
 

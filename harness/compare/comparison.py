@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 from msgspec import Struct, structs
 
-from harness.arms import Arm, Prompts, Values, blocks, of_both, prompts, rates
+from harness.compare.arms import Arm, Prompts, Values, blocks, of_both, prompts, rates
+from harness.compare.traces import Divergence, divergences
 from harness.record.store import Manifest
 from harness.sigma.fingerprint import changed
 from harness.stats.many import benjamini_hochberg
@@ -20,7 +21,6 @@ from harness.stats.paired import Arm as Counts
 from harness.stats.paired import Difference, Question, difference, fisher
 from harness.stats.ratios import Ratio, ratio
 from harness.suite.metric import Metric, every, metric
-from harness.traces import Divergence, divergences
 
 FOUND = 0.10
 """The share of those found that may be false: of prompts and tags that moved."""

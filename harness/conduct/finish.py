@@ -1,7 +1,7 @@
 """Journal -> grades, states, tables, histograms, summary, verdict: all that is made of what was recorded.
 
 The same for a run that has just ended and for one of last year that is graded again: nothing is asked of
-Sigma here, and what others had to say has been asked before (`harness.consult`).
+Sigma here, and what others had to say has been asked before (`harness.conduct.consult`).
 """
 
 from collections import Counter
@@ -20,13 +20,12 @@ from harness.audit import Evidence, audit
 from harness.calibrate.kept import Exactness, exactness
 from harness.drive.collector import out_of_reach
 from harness.errors import Exit, UsageError
-from harness.fairness import fairness
-from harness.gate import Ruling
+from harness.gate.ruling import Ruling
 from harness.grade.checks import each_check, expected_failures, grade
 from harness.grade.reduce import Reduced, Repeat, reduced
 from harness.grade.states import State, standing
 from harness.grade.subject import Known
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
 from harness.record import labels, store
 from harness.record.conserved import broken
 from harness.record.histograms import Histograms
@@ -37,12 +36,13 @@ from harness.report.live import counted
 from harness.report.terminal import NotPassed
 from harness.result import Moment, Result, Skip
 from harness.sigma.session import SessionDetail
-from harness.signs import signs_of
 from harness.stats.judges import Labelled
 from harness.suite.asserts.stream import TimeCheck
 from harness.suite.gates import Held, held_on
-from harness.summarise import NEEDED, Checked, JudgeRow, Summary, judge_rows, summarise
-from harness.verdict import Verdict, verdict
+from harness.summarise.fairness import fairness
+from harness.summarise.summary import NEEDED, Checked, JudgeRow, Summary, judge_rows, summarise
+from harness.verdict.signs import signs_of
+from harness.verdict.word import Verdict, verdict
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -9,13 +9,13 @@ import anyio
 
 from harness.drive.transport import transport_of
 from harness.errors import UsageError
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.sigma.client import Client
 from harness.sigma.usage import Usage, usage
 from harness.suite.gates import model_of, priced
 
 if TYPE_CHECKING:
-    from harness.conduct import Conduct
+    from harness.conduct.run import Conduct
 
 _BOOKS_EVERY_S = 0.05
 _LISTEN_FIRST_S, _LISTEN_EVERY_S = (0.5, 0.5, 1.0, 2.0), 5.0
