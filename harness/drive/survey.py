@@ -24,7 +24,7 @@ from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of
 from harness.drive.transport import transport_of
 from harness.errors import UsageError
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange
 from harness.sigma.catalogue import Catalogue, look_up
 from harness.sigma.client import Address, Client

@@ -9,7 +9,7 @@ import msgspec
 from rich.text import Text
 
 from harness.drive.survey import Asked, Seen
-from harness.metrics import milliseconds, service_ns
+from harness.metrics.figures import milliseconds, service_ns
 from harness.report.abilities import Ability, Known, abilities
 from harness.report.visible import cut, one_line, shortened
 from harness.sigma.catalogue import Persona, Tool
