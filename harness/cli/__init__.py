@@ -12,6 +12,7 @@ import typer
 from harness import __version__
 from harness.cli.baseline import baseline
 from harness.cli.calibrate import calibrate
+from harness.cli.check import check
 from harness.cli.compare import compare
 from harness.cli.confirm import confirm
 from harness.cli.flaky import flaky
@@ -70,8 +71,8 @@ def _root(
 
 
 for command in (
-    *(run, plan, limit, calibrate, serve, read, grade),
-    *(compare, gate, confirm, flaky, report, view, schema),
+    *(check, run, plan, limit, calibrate, serve, read, grade),
+    *(compare, gate, confirm, flaky, report, view),
 ):
     app.command(cls=OptionalValue)(command)
 app.add_typer(import_)

@@ -54,7 +54,7 @@ async def test_a_key_that_is_refused_is_said_before_anything_is_sent() -> None:
     server = pages(health=HEALTHY, me=STRANGER)
     assert await refusal(server, "wrong") == (
         "http://sigma: the API key was refused (GET /me answered 403); "
-        "is target.api_key right, or with --target SIGMA_API_KEY?"
+        "set SIGMA_API_KEY, or target.api_key of the suite"
     )
     assert "an API key is wanted, and there is none" in await refusal(server)
 
