@@ -27,7 +27,7 @@ def test_every_command_is_in_the_readme(name: str) -> None:
 
 
 def test_every_option_of_run_is_in_the_readme() -> None:
-    (row,) = (line for line in README.splitlines() if line.startswith("| `harness run"))
+    (row,) = (line for line in README.splitlines() if line.startswith("| `harness run SUITE"))
     options = {
         parameter.opts[0] for parameter in COMMANDS["run"].params if parameter.opts[0].startswith("--")
     }
