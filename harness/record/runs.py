@@ -12,7 +12,8 @@ from harness.errors import UsageError, did_you_mean
 from harness.plan.trials import Choice, Plan, make_plan
 from harness.record.baselines import anywhere
 from harness.record.store import LATEST, MANIFEST, Checks, Manifest
-from harness.suite.model import Expect, Suite
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from harness.suite.resolve import Case
 
