@@ -19,13 +19,14 @@ from msgspec import structs
 from harness.drive import faults
 from harness.drive.encoding import decode
 from harness.drive.tape import Tape
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange, Failure, Fault, Step, kept, with_transcript
 from harness.sigma.client import Client
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
 from harness.sigma.transcript import Outcome, read_body
-from harness.suite.model import Settings, Turn
+from harness.suite.prompts import Turn
+from harness.suite.settings import Settings
 
 Clock = Callable[[], int]
 Keep = Callable[[Exchange], None]

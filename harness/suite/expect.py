@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES, AssertSet
-from harness.suite.model import UNBUILT, Expect
 from harness.suite.places import Finding, Tell, Where
+from harness.suite.prompts import UNBUILT, Expect
 from harness.suite.templates import is_template, render
 from harness.suite.validate import keys_at, wanted
 

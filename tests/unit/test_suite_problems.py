@@ -6,7 +6,8 @@ import pytest
 
 from harness.errors import SuiteError
 from harness.suite.expect import BUILT, LATER, NOT_OFFERED
-from harness.suite.model import Expect, Suite
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 

@@ -9,20 +9,12 @@ import pytest
 
 from harness.errors import SuiteError, UsageError
 from harness.suite.gates import rules_of
-from harness.suite.model import (
-    UNBUILT,
-    FileDescriptor,
-    LlmOverride,
-    Phase,
-    Prompt,
-    SearchFilters,
-    Standin,
-    Suite,
-    Target,
-    Turn,
-    Variant,
-)
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
+from harness.suite.prompts import UNBUILT, Prompt, Turn, Variant
 from harness.suite.read import MOST_BYTES, load_suite, parse_suite, with_key
+from harness.suite.servers import Standin, Target
+from harness.suite.settings import FileDescriptor, LlmOverride, SearchFilters
 
 DATA = Path(__file__).parents[1] / "suites"
 ENVIRON = {"SIGMA_URL": "https://sigma.example.com/api", "SIGMA_API_KEY": "on_very-secret"}
