@@ -30,7 +30,7 @@ from harness.suite.asserts import TYPES
 from harness.suite.check import OF_THE_CONVERSATION
 from harness.suite.model import SuiteFile
 from harness.suite.phases import Phase
-from harness.suite.prompts import UNBUILT, Arguments, Expect, Turn
+from harness.suite.prompts import Arguments, Expect, Turn
 from harness.suite.rules import RULES
 from harness.suite.settings import Settings, Written
 
@@ -99,7 +99,7 @@ def _of_model(model: type[Written], refers: list[type[Written]]) -> Schema:
         made["properties"] = {"type": {"description": _meaning(model)}, "weight": True, "metric": True}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if UNBUILT in field.metadata or (model is Turn and key in OF_THE_CONVERSATION):
+        if model is Turn and key in OF_THE_CONVERSATION:
             continue
         inherited = issubclass(model, Settings) and model is not Settings and name in Settings.model_fields
         made["properties"][key] = _setting(name) if inherited else of.field(model, name)
