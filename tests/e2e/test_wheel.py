@@ -102,7 +102,7 @@ def ran(bin_: Path, folder: Path, *command: str | Path) -> subprocess.CompletedP
 @contextmanager
 def serving(bin_: Path, folder: Path, *args: str) -> Iterator[str]:
     """The URL of a server of ours that has said that it is ready."""
-    command = [bin_ / "harness", *args, "--port", "0"]
+    command = [os.fspath(bin_ / "harness"), *args, "--port", "0"]
     with subprocess.Popen(
         command, cwd=folder, env=clean(bin_, folder), stdout=subprocess.PIPE, text=True
     ) as process:
