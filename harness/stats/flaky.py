@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from math import ceil, log, log2, sqrt
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -162,12 +162,19 @@ def _first_alarm(scores: Sequence[float], limit: float) -> Alarm | None:
 
 def _against_those_before(values: Sequence[float], noise: Sequence[float]) -> list[float]:
     """Standard normal scores of each value, 0 of the first two: there is nothing to hold them against."""
-    scores = [0.0] * min(2, len(values))
-    for n, value in enumerate(values[2:], 3):
-        before = values[: n - 1]
-        spread = max(stdev(before), fmean(noise[:n]))
-        t = sqrt((n - 1) / n) * (value - fmean(before)) / spread
-        scores.append(_NORMAL.inv_cdf(min(max(_t_cdf(t, n - 2), _FURTHEST), 1 - _FURTHEST)))
+    scores: list[float] = []
+    mean = squares = noises = 0.0
+    for n, (value, least) in enumerate(zip(values, noise, strict=True), 1):
+        noises += least
+        off = value - mean
+        if n > 2:
+            spread = max(sqrt(squares / (n - 2)), noises / n)
+            share = _t_cdf(sqrt((n - 1) / n) * off / spread, n - 2)
+            scores.append(_NORMAL.inv_cdf(min(max(share, _FURTHEST), 1 - _FURTHEST)))
+        else:
+            scores.append(0.0)
+        mean += off / n
+        squares += off * (value - mean)
     return scores
 
 
