@@ -12,7 +12,7 @@ SECOND = 1_000_000_000
 
 
 def gamma(seed: int, *, shape: float = 1.0, rate: float = 20.0, seconds: float = 60.0) -> list[int]:
-    random = Random(seed)  # noqa: S311  a load, no secret
+    random = Random(seed)
     at, stamps = 0.0, []
     while (at := at + random.gammavariate(shape, 1 / (shape * rate))) < seconds:
         stamps.append(round(at * SECOND))

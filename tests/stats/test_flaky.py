@@ -102,7 +102,7 @@ def test_the_chance_of_a_change_is_that_of_all_orders() -> None:
 
 
 def test_changes_that_are_chance_are_found_in_few_of_many_series() -> None:
-    random = Random(3)  # noqa: S311
+    random = Random(3)
     found = [
         since([Night(k := sum(random.random() < 0.8 for _ in range(5)), 5 - k) for _ in range(15)], seed)
         for seed in range(400)
@@ -114,7 +114,7 @@ def test_changes_that_are_chance_are_found_in_few_of_many_series() -> None:
 
 def test_repeats_of_a_night_that_are_alike_are_no_change() -> None:
     """Whole nights go red, here and there: as repeats on their own that would be beyond all chance."""
-    random = Random(4)  # noqa: S311
+    random = Random(4)
     series = [[Night(*random.choice([(8, 0), (0, 8)])) for _ in range(12)] for _ in range(200)]
     found = [since(nights, seed) for seed, nights in enumerate(series)]
     assert sum(each is not None and each.p <= 0.05 for each in found) / 200 <= 0.05 + 0.047

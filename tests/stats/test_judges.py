@@ -162,7 +162,7 @@ def test_no_interval_depends_on_the_order_of_labels(labels: list[Labelled], rand
 def test_the_corrected_rate_covers_the_truth_as_often_as_it_should(
     theta: float, right: tuple[float, float], good: int, bad: int, judged: int
 ) -> None:
-    random, hits, runs = Random(7), 0, 1_000  # noqa: S311
+    random, hits, runs = Random(7), 0, 1_000
     q1, q0 = right
     for _ in range(runs):
         passed = drawn(random, judged, theta * q1 + (1 - theta) * (1 - q0))
@@ -176,7 +176,7 @@ def test_the_corrected_rate_covers_the_truth_as_often_as_it_should(
 
 def test_a_sample_by_verdict_covers_the_truth_where_labels_have_weights() -> None:
     """Of 400 answers 40 that passed and 40 that failed have labels, however many passed."""
-    random, runs, theta, hits = Random(9), 500, 0.7, 0  # noqa: S311
+    random, runs, theta, hits = Random(9), 500, 0.7, 0
     for _ in range(runs):
         good = [random.random() < theta for _ in range(400)]
         answers = [Labelled(each, random.random() < (0.9 if each else 0.2)) for each in good]

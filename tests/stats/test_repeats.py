@@ -244,7 +244,7 @@ def test_the_order_of_prompts_does_not_matter(some: list[Tries], random: Random)
 @pytest.mark.parametrize(("m", "k", "a", "b"), [(100, 10, 6, 1.2), (100, 10, 2, 0.1), (20, 5, 2, 0.1)])
 def test_each_interval_holds_the_truth_of_its_question(m: int, k: int, a: float, b: float) -> None:
     """Chances by Beta(a, b). A method is known to hold it in 91 to 95 % (2,000 runs: ±1.5 at the most)."""
-    random, runs, suite, population = Random(11), 2_000, 0, 0  # noqa: S311
+    random, runs, suite, population = Random(11), 2_000, 0, 0
     for _ in range(runs):
         chances = [random.betavariate(a, b) for _ in range(m)]
         found = pass_rate([drawn(random, k, chance) for chance in chances])

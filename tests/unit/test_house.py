@@ -1,6 +1,7 @@
 """The house rules that no linter holds: modules in circles, modules and functions that grow."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 500
+SUPPRESSED = re.compile(r"# (noqa(: [A-Z0-9, ]+)?|type: ignore(\[[a-z, -]+\])?)$")
 LONG = {"harness/conduct/run.py": "all of it works on one state of a run, which stands beside it"}
 """Modules that are longer, and why."""
 
@@ -77,3 +79,14 @@ def test_no_module_grows_beyond_a_sitting_without_a_reason() -> None:
         for path in (ROOT / "harness").rglob("*.py")
     }
     assert {name for name, lines in lengths.items() if lines > LONGEST} == set(LONG)
+
+
+def test_whatever_is_not_checked_has_its_reason() -> None:
+    """As for an import within a function: what it saves, or whose it is."""
+    bare = [
+        f"{path.relative_to(ROOT)}:{at}"
+        for path in sorted((ROOT / "harness").rglob("*.py"))
+        for at, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if SUPPRESSED.search(line)
+    ]
+    assert bare == []

@@ -85,7 +85,7 @@ def test_what_was_decided_and_never_sent_is_no_arrival_and_changes_nothing() -> 
 
 def a_part(frames: Mapping[str, pl.DataFrame], seed: int) -> dict[str, pl.DataFrame]:
     """Nine tenths of what a run recorded, drawn by *seed*, one second of six left out."""
-    random = Random(seed)  # noqa: S311  a sample, no secret
+    random = Random(seed)
     every = frames["trials"]["trial_id"].to_list()
     kept = set(random.sample(every, len(every) * 9 // 10))
     exchanges = frames["exchanges"].filter(pl.col("trial_id").is_in(kept))

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.errors import SuiteError
 from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo.templates import as_jinja
+from harness.suite.read import parse_foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,6 @@ def _is_message(value: object) -> bool:
 
 
 def _yaml_chat(text: str) -> Any:
-    from harness.errors import SuiteError  # noqa: PLC0415 - chats only
-    from harness.suite.read import parse_foreign  # noqa: PLC0415
-
     if not re.match(r"\s*-\s+role:", text):
         return None
     try:
