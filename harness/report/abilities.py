@@ -4,7 +4,8 @@ A function for each thing, from what a look around saw. Only what a server shows
 does not say, the answer is that it is not known, and how it can be found out.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from harness.drive.survey import READY, UPLOAD, USAGE, Heard, Seen
 from harness.sigma.catalogue import Provider
 from harness.sigma.deprecated import PATHS
 from harness.sigma.request import SEND
+from harness.suite.first import can_stand
 from harness.suite.keys import KEY_VARIABLE
 
 
@@ -200,14 +202,33 @@ def _audit(seen: Seen) -> Ability:
     return Ability(what, Known.UNKNOWN, why, "--ask finds out")
 
 
-def _alike(providers: tuple[Provider, ...]) -> list[str]:
-    """The first model that two providers of one vendor both have: a session names the vendor only."""
+def _alike(providers: Iterable[Provider]) -> list[str]:
+    """The first model that several providers of one vendor have, by each of their names."""
+    having: dict[tuple[str, str], list[str]] = {}
     for one in providers:
-        for model in one.models:
-            same = [each.name for each in providers if each.vendor == one.vendor and model in each.models]
-            if one.vendor and len(same) > 1:
-                return [f"{name}/{model}" for name in same]
-    return []
+        for model in one.models if one.vendor else ():
+            having.setdefault((one.vendor, model), []).append(f"{one.name}/{model}")
+    return next((names for names in having.values() if len(names) > 1), [])
+
+
+def told_apart(
+    providers: Sequence[Provider], default: tuple[str | None, str | None]
+) -> tuple[str, str] | None:
+    """The first provider and model beside the *default* of which an audit can see that it answered.
+
+    A session names only the vendor beside the model. Patterns (``openai/*``) are no models, and what cannot
+    stand in a suite is left out.
+    """
+    count = Counter((one.vendor, model) for one in providers for model in set(one.models))
+    fit = [
+        (one.name, model)
+        for one in providers
+        for model in one.models
+        if (one.name, model) != default and "*" not in model and can_stand(one.name) and can_stand(model)
+    ]
+    vendors = {one.name: one.vendor for one in providers}
+    alone = (each for each in fit if count[vendors[each[0]], each[1]] == 1)
+    return next(alone, next(iter(fit), None))
 
 
 def _of_account(seen: Seen) -> Iterator[Ability]:
