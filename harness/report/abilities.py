@@ -5,7 +5,7 @@ does not say, the answer is that it is not known, and how it can be found out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -56,7 +56,8 @@ def _key(seen: Seen) -> Ability:
     if seen.is_nobodys:
         whose = "the key is taken for NOBODY'S" if has_key else "there is no key"
         why = f"{whose}: anybody may ask as an anonymous user, with other rights"
-        return Ability("key", Known.NO, why, f"set {KEY_VARIABLE}, or target.allow_anonymous: true")
+        remedy = f"is {KEY_VARIABLE} right?" if has_key else f"set {KEY_VARIABLE}, or allow_anonymous: true"
+        return Ability("key", Known.NO, why, remedy)
     if not seen.account:
         why = seen.catalogue.refused.get("/me", "GET /me, which says whose it is, may not be asked")
         return Ability("key", Known.UNKNOWN, why, "a key of unlimited scope may ask it")
@@ -244,27 +245,26 @@ def _of_account(seen: Seen) -> Iterator[Ability]:
             yield Ability(
                 "clean account", Known.YES, "nothing is remembered from one conversation to the next"
             )
-    heard = seen.heard[USAGE]
-    if heard.status != 200:
-        yield Ability(
-            "its own count", Known.UNKNOWN, f"GET /user/usage {heard}", "budgets go by our estimate"
-        )
-        return
-    yield Ability("its own count", Known.YES, "; ".join(_spent(heard.told)))
+    yield _count(seen.heard[USAGE])
 
 
-def _spent(told: Any) -> Iterator[str]:
-    """What the account has spent and may spend, as far as the server says it, in its own numbers."""
-    days = told.get("per_day_by_model")
-    if isinstance(days, list):
-        counts = [day.get(name) for day in days if isinstance(day, dict) for name in _TOKENS]
-        yield f"{sum(each for each in counts if isinstance(each, int)):,} tokens since yesterday"
+def _count(heard: Heard) -> Ability:
+    """What the server itself has counted, and what it lets be spent."""
+    what, days = "its own count", heard.told.get("per_day_by_model")
+    if heard.status != 200 or not isinstance(days, list):
+        return Ability(what, Known.UNKNOWN, f"GET /user/usage {heard}", "budgets go by our estimate")
+    counts = [day.get(name) for day in days if isinstance(day, dict) for name in _TOKENS]
+    tokens = f"{sum(each for each in counts if isinstance(each, int)):,} tokens since yesterday"
+    return Ability(what, Known.YES, "; ".join((tokens, *_budget(heard.told))))
+
+
+def _budget(told: Mapping[str, Any]) -> Iterator[str]:
     left, budget = told.get("budget_remaining_cents"), told.get("budget_cents")
     if isinstance(left, int | float) and isinstance(budget, int | float):
         until = told.get("budget_reset_at")
         when = f", until {until}" if isinstance(until, str) else ""
         yield f"{left / 100:.2f} of {budget / 100:.2f} USD are left{when}"
-    else:
+    elif "budget_cents" in told and budget is None:
         yield "no budget is set"
 
 

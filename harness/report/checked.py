@@ -1,5 +1,6 @@
 """What a look around at a Sigma found, for people and for programs."""
 
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median
@@ -14,6 +15,7 @@ from harness.report.abilities import Ability, Known, abilities
 from harness.report.visible import cut, one_line, shortened
 from harness.sigma.catalogue import Persona, Tool
 from harness.sigma.request import SEND
+from harness.sigma.tolerant import whole_text
 from harness.sigma.transcript import Outcome
 from harness.suite.keys import KEY_VARIABLE
 from harness.suite.read import as_yaml
@@ -271,7 +273,7 @@ def advised(seen: Seen) -> dict[str, Any]:
         told["api_key"] = f"${{{KEY_VARIABLE}}}"
     if seen.dialect is not None:
         told["dialect"] = seen.dialect
-    if seen.is_nobodys:
+    if seen.is_nobodys and seen.address.api_key is None:
         told["allow_anonymous"] = True
     told |= {key: getattr(target, key) for key in way if getattr(target, key) is not None}
     return told | ({} if target.verify_tls else {"verify_tls": False})
@@ -299,12 +301,17 @@ def one_line_each(text: str) -> list[str]:
 
 def as_told(seen: Seen, asked: Asked | None) -> dict[str, Any]:
     """What `--json` prints; a list that could not be had is null."""
-    has = seen.catalogue
+    told = json.dumps(msgspec.to_builtins(_as_told(seen, asked)), ensure_ascii=False)
+    return dict(json.loads(whole_text(told)))
+
+
+def _as_told(seen: Seen, asked: Asked | None) -> dict[str, Any]:
+    has, email = seen.catalogue, seen.account.get("email")
     return {
         "base_url": seen.address.base_url,
         "version": has.version,
         "dialect": seen.dialect,
-        "account": seen.account.get("email"),
+        "account": email if isinstance(email, str) else None,
         "anonymous": seen.is_nobodys,
         "round_trip_ms": [ns / 1e6 for ns in seen.trips_ns],
         "abilities": _told([*_server(seen), *abilities(seen)]),

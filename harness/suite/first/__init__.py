@@ -76,7 +76,7 @@ def _variants(names: Names) -> str:
     head = "# Ways to ask, side by side: every prompt is asked in each of them.\nvariants:\n"
     usual = "  as-it-is: {}                      # whatever your Sigma answers with by itself\n"
     provider, model = quoted(names.provider or "NAME"), quoted(names.model or "NAME")
-    override = f"{{model_provider: {provider}, model_version: {model}, temperature: 0}}"
+    override = f"{{model_provider: {provider}, model_version: {model}}}"
     if names.model is not None:
         return f"{head}{usual}  other-model:\n    llm_override: {override}\n"
     note = "  # other-model:                    # harness check lists them\n"
