@@ -27,6 +27,8 @@ from harness.cli.plan import plan
 from harness.cli.read import read
 from harness.cli.report import report
 from harness.cli.run import run
+from harness.cli.runs import runs
+from harness.cli.schema import schema
 from harness.cli.serve import serve
 from harness.cli.view import view
 from harness.errors import Exit, HarnessError
@@ -72,7 +74,7 @@ def _root(
 
 for command in (
     *(init, check, run, plan, limit, calibrate, serve, read, grade),
-    *(compare, gate, confirm, flaky, report, view),
+    *(compare, gate, confirm, flaky, runs, report, view, schema),
 ):
     app.command(cls=OptionalValue)(command)
 app.add_typer(import_)

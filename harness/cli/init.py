@@ -91,6 +91,7 @@ def _files(seen: "Seen | None", ci: str | None) -> dict[str, str]:
     """What is to be written, by path."""
     from harness.report.checked import advised
     from harness.suite.first import JOBS, SECRETS, SUITE, Names, job_text, secrets_text, suite_text
+    from harness.suite.schema import SCHEMA_FILE, schema_text
 
     target: dict[str, Any] | str = {"base_url": "", "api_key": "${SIGMA_API_KEY}", "dialect": "auto"}
     url = None if seen is None else seen.address.base_url
@@ -98,7 +99,8 @@ def _files(seen: "Seen | None", ci: str | None) -> dict[str, str]:
         target = advised(seen) or "standin"
     if isinstance(target, dict):
         target["base_url"] = "${SIGMA_URL}"
-    files = {SUITE: suite_text(target, Names() if seen is None else _names(seen))}
+    suite = suite_text(target, Names() if seen is None else _names(seen))
+    files = {SUITE: suite, SCHEMA_FILE: schema_text()}
     if isinstance(target, dict):
         files[SECRETS] = secrets_text(url)
     return files | ({} if ci is None else {JOBS[ci]: job_text(ci)})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.plan.trials import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
-    from harness.suite.model import Phase
+    from harness.suite.phases import Phase
 
 
 def plan(

@@ -48,7 +48,7 @@ from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
 from harness.sigma.usage import Usage
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from harness.sigma.names import hints, resolve
 from harness.sigma.probe import dialect_of, identified, located, require_endpoint
 from harness.suite import values
 from harness.suite.keys import KEY_VARIABLE, key_around, key_of, standin_of
-from harness.suite.model import Settings, Suite
+from harness.suite.model import Suite
+from harness.suite.settings import Settings
 
 
 def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue, Address]:

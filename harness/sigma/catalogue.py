@@ -21,7 +21,7 @@ import httpx
 from harness.errors import TargetError
 from harness.sigma.client import Client
 from harness.sigma.probe import document, is_well, reason
-from harness.suite.model import FileDescriptor, Settings
+from harness.suite.settings import FileDescriptor, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from pydantic import SecretStr
 from harness.errors import UsageError
 from harness.suite import values
 from harness.suite.keys import KEY_VARIABLE, key_around
-from harness.suite.model import Suite, SuiteFile, Target
+from harness.suite.model import Suite, SuiteFile
 from harness.suite.read import load_suite
+from harness.suite.servers import Target
 
 URL_VARIABLE = "SIGMA_URL"
 """Where the address of a server is that nobody names."""

@@ -12,8 +12,8 @@ from harness.sigma.catalogue import look_up
 from harness.sigma.client import Address, Client
 from harness.sigma.names import resolve
 from harness.sigma.probe import dialect_of, identified, located
-from harness.suite.model import LlmOverride, SearchFilters, Settings
 from harness.suite.read import parse_suite
+from harness.suite.settings import LlmOverride, SearchFilters, Settings
 from tests.conftest import Serving, Standin
 from tests.drive.test_odd_servers import Answer, Told
 

@@ -14,6 +14,7 @@ from harness.cli import app
 from harness.errors import Exit, TargetError, UsageError
 from harness.suite.first import JOBS, Names, job_text, secrets_text, suite_text
 from harness.suite.read import load_suite, parse_suite
+from harness.suite.schema import FIRST_LINE, schema_text
 from tests.conftest import Standin
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,9 @@ def harness(*args: str | Path) -> Result:
 def test_a_first_suite_runs_against_the_stand_in_as_it_was_written_before_anything_is_set() -> None:
     done = harness("init")
     assert done.exit_code == Exit.OK, done.output
-    assert done.stdout.split() == ["suite.yaml", ".env.example"]
+    assert done.stdout.split() == ["suite.yaml", "suite.schema.json", ".env.example"]
+    assert Path("suite.yaml").read_text().startswith(f"{FIRST_LINE}\n")
+    assert Path("suite.schema.json").read_text() == schema_text()
     assert 'harness check "$SIGMA_URL"' in done.stderr
     assert "keep .env and results/ out of the repository" in done.stderr
     ran = harness("run", "suite.yaml", "--target", "standin", "-q")
@@ -88,7 +91,10 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_written_beside_it() -> 
     assert str(error).startswith("suite.yaml: it is there already; --force overwrites")
     assert [path.name for path in Path().iterdir()] == ["suite.yaml"]
     assert harness("init", "--ci", "gitlab", "--force").exit_code == Exit.OK
-    assert {path.name for path in Path().iterdir()} == {"suite.yaml", ".env.example", JOBS["gitlab"]}
+    assert {path.name for path in Path().iterdir()} == {
+        *("suite.yaml", "suite.schema.json", ".env.example"),
+        JOBS["gitlab"],
+    }
     assert "suite: first" in Path("suite.yaml").read_text()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import __version__
 from harness.suite.read import as_yaml
+from harness.suite.schema import FIRST_LINE
 
 SUITE = "suite.yaml"
 SECRETS = ".env.example"
@@ -38,12 +39,15 @@ class Names:
     persona: str | None = None
 
 
-def suite_text(target: dict[str, Any] | str, names: Names, head: str = "") -> str:
-    """A first suite for *target*; what *names* has is used in it, the rest is told of in comments.
-
-    *head* goes before everything.
-    """
-    parts = (head + _HEAD, as_yaml({"target": target}), _defaults(names), _variants(names), _PROMPTS)
+def suite_text(target: dict[str, Any] | str, names: Names) -> str:
+    """A first suite for *target*; what *names* has is used in it, the rest is told of in comments."""
+    parts = (
+        f"{FIRST_LINE}\n{_HEAD}",
+        as_yaml({"target": target}),
+        _defaults(names),
+        _variants(names),
+        _PROMPTS,
+    )
     return "\n".join((*parts, _searching(names)))
 
 
