@@ -13,6 +13,7 @@ from harness.drive.survey import Asked, Seen
 from harness.metrics.figures import milliseconds, service_ns
 from harness.report.abilities import Ability, Known, abilities
 from harness.report.visible import cut, one_line, shortened
+from harness.result import Exchange
 from harness.sigma.catalogue import Persona, Tool
 from harness.sigma.request import SEND
 from harness.sigma.tolerant import whole_text
@@ -234,7 +235,15 @@ def _times(asked: Asked) -> Iterator[Ability]:
         if ms is None:
             yield Ability(what, Known.UNKNOWN, "it never came")
         else:
-            yield Ability(what, Known.YES, f"{ms:,.1f} ms ({stamps}; n = 1)")
+            most = "at most " if name == "ttft" and _is_merged(asked.exchange) else ""
+            yield Ability(what, Known.YES, f"{most}{ms:,.1f} ms ({stamps}; n = 1)")
+
+
+def _is_merged(exchange: Exchange) -> bool:
+    """Whether later packets came in the read of the first word: its stamp is that of the last of them."""
+    first = None if exchange.transcript is None else exchange.transcript.marks.first_text
+    ends = (end for end in exchange.read_ends if first is not None and end >= first)
+    return first is not None and next(ends, first) > first + len("\r\n\r\n")
 
 
 def _seen_model(seen: Seen, asked: Asked) -> Ability:
