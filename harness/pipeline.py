@@ -70,7 +70,9 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    elsewhere = options.target is not None
+    suite = suite if isinstance(suite, Suite) else load_suite(suite, elsewhere=elsewhere)
+    suite = accessed(suite, options.target, options.access)
     if options.gate:
         options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
@@ -87,7 +89,7 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
     with store.writing(folder):
         manifest = store.read_manifest(folder)
         options = as_before(options or Options(), manifest)
-        loaded = load_suite(suite or _suite_of(manifest))
+        loaded = load_suite(suite or _suite_of(manifest), elsewhere=options.target is not None)
         refuse_another(loaded, manifest)
         loaded = accessed(loaded, options.target, options.access)
         plan = make_plan(loaded, options.choice, seed=manifest.seed)
@@ -249,7 +251,7 @@ def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
     manifest = store.read_manifest(folder)
     if suite is None and not store.is_where_it_was(manifest, folder):
         raise UsageError(f"{manifest.suite_path}: not there any more, word for word; --suite FILE says which")
-    loaded = load_suite(suite or Path(manifest.suite_path))
+    loaded = load_suite(suite or Path(manifest.suite_path), elsewhere=options.target is not None)
     phases = tuple(name for name, load in loaded.load.items() if not (load.is_open or load.is_timed))
     if not phases:
         raise UsageError(

@@ -15,7 +15,7 @@ from harness.limit.search import Ask, Word
 from harness.limit.slo import Term
 from harness.metrics.figures import SECOND
 from harness.plan.schedule import arrivals
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 class Queue(NamedTuple):

@@ -14,7 +14,8 @@ from harness.journal import JOURNAL
 from harness.metrics.figures import service_ns
 from harness.plan.schedule import peak, replayed
 from harness.result import Exchange
-from harness.suite.model import Phase, Suite
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
 from harness.suite.trace import rows
 
 USUAL = Shape(streams=100)

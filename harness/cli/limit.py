@@ -98,7 +98,7 @@ def limit(
         raise UsageError(
             f"--arrivals {arrivals}: workers have none, each begins when it is free; leave it out"
         )
-    read = load_suite(suite)
+    read = load_suite(suite, elsewhere=target is not None)
     terms = _terms(read, slo, quality)
     for_ns = _duration("--for", longest, least_ns=1_000_000_000)
     span = _span(terms, for_ns, start=start, most=most, tolerance=tolerance, whole=concurrency)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.plan.trials import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
-    from harness.suite.model import Phase
+    from harness.suite.phases import Phase
 
 
 def plan(
@@ -75,7 +75,7 @@ def plan(
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
-    loaded = accessed(load_suite(suite), target, access)
+    loaded = accessed(load_suite(suite, elsewhere=target is not None), target, access)
     for words in doubts(loaded, target):
         typer.secho(f"warning: {visible(words)}", err=True, fg="red", bold=True)
     planned = make_plan(loaded, choice, seed=seed)

@@ -215,8 +215,8 @@ def _settings(
     ignored = {*told["ignore"], *_known(ignore)}
     if suite is not None:
         from harness.suite.keys import standin_of
-        from harness.suite.model import Standin
         from harness.suite.read import load_suite
+        from harness.suite.servers import Standin
 
         written = standin_of(load_suite(suite)) or Standin()
         ignored |= set(written.ignore)

@@ -48,7 +48,7 @@ from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.session import SessionDetail
 from harness.sigma.usage import Usage
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +264,8 @@ async def _source_of_ours(run: Conduct) -> None:
 
 async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal, tally: Tally) -> None:
     """One phase: its trials sent and journalled, and what it was like for us."""
-    options, transport = run.options, transport_of(run.plan.suite, run.address.base_url)
-    if options.workers is not None and not load.is_open:
-        load = load.model_copy(update={"workers": options.workers})
+    if run.options.workers is not None and not load.is_open:
+        load = load.model_copy(update={"workers": run.options.workers})
     elapsed_ns = 0 if run.before is None else run.before.elapsed_ns(name, run.left)
     tally.enter(name, load, elapsed_ns=elapsed_ns)
 
@@ -279,10 +278,23 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
         book.append(moment)
         tally.note(moment)
 
+    async with _sender(run, load, sink, keep, elapsed_ns=elapsed_ns) as send:
+        await _send_all(run, name, book, send, sink=sink)
+
+
+Send = Callable[[str, Iterable[Trial]], Awaitable[None]]
+"""Sends trials of a phase, until each has a result."""
+
+
+@asynccontextmanager
+async def _sender(
+    run: Conduct, load: Phase, sink: Sink, keep: Callable[[Moment], None], *, elapsed_ns: int
+) -> AsyncIterator[Send]:
+    """Who sends the trials of a phase: the crew, or this process, which is watched while it does."""
     if run.crew is not None:
-        by_crew = partial(run.crew.drive, load=load, elapsed_ns=elapsed_ns)
-        await _send_all(run, name, book, by_crew, sink=sink)
+        yield partial(run.crew.drive, load=load, elapsed_ns=elapsed_ns)
         return
+    transport = transport_of(run.plan.suite, run.address.base_url)
     async with transport() as kept:
         target = Probe(lambda: Client(run.address, kept))
         own = Probe(
@@ -303,12 +315,8 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
                 )
                 watched.cancel_scope.cancel()
 
-        await _send_all(run, name, book, send, sink=sink)
+        yield send
         run.clock_steps += kept.clock_steps
-
-
-Send = Callable[[str, Iterable[Trial]], Awaitable[None]]
-"""Sends trials of a phase, until each has a result."""
 
 
 async def _send_all(run: Conduct, phase: str, book: journal.Journal, send: Send, *, sink: Sink) -> None:

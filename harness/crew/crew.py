@@ -26,7 +26,7 @@ from harness.errors import Exit, HarnessError
 from harness.plan.trials import Plan, Trial
 from harness.report.tally import Believed, Tally
 from harness.sigma.client import Address
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict.word import Word as Worth
 
 SOON_NS = 50_000_000

@@ -14,7 +14,7 @@ from harness.plan.trials import Plan, Trial
 from harness.report.tally import Believed, Came
 from harness.result import Skip
 from harness.sigma.client import Address
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)

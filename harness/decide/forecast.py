@@ -28,7 +28,7 @@ from harness.stats.power import POWER, reach, repeats_for, smallest_drop
 from harness.stats.ratios import Ratio, ratio
 from harness.suite.gates import Rule, rules_of
 from harness.suite.metric import metric
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 ASSUMED = 0.9
 """The pass rate of a prompt that was never asked."""

@@ -25,7 +25,8 @@ from harness.sigma.client import Client
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
 from harness.sigma.transcript import Outcome, read_body
-from harness.suite.model import Settings, Turn
+from harness.suite.prompts import Turn
+from harness.suite.settings import Settings
 
 Clock = Callable[[], int]
 Keep = Callable[[Exchange], None]

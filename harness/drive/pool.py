@@ -25,7 +25,7 @@ from harness.plan.schedule import ends_ns, window
 from harness.plan.trials import Trial
 from harness.result import Result, Skip
 from harness.sigma.client import Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 Sink = Callable[[Result], None]
 OpenClient = Callable[[], AbstractAsyncContextManager[Client]]

@@ -25,7 +25,7 @@ from harness.suite.asserts.judged import AskedCheck
 from harness.suite.asserts.retrieval import RetrievalCheck
 from harness.suite.asserts.stream import ExpectsFailure, StreamCheck, StreamComplete
 from harness.suite.asserts.text import TextCheck
-from harness.suite.model import Expect
+from harness.suite.prompts import Expect
 
 IMPLICIT = Expect(type="stream-complete").model_copy(update={"args": StreamComplete()})
 """What is checked of a turn that has no checks of its own."""

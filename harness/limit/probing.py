@@ -19,7 +19,8 @@ from harness.limit.watching import PHASE, Watch, per_second
 from harness.metrics.figures import SECOND
 from harness.pipeline import Run, run
 from harness.result import Skip
-from harness.suite.model import Phase, Suite
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
 from harness.suite.read import with_key
 from harness.verdict.word import Word
 

@@ -19,7 +19,7 @@ from math import sqrt
 from random import Random
 from typing import Literal, NamedTuple
 
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 SECOND = 1_000_000_000
 

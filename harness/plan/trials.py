@@ -28,7 +28,9 @@ from harness.sigma.deprecated import unsupported
 from harness.suite import trace
 from harness.suite.attachments import digest, path_of
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Phase, Retry, Settings, Suite, Trace, Turn, Variant
+from harness.suite.model import Suite
+from harness.suite.phases import Phase, Trace
+from harness.suite.prompts import Retry, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -39,6 +41,7 @@ from harness.suite.resolve import (
     retries,
     runs_on,
 )
+from harness.suite.settings import Settings
 
 _MOST_TRIALS = 2_000_000
 _TOO_MANY = (

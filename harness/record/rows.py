@@ -39,7 +39,8 @@ from harness.result import Exchange, Result
 from harness.sigma.packets import packet_rows
 from harness.sigma.session import SessionDetail
 from harness.sigma.transcript import frames_of
-from harness.suite.model import Expect, Price
+from harness.suite.model import Price
+from harness.suite.prompts import Expect
 from harness.suite.resolve import Case
 
 MARKS = (

@@ -25,7 +25,7 @@ from harness.metrics.figures import counts, milliseconds, ttft_ns
 from harness.report.tally import Believed, Tally
 from harness.result import Exchange, Moment, Result
 from harness.stats.quantiles import rank
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict.signs import signs_of
 from harness.verdict.word import verdict
 

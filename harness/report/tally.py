@@ -24,7 +24,7 @@ from harness.plan.trials import Plan
 from harness.report.times import Latency, Times
 from harness.result import Exchange, Moment, Result
 from harness.stats.quantiles import rank
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict.word import Verdict
 
 _LOOKED_BACK = 10

@@ -22,7 +22,7 @@ import msgspec
 
 from harness.errors import did_you_mean
 from harness.suite import parquet
-from harness.suite.model import Each
+from harness.suite.prompts import Each
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MOST = 100_000

@@ -40,20 +40,25 @@ _DEEPEST = 40
 _TOO_DEEP = f"this is nested more than {_DEEPEST} levels deep"
 _MOST_BY_ALIAS = 100_000
 _SHORTEST_SECRET = 4
+_OF_ANOTHER = ("base_url", "api_key")
+_NOWHERE = "http://unset.invalid"  # RFC 6761: no server has this name
 _SMALLEST = (
     'the smallest suite is "target: standin" and "prompts: [{message: What is the capital of France?}]"'
 )
 
 
-def load_suite(path: str | Path, *, environ: Mapping[str, str] | None = None) -> Suite:
+def load_suite(
+    path: str | Path, *, environ: Mapping[str, str] | None = None, elsewhere: bool = False
+) -> Suite:
     """The suite in the file at *path*; ``${VAR}`` is filled in from *environ* (the process's own if None).
 
-    Raises `SuiteError` with everything that is wrong with it, in the order of the
-    file, and `UsageError` if there is no such file. Nothing is sent anywhere.
+    One that is asked *elsewhere* (``--target``) needs no address and no key of its own. Raises `SuiteError`
+    with everything that is wrong with it, in the order of the file, and `UsageError` if there is no such
+    file. Nothing is sent anywhere.
     """
     path = Path(path)
     text = _text_of(path, _bytes_of(path))
-    return parse_suite(text, path, os.environ if environ is None else environ)
+    return parse_suite(text, path, os.environ if environ is None else environ, elsewhere=elsewhere)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -89,16 +94,21 @@ def _text_of(path: Path, raw: bytes) -> str:
         raise SuiteError([Problem(str(path), len(before), len(before[-1]) + 1, message)]) from None
 
 
-def parse_suite(text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False) -> Suite:
+def parse_suite(
+    text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False, elsewhere: bool = False
+) -> Suite:
     """The suite written in *text*; *path* is what errors and results call it. Raises `SuiteError`.
 
-    Of a suite that was *recorded* with its run, the files with keys may be gone, or are a stranger's words.
+    One that is asked *elsewhere* needs no address and no key of its own. Of a suite that was *recorded* with
+    its run, the files with keys may be gone, or are a stranger's words.
     """
     builder = _Builder(str(path), lines_of(text), environ)
     data, root = builder.document(text)
     if not isinstance(data, dict):
         what = "the file is empty" if data is None else "a suite is a mapping (target:, prompts:, ...)"
         raise SuiteError(builder.problems or [Problem(str(path), 1, 1, f"{what}; {_SMALLEST}")])
+    if elsewhere:
+        builder.forgive(data, root)
     told = {(each.line, each.column, each.message): each for each in builder.problems}
 
     def tell(finding: Finding) -> None:
@@ -236,6 +246,7 @@ class _Builder:
     open_anchors: list[str] = field(default_factory=list)
     values: int = 0
     by_alias: int = 0
+    unset: list[tuple[Place, Problem]] = field(default_factory=list)
 
     def document(self, text: str) -> tuple[Any, Place]:
         """The one document of the file; None as its data if it is empty."""
@@ -352,9 +363,9 @@ class _Builder:
         if "${" in text:
             text, gaps = scalars.fill(text, environ, quoted=not plain)
             for gap in gaps:
-                self.problems.append(
-                    problem_at(Finding((), gap.message, near=gap.near), place, self.lines, self.file)
-                )
+                finding = Finding((), gap.message, near=gap.near)
+                self.unset.append((place, problem_at(finding, place, self.lines, self.file)))
+                self.problems.append(self.unset[-1][1])
             if gaps:
                 return _BROKEN
             if isinstance(text, Filled):
@@ -377,6 +388,15 @@ class _Builder:
     def is_cut_short(self, end: Any) -> bool:
         """Whether ``say #1 now`` was read as ``say``: one space, and no space after the ``#``."""
         return re.match(r" #[^\s#]", self.lines[end.line][end.column :]) is not None
+
+    def forgive(self, data: dict[str, Any], root: Place) -> None:
+        """Let the target's own address and key be unset: nobody asks there."""
+        target = root.keys.get("target")
+        own = [target.keys.get(key) for key in _OF_ANOTHER] if target is not None else []
+        unneeded = [problem for place, problem in self.unset if any(place is each for each in own)]
+        if unneeded:
+            self.problems = [each for each in self.problems if each not in unneeded]
+            data["target"].setdefault("base_url", _NOWHERE)
 
     def alias(self, event: Any, name: str | int) -> tuple[Any, Place]:
         """A copy of what the anchor named: its problems are shown where it was written."""

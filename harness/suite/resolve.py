@@ -20,19 +20,10 @@ from typing import Any, TypeVar
 from harness.errors import Problem, SuiteError, did_you_mean
 from harness.suite import dataset
 from harness.suite.expect import ready
-from harness.suite.model import (
-    Each,
-    Expect,
-    LlmOverride,
-    Prompt,
-    Reduce,
-    Retry,
-    Settings,
-    Suite,
-    Turn,
-    Variant,
-)
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Tell, Where, name_of
+from harness.suite.prompts import Each, Expect, Prompt, Reduce, Retry, Turn, Variant
+from harness.suite.settings import LlmOverride, Settings
 from harness.suite.templates import render
 
 SETTINGS = frozenset(Settings.model_fields)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from harness.errors import did_you_mean
 from harness.suite import dataset
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Trace
+from harness.suite.phases import Trace
 
 MOST = 2_000_000
 """Arrivals of a trace: as many trials as a plan may have."""

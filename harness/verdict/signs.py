@@ -17,7 +17,7 @@ from harness.result import Moment
 from harness.stats.arrivals import Conformance, conformance
 from harness.stats.quantiles import quantile
 from harness.stats.steady import Trend, mser5, trend
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 class Signs(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from harness.grade.states import Standing, State, standing
 from harness.grade.subject import Known
 from harness.journal import journals, read_on
 from harness.plan.trials import Plan, Trial
+from harness.record.places import Place
 from harness.record.runs import planned
 from harness.record.store import Manifest
 from harness.record.tables import SCHEMAS, Judged, Tables
@@ -28,7 +29,6 @@ from harness.record.tokens import count_tokens
 from harness.result import Result
 from harness.summarise.summary import Summary, summarise
 from harness.view.lines import result_of, session_of
-from harness.view.places import Place
 
 _NOT_KEPT = ("packets", "steps", "models", "moments")
 _WAIT_S = 0.4

@@ -117,7 +117,6 @@ CODE = "\n".join(
     for page in PAGES
     if page.name != "CHANGELOG.md"
 )
-NOT_BUILT = "not yet supported"
 UNWRITTEN = {"Expect", "FileDescriptor", "Suite"}
 """What is worked out of what people write; and look-ups put a descriptor where they name a file."""
 
@@ -133,7 +132,7 @@ KINDS = [kind for kind in below(WRITTEN) if kind.__name__ not in UNWRITTEN]
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_key_of_a_suite_is_on_a_page(kind: type[BaseModel]) -> None:
-    keys = {each.alias or name for name, each in kind.model_fields.items() if NOT_BUILT not in each.metadata}
+    keys = {each.alias or name for name, each in kind.model_fields.items()}
     assert {key for key in keys if not re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", CODE)} == set()
 
 
@@ -144,15 +143,3 @@ def test_the_reference_of_checks_is_that_of_the_models() -> None:
     listed = set(re.findall(r"^\| (`[^|]*`) \|", told, re.MULTILINE))
     types = {name for row in listed for name in re.findall(r"`([^`]+)`", row)}
     assert set(TYPES) - {"assert-set"} <= types
-
-
-def test_what_is_said_not_to_be_built_is_refused() -> None:
-    (sentence,) = re.findall(r"planned but not built \((.*?)\)", (ROOT / "README.md").read_text())
-    keys = set(re.findall(r"`(\w+)`", sentence))
-    unbuilt = {
-        each.alias or name
-        for kind in KINDS
-        for name, each in kind.model_fields.items()
-        if NOT_BUILT in each.metadata
-    }
-    assert unbuilt == keys

@@ -9,8 +9,8 @@ from harness.drive.attach import attached, files_of
 from harness.errors import TargetError
 from harness.plan.trials import Plan, make_plan
 from harness.sigma.client import Address
-from harness.suite.model import FileDescriptor
 from harness.suite.read import parse_suite
+from harness.suite.settings import FileDescriptor
 from tests.conftest import Standin
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from harness.errors import RunDirectoryError
 from harness.plan.trials import Trial, make_plan
 from harness.result import Result, Skip
 from harness.sigma.client import Address, Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.suite.read import parse_suite
 from tests.conftest import Standin, serving
 

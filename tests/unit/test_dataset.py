@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.errors import SuiteError
 from harness.plan.trials import make_plan
 from harness.suite.dataset import DatasetError, rows, variables
-from harness.suite.model import Each
+from harness.suite.prompts import Each
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 from tests import formats
@@ -323,7 +323,7 @@ def _peak_kb(path: Path) -> int:
     """The most memory that a process of its own had, which drew a sample of this file."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom harness.suite.dataset import rows\n"
-        "from harness.suite.model import Each\npath = Path(sys.argv[1])\n"
+        "from harness.suite.prompts import Each\npath = Path(sys.argv[1])\n"
         "assert len(list(rows(Each(path=path.name, sample=200), path.parent))) == 200\n"
         "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     )

@@ -16,7 +16,7 @@ from harness.plan.schedule import SECOND, peak
 from harness.plan.trials import Choice, Plan, make_plan
 from harness.suite import trace
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Trace
+from harness.suite.phases import Trace
 from harness.suite.read import load_suite
 from tests import formats
 from tests.fuzz.mutated import bytes_of

@@ -19,7 +19,7 @@ from harness.report.terminal import verdict_lines
 from harness.result import Moment
 from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.verdict.signs import Signs, signs_of
 from harness.verdict.word import Verdict, Word, verdict
 

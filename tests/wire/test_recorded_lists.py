@@ -17,8 +17,8 @@ from harness.sigma.catalogue import Catalogue, UserFile
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import fingerprint
 from harness.sigma.uploads import Uploads, upload
-from harness.suite.model import FileDescriptor, Settings
 from harness.suite.read import parse_suite
+from harness.suite.settings import FileDescriptor, Settings
 from tests.wire.replay import LISTS, replaying
 
 pytestmark = pytest.mark.anyio

@@ -1,6 +1,6 @@
 """The list of runs: what each is, how it went, and which of them go on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from harness.errors import RunDirectoryError
+from harness.errors import Exit, RunDirectoryError
 from harness.grade.states import State
 from harness.journal import UNREADABLE
-from harness.record.baselines import everywhere
+from harness.record.baselines import names_of
+from harness.record.places import Head, Place, Standing, head, places, standing
 from harness.record.store import MANIFEST, SUMMARY
 from harness.report.live import duration
-from harness.view.places import Head, Place, Standing, head, places, standing
 
 PAGE = 100
 
@@ -35,6 +35,9 @@ class _Figures(Struct, frozen=True):
 
 
 _figures = msgspec.json.Decoder(_Figures).decode
+
+
+_ENDED: Mapping[int, str] = {Exit.OK: "passed", Exit.FAILED: "failed", Exit.INCOMPLETE: "incomplete"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,24 @@ class Entry:
     def gate(self) -> str:
         """The word of its gate; empty where it had none."""
         return _word(self.head.gate if self.head else None)
+
+    @property
+    def ended(self) -> str:
+        """How it ended, in words, or that it did not."""
+        if self.head is None:
+            return "damaged"
+        if self.head.exit_code is None:
+            return "going on" if self.standing == "going" else "killed"
+        word = "interrupted" if self.head.interrupted else _ENDED.get(self.head.exit_code, "ended")
+        return f"{word} ({self.head.exit_code})"
+
+    @property
+    def is_about(self) -> str:
+        """What it is if it is no run of the suite: it asked again what had not passed in another."""
+        if self.head is not None and self.head.rerun is not None:
+            return f"rerun of {self.head.rerun.of}: {', '.join(self.head.rerun.states)}"
+        is_confirming = self.head is not None and bool(self.head.options.get("confirm"))
+        return "confirms what failed" if is_confirming else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +145,19 @@ def runs(results: Path, asked: Asked, heads: Heads) -> Runs:
     kept = [(place, told) for place, told in found if _is_asked(place, told, asked)]
     pages = max(1, -(-len(kept) // PAGE))
     page = min(asked.page, pages)
-    names = _baselines(results)
-    entries = [_entry(place, told, names) for place, told in kept[(page - 1) * PAGE : page * PAGE]]
+    shown = [place for place, _ in kept[(page - 1) * PAGE : page * PAGE]]
     suites = sorted({place.suite for place in everything})
-    return Runs(entries, len(kept), len(everything), page, pages, suites)
+    return Runs(entries(shown, heads), len(kept), len(everything), page, pages, suites)
+
+
+def entries(wanted: Iterable[Place], heads: Heads) -> list[Entry]:
+    """What is known of each of these runs, in their order."""
+    asked = list(wanted)
+    names = {suite: _baselines(suite) for suite in {place.folder.parent for place in asked}}
+    return [
+        _entry(place, heads.of(place.folder), names[place.folder.parent].get(place.run_id, []))
+        for place in asked
+    ]
 
 
 def _is_asked(place: Place, told: Head | str, asked: Asked) -> bool:
@@ -139,8 +169,7 @@ def _is_asked(place: Place, told: Head | str, asked: Asked) -> bool:
     return asked.text.lower() in text.lower()
 
 
-def _entry(place: Place, told: Head | str, names: Mapping[tuple[str, str], list[str]]) -> Entry:
-    named = names.get((place.suite, place.run_id), [])
+def _entry(place: Place, told: Head | str, named: Sequence[str]) -> Entry:
     if isinstance(told, str):
         return Entry(place, None, told, "done", {}, (), named)
     figures = _read_figures(place.folder)
@@ -159,16 +188,12 @@ def _read_figures(folder: Path) -> _Figures | None:
         return None
 
 
-def _baselines(results: Path) -> dict[tuple[str, str], list[str]]:
-    """The names that runs were given, by suite and id."""
-    names: dict[tuple[str, str], list[str]] = {}
+def _baselines(suite: Path) -> dict[str, list[str]]:
+    """The names that runs were given, by id."""
     try:
-        for suite, name, entry in everywhere(results):
-            for run in entry.runs:
-                names.setdefault((suite, run), []).append(name)
+        return names_of(suite)
     except RunDirectoryError:  # a broken file of names is no reason to show no runs
-        return names
-    return names
+        return {}
 
 
 def _word(told: Mapping[str, Any] | None) -> str:

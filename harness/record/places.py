@@ -1,10 +1,12 @@
 """Which runs there are: folders of the results that hold a manifest, and nothing outside of them.
 
-What stands in a URL is only ever compared with names that were read from the disk. A link that leads out of
-the results is not followed; `latest` is, to the run beside it.
+One that has the name and the journal of a run and no manifest is a run, too: a damaged one. What stands in a
+URL is only ever compared with names that were read from the disk. A link that leads out of the results is not
+followed; `latest` is, to the run beside it.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,16 +18,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from harness.journal import UNREADABLE
-from harness.record.store import MANIFEST, is_being_written, odd_one
+from harness.journal import JOURNAL, UNREADABLE
+from harness.record.store import LATEST, MANIFEST, Rerun, is_being_written, odd_one
 
-LATEST = "latest"
 SILENT_S = 30.0
 """A run that goes on writes a line a second, and a judge an answer in less than this."""
 
 NOT_FOLLOWED = "is a link, a pipe or a device, which is not followed"
 
 Standing = Literal["done", "going", "silent"]
+
+_RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{4}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,22 @@ class Place:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """Its page in the view."""
         return f"/run/{_quoted(self.suite)}/{_quoted(self.run_id)}"
+
+    @property
+    def began(self) -> datetime | None:
+        """When it began, by the name of its folder; None where that is none that we give."""
+        match = _RUN_ID.fullmatch(self.run_id)
+        try:
+            return datetime.strptime(match[1], "%Y%m%dT%H%M%S%z") if match else None
+        except ValueError:  # a 31st of February
+            return None
+
+    @property
+    def bytes(self) -> int:
+        """What its files take, by their sizes; no link is followed."""
+        return sum(_sizes(self.folder))
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -54,6 +71,8 @@ class Head(Struct, frozen=True, kw_only=True):
     ended_ns: int | None = None
     exit_code: int | None = None
     interrupted: bool = False
+    options: dict[str, Any] = {}
+    rerun: Rerun | None = None
     verdict: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
 
@@ -62,12 +81,12 @@ _head = msgspec.json.Decoder(Head).decode
 
 
 def places(results: Path) -> list[Place]:
-    """Every folder that has a manifest, the newest run first. Links are passed over."""
+    """Every folder of a run, the newest first. Links are passed over."""
     found = [
         Place(suite, run_id, results / suite / run_id)
         for suite in _folders(results)
         for run_id in _folders(results / suite)
-        if (results / suite / run_id / MANIFEST).is_file()
+        if _is_run(results / suite / run_id)
     ]
     return sorted(found, key=lambda place: place.run_id, reverse=True)
 
@@ -80,7 +99,7 @@ def place(results: Path, suite: str, run: str) -> Place | None:
     link = results / suite / run
     if run == LATEST and link.is_symlink():
         run = link.readlink().name
-    if run not in runs or not (results / suite / run / MANIFEST).is_file():
+    if run not in runs or not _is_run(results / suite / run):
         return None
     return Place(suite, run, results / suite / run)
 
@@ -107,11 +126,28 @@ def standing(folder: Path, exit_code: int | None) -> Standing:
 def quiet_s(folder: Path) -> float:
     """Seconds since something was last written in *folder*."""
     written = [0.0]
-    with os.scandir(folder) as entries:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # a run may be deleted meanwhile
         for entry in entries:
             with suppress(FileNotFoundError):  # a file that was being written has its own name now
                 written.append(entry.stat(follow_symlinks=False).st_mtime)
     return max(0.0, datetime.now(UTC).timestamp() - max(written))
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it holds a manifest; one that has a run's name and journal had one, or is about to."""
+    if (folder / MANIFEST).is_file():
+        return True
+    return bool(_RUN_ID.fullmatch(folder.name)) and (folder / JOURNAL).is_file()
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(Path(entry.path))
+            else:
+                with suppress(FileNotFoundError):
+                    yield entry.stat(follow_symlinks=False).st_size
 
 
 def _folders(parent: Path) -> Iterator[str]:
