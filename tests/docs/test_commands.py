@@ -9,7 +9,8 @@ import pytest
 
 from harness.cli.optional import OptionalValue, _filled
 from tests.cli_reference import PAGE, WIDTH, commands, helped, reference, trimmed
-from tests.docs.written import PAGES, ROOT, command_lines, named
+from tests.docs.pages import ROOT
+from tests.docs.written import PAGES, command_lines, named
 
 COMMANDS = commands()
 README = (ROOT / "README.md").read_text()

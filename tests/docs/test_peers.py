@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.written import ROOT
+from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "peers.md"
 ROWS = [
