@@ -4,7 +4,6 @@ Names, columns, units, limits and counts come from the code. The words beside th
 that the code has needs some: one that is new, or gone, is an error.
 """
 
-import ast
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,6 @@ from harness.suite.metric import AMOUNTS, STATES, TIMES, Metric, every, metric
 from harness.summarise.summary import CheckRow, JudgeRow, LoadRow, ReducedRow, Row, Summary
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
-PROMETHEUS = Path(__file__).parents[1] / "harness" / "report" / "prometheus.py"
 
 REACHED = {
     "ttft": (
@@ -238,40 +236,11 @@ def beside() -> Iterator[str]:
     yield f"| others | {', '.join(f'`{name}`' for name in rest)} |"
 
 
-def prometheus() -> Iterator[str]:
-    """What `--metrics-port` serves, with what it says of itself."""
-    yield "| metric | kind | |"
-    yield "|---|---|---|"
-    for node in ast.walk(ast.parse(PROMETHEUS.read_text())):
-        match node:
-            case ast.Call(func=ast.Name(id=made), args=[ast.Constant(value=str(name)), says, *_]) if (
-                made in _KINDS and name.startswith("harness_")
-            ):
-                total = "_total" if made == "_counter" else ""
-                words = ast.literal_eval(says) if isinstance(says, ast.Constant) else _assigned(says, node)
-                yield f"| `{name}{total}` | {_KINDS[made]} | {words} |"
-
-
-_KINDS = {"_gauge": "gauge", "_counter": "counter", "_histogram": "histogram", "Metric": "summary"}
-
-
-def _assigned(name: ast.expr, call: ast.Call) -> str:
-    """The text that was last given to a variable above the call."""
-    assert isinstance(name, ast.Name)
-    texts = [
-        node
-        for node in ast.walk(ast.parse(PROMETHEUS.read_text()))
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.lineno < call.lineno
-        if ast.unparse(node.targets[0]) == name.id
-    ]
-    return str(ast.literal_eval(max(texts, key=lambda node: node.lineno).value))
-
-
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     each.__name__: each
     for each in (
         *(times, others, shares, amounts, counts, taken, unasked, milestones),
-        *(summary, loads, beside, prometheus),
+        *(summary, loads, beside),
     )
 }
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from harness.report.terminal import summary_table
 from harness.summarise.summary import Figure, LoadRow, Row, Summary
+from tests.docs.pages import ROOT
 from tests.metrics_reference import PAGE, TERMINAL, rendered
 
 Figures = TypeVar("Figures", bound=Struct)
@@ -49,3 +50,11 @@ def test_what_is_said_to_be_in_the_terminal_is_a_heading_there() -> None:
     titles = [told for told in TERMINAL.values() if told not in BESIDE]
     assert len(titles) > 10
     assert {word for told in titles for word in re.split(r"[ ,;]+", told)} <= set(shown)
+
+
+def test_every_metric_of_prometheus_is_on_the_page_on_seeing_and_no_other() -> None:
+    told = (ROOT / "docs" / "seeing.md").read_text().partition("### Prometheus")[2].partition("\n## ")[0]
+    code = (ROOT / "harness" / "report" / "prometheus.py").read_text()
+    made = re.findall(r"(_counter|_gauge|_histogram|Metric)\(\s*\"(harness_\w+)\"", code)
+    names = {name + ("_total" if kind == "_counter" else "") for kind, name in made}
+    assert names == set(re.findall(r"`(harness_\w+)`", told))
