@@ -139,7 +139,7 @@ def _share(draws: int) -> float:
 
 
 def _corrected(draws: int) -> float:
-    random, held = Random(10), 0  # noqa: S311
+    random, held = Random(10), 0
     for _ in range(draws):
         good = [random.random() < 0.75 for _ in range(400)]
         answers = [Labelled(each, random.random() < (0.9 if each else 0.2)) for each in good]

@@ -19,8 +19,6 @@ from harness.errors import Exit
 from harness.journal import read
 from tests.conftest import Serving, Standin
 
-ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "suites" / "quickstart.yaml"
 HARNESS = [sys.executable, "-m", "harness"]
 
 pytestmark = pytest.mark.slow
@@ -56,30 +54,6 @@ def left_behind(folder: Path) -> set[str]:
             if (process / "cwd").readlink() == folder:
                 found.add(process.name)
     return found
-
-
-def test_the_quick_start_of_the_readme_passes_and_leaves_everything_it_says(tmp_path: Path) -> None:
-    done = harness_("run", QUICKSTART, cwd=tmp_path)
-    assert done.returncode == Exit.OK, done.stdout + done.stderr
-    for word in ("steady", "must-search", "policies-only", "deep", "TTFT p50", "tool calls"):
-        assert word in done.stdout
-    assert "58/58 done" in done.stderr
-    (run,) = (folder for folder in (tmp_path / "results" / "quickstart").iterdir() if not folder.is_symlink())
-    assert f"results: results/quickstart/{run.name}" in done.stderr
-    assert (tmp_path / "results" / "quickstart" / "latest").resolve() == run
-    tables = {name: pl.read_parquet(run / f"{name}.parquet") for name in ("trials", "exchanges", "packets")}
-    assert tables["trials"]["state"].unique().to_list() == ["passed"]
-    assert len(tables["trials"]) == 58
-    assert len(tables["exchanges"]) == 62
-    assert len(tables["packets"]) == tables["exchanges"]["packets"].sum()
-    assert len(list(read(run / "journal-0.jsonl"))) == 58
-    histograms = {path.stem.removeprefix("latency-") for path in run.glob("latency-*.hgrm")}
-    assert {"steady-ttft", "steady-gap", "must-search-first_tool", "deep-total"} <= histograms
-    assert not any("response" in name for name in histograms)
-    manifest = json.loads((run / "manifest.json").read_text())
-    assert (manifest["exit_code"], manifest["planned"]) == (0, 58)
-    assert manifest["suite_text"] == QUICKSTART.read_text()
-    assert left_behind(tmp_path) == set()
 
 
 def test_a_run_prints_its_figures_to_standard_output_and_its_talk_to_standard_error(tmp_path: Path) -> None:
