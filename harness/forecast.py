@@ -19,7 +19,9 @@ from harness.deciding import Against, source
 from harness.errors import HarnessError
 from harness.gate import Held
 from harness.plan import Plan
-from harness.record.runs import run_folder
+from harness.record.baselines import selected
+from harness.record.histograms import filename
+from harness.record.places import places
 from harness.record.store import read_manifest
 from harness.record.tables import scan
 from harness.stats.limits import z_of
@@ -86,15 +88,18 @@ def forecast(plan: Plan, results: Path, than: Against | None) -> Forecast:
 
 
 def _last(plan: Plan, results: Path) -> Path | None:
-    """The last run of the suite, if it can be read."""
+    """The last run of the suite that has ended and can be read, and is no selection of another's trials."""
+    mine = (place.folder for place in places(results) if place.suite == filename(plan.suite.name))
+    return next(filter(_tells, mine), None)
+
+
+def _tells(folder: Path) -> bool:
     try:
-        folder = run_folder(plan.suite.name, results)
-        if read_manifest(folder).exit_code is None:
-            return None
+        manifest = read_manifest(folder)
         scan("trials", folder), scan("exchanges", folder)
     except HarnessError:
-        return None
-    return folder
+        return False
+    return manifest.exit_code is not None and not selected(manifest)
 
 
 Costs = Mapping[str | None, Mapping[str, float | None]]

@@ -41,6 +41,7 @@ from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say
+from harness.rerun import NO_GATE
 from harness.sigma.client import Address
 from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
@@ -71,6 +72,8 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     """
     options = options or Options()
     suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    if options.gate and options.rerun is not None:
+        raise UsageError(NO_GATE)
     if options.gate:
         options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))

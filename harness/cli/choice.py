@@ -31,6 +31,24 @@ Tags = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many trials.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Repeats of every trial, whatever the suite says.")]
+Rerun = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATES",
+        help="Only the trials that ended so in the latest whole run of the suite: failed, error, invalid, "
+        "not_run, or several with commas. It makes a run of its own, that no gate rules on.",
+        show_default=False,
+    ),
+]
+Of = Annotated[
+    str | None,
+    typer.Option(
+        "--of",
+        metavar="RUN",
+        help="With --rerun: of this run. A folder, an id, or a baseline.",
+        show_default=False,
+    ),
+]
 Processes = Annotated[
     str,
     typer.Option(
