@@ -61,6 +61,7 @@ class Options:
     *cluster* (``local``, ``auto``, HOST:PORT, ray://HOST:PORT), where 1 means one on each node. *console*
     shows the progress; None shows nothing. *onlooker* gets what is known of the run while it goes on, before
     anything is sent.
+    *agree* is handed what is to be sent, and the target, before anything is; it raises to stop it.
     *rerun*: the trials of *choice* are a selection of another run's, and the run says so.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
     (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
@@ -80,6 +81,7 @@ class Options:
     gate: bool = False
     baseline: str | None = None
     confirm: bool = False
+    agree: Callable[[Plan, str | None], None] | None = None
     rerun: Rerun | None = None
     results: Path = Path("results")
     console: Console | None = None

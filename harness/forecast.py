@@ -11,7 +11,7 @@ from math import exp, log
 from pathlib import Path
 
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.arms import Arm, prompts, rates, values
 from harness.compare import Asked, line
@@ -72,6 +72,15 @@ class Forecast(Struct, frozen=True):
 def forecast(plan: Plan, results: Path, than: Against | None) -> Forecast:
     """What *plan* takes and sees, by the last run of its suite in *results*, if there is one."""
     before = _last(plan, results)
+    return structs.replace(_takes(plan, before), sights=tuple(_sights(plan, before, than)))
+
+
+def takes(plan: Plan, results: Path) -> Forecast:
+    """What *plan* takes, by the last run of its suite in *results*, without what its gate sees."""
+    return _takes(plan, _last(plan, results))
+
+
+def _takes(plan: Plan, before: Path | None) -> Forecast:
     costs = None if before is None else _costs(before)
     tokens, usd = (_sum(plan, costs, column) for column in ("tokens", "usd"))
     minutes = _minutes(plan, costs)
@@ -82,7 +91,6 @@ def forecast(plan: Plan, results: Path, than: Against | None) -> Forecast:
         usd=usd,
         minutes=minutes,
         deep_research=plan.deep_research,
-        sights=tuple(_sights(plan, before, than)),
         cut=tuple(_cut(plan, tokens, usd, minutes)),
     )
 

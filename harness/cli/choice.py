@@ -49,6 +49,19 @@ Of = Annotated[
         show_default=False,
     ),
 ]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Do not ask before much is spent (the suite's budget, or --ask-above)."),
+]
+AskAbove = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="Ask first where the run is forecast to take more than this, '2M tokens' or '5 usd'; may be "
+        "given again. By default what the suite's budget has of both, or else 1M tokens and 10 USD.",
+        show_default=False,
+    ),
+]
 Processes = Annotated[
     str,
     typer.Option(

@@ -98,7 +98,7 @@ def plan(
     for warning in warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     expected = _expected(planned, results, baseline)
-    told = list(forecast_lines(expected))
+    told = [*forecast_lines(expected), *_asks(planned, expected, target)]
     if forecast:
         typer.echo(_json(expected) if as_json else "\n".join(told))
         return
@@ -109,6 +109,15 @@ def plan(
     typer.echo("\n".join(lines))
     for line in (*_loads(planned), *told, f"{_counted(planned)}; {visible(found)}"):
         typer.echo(line, err=True)
+
+
+def _asks(plan: "Plan", expected: "Forecast", target: str | None) -> "Iterator[str]":
+    """That a run would ask before it spends that much."""
+    from harness.spending import beyond, is_free, limits_of
+
+    above = beyond(plan, expected, limits_of(plan.suite.budget, ()))
+    if above and not is_free(plan.suite, target):
+        yield f"harness run asks before it sends this, unless --yes: {above}"
 
 
 def _counted(plan: "Plan") -> str:

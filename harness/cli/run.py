@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.choice import (
+    AskAbove,
     CaFile,
     ClientCert,
     ClientKey,
@@ -26,6 +27,7 @@ from harness.cli.choice import (
     Tags,
     Target,
     Variants,
+    Yes,
     cores,
     process_count,
 )
@@ -107,15 +109,18 @@ def run(
         ),
     ] = None,
     otel: Otel = False,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Run a suite: send every trial, record, grade, and print a summary per variant.
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
-    3 some trials ended in an error, were invalid or were not run, or you interrupted · 4 no Sigma
+    3 some trials ended in an error, were invalid or were not run, or you interrupted or said no · 4 no Sigma
     answers, or the results cannot be written. With --gate the rules decide: 0 pass · 1 fail · 3 inconclusive.
     """
     from rich.console import Console
 
+    from harness.cli.asking import before_spending
     from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
@@ -131,6 +136,7 @@ def run(
     options = Options(
         choice=choice,
         rerun=selection,
+        agree=None if yes else before_spending(results, ask_above or (), None if quiet else talk),
         seed=seed,
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
@@ -172,7 +178,7 @@ _WITH_RESUME = frozenset(
             "markdown",
             "junit",
         ),
-        *("as_json", "quiet", "metrics_port", "otel"),
+        *("as_json", "quiet", "metrics_port", "otel", "ask_above", "yes"),
         *("ca_file", "client_cert", "client_key", "proxy", "insecure"),
     }
 )
