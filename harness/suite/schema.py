@@ -332,8 +332,10 @@ def _default(value: Any, made: Schema) -> Any:
     match value:
         case tuple():
             return list(value) or None
-        case int() if made.get("title") == "duration" and value:
-            unit, size = next(each for each in _UNITS.items() if value % each[1] == 0)
+        case int() if made.get("title") == "duration":
+            unit, size = next(
+                each for each in _UNITS.items() if value % each[1] == 0 and (value or each[0] == "s")
+            )
             return f"{value // size}{unit}"
         case float() if made.get("title") == "share" and "number" not in _kinds(made):
             return f"{value:.0%}"

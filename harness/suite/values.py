@@ -179,7 +179,8 @@ def _limit(value: object) -> object:
 
 
 def _portion(value: object) -> object:
-    return literals.share(value) if isinstance(value, str) else _unfilled(value)
+    value = _unfilled(value)
+    return literals.share(value) if isinstance(value, str) else value
 
 
 _REDUCTION = re.compile(r"mean|majority|pass[@^][1-9]\d*|([1-9]\d*) of ([1-9]\d*)", re.ASCII)
