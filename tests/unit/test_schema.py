@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from harness.errors import SuiteError
 from harness.suite.asserts import TYPES
-from harness.suite.read import as_yaml, parse_foreign, parse_suite
+from harness.suite.document import parse_foreign
+from harness.suite.edit import as_yaml
+from harness.suite.read import parse_suite
 from harness.suite.schema import FIRST_LINE, SCHEMA_FILE, schema_text, suite_schema
 from tests.suite_reference import PAGE, own_keys, shown, written
 
@@ -217,7 +219,7 @@ def test_what_is_wrong_with_a_suite_is_underlined_where_one_can_see_it(text: str
 
 
 EVERYTHING = [data(path.read_text()) for path in SUITES if path.name in {"built.yaml", "regression.yaml"}]
-VALUES = st.sampled_from(
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(
             None,

@@ -134,7 +134,7 @@ def _is_message(value: object) -> bool:
 
 def _yaml_chat(text: str) -> Any:
     from harness.errors import SuiteError  # noqa: PLC0415 - chats only
-    from harness.suite.read import parse_foreign  # noqa: PLC0415
+    from harness.suite.document import parse_foreign  # noqa: PLC0415
 
     if not re.match(r"\s*-\s+role:", text):
         return None
