@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import CaFile, ClientCert, ClientKey, Insecure, Proxy, RunName, Seed, Target
 
 
 def confirm(
     run: RunName,
     suite: Annotated[
-        Path | None, typer.Option(help="The suite, if it is not where it was, or was changed since.")
+        Path | None,
+        typer.Option(
+            help="The suite, if it is not where it was, or was changed since.",
+            autocompletion=complete.suites,
+        ),
     ] = None,
     target: Target = None,
     ca_file: CaFile = None,

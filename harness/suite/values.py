@@ -180,6 +180,8 @@ def _limit(value: object) -> object:
 
 def _portion(value: object) -> object:
     value = _unfilled(value)
+    if isinstance(value, bool):
+        raise ValueError("a share lies between 0 and 1, or 0% and 100%")  # noqa: TRY004 - a value
     return literals.share(value) if isinstance(value, str) else value
 
 

@@ -174,6 +174,7 @@ BOTH_REFUSE = {
     "day without zone": with_prompt("search_filters: {time_cutoff: '2024-01-01'}"),
     "unknown reduction": with_prompt("reduce: 8 off 10"),
     "unknown fault": with_prompt("retry: {for: [conect]}"),
+    "score that is true": with_prompt("threshold: true"),
     "score above one": with_prompt("threshold: 1.5"),
     "name of a variable": with_prompt("vars: {a-b: 1}"),
     "unknown origin": with_prompt("origin: web"),
