@@ -71,7 +71,6 @@ def suite_schema() -> Schema:
     suite = found.pop(SuiteFile.__name__)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "suite",
         **suite,
         "definitions": dict(sorted(found.items())),
     }
