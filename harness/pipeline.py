@@ -17,32 +17,32 @@ from urllib.parse import urlsplit
 from msgspec import structs, to_builtins
 from rich.console import Console
 
-from harness.conduct import AtRoundEnd, Conduct, Options, conduct
-from harness.confirm import Confirmed, Confirming, red
-from harness.confirm import exit_of as exit_of_confirmed
-from harness.consult import Desk, asks_others, consult, known_of
+from harness.conduct.consult import Desk, asks_others, consult, known_of
+from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
+from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
+from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
 from harness.crew.cluster import Cluster, joined
-from harness.deciding import Standing, against, finding, ruled, source
+from harness.decide.confirm import Confirmed, Confirming, red
+from harness.decide.confirm import exit_of as exit_of_confirmed
+from harness.decide.sides import Standing, against, finding, ruled, source
+from harness.decide.sitting import Sitting
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.errors import Exit, UsageError
-from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.states import State
 from harness.grade.subject import Known
-from harness.manifests import as_before, begun, called, ended, going_on, warnings_of
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.record import store
 from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say
 from harness.sigma.client import Address
-from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
@@ -70,7 +70,9 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    elsewhere = options.target is not None
+    suite = suite if isinstance(suite, Suite) else load_suite(suite, elsewhere=elsewhere)
+    suite = accessed(suite, options.target, options.access)
     if options.gate:
         options = _extended(options, suite)
     return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
@@ -87,7 +89,7 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
     with store.writing(folder):
         manifest = store.read_manifest(folder)
         options = as_before(options or Options(), manifest)
-        loaded = load_suite(suite or _suite_of(manifest))
+        loaded = load_suite(suite or _suite_of(manifest), elsewhere=options.target is not None)
         refuse_another(loaded, manifest)
         loaded = accessed(loaded, options.target, options.access)
         plan = make_plan(loaded, options.choice, seed=manifest.seed)
@@ -249,7 +251,7 @@ def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
     manifest = store.read_manifest(folder)
     if suite is None and not store.is_where_it_was(manifest, folder):
         raise UsageError(f"{manifest.suite_path}: not there any more, word for word; --suite FILE says which")
-    loaded = load_suite(suite or Path(manifest.suite_path))
+    loaded = load_suite(suite or Path(manifest.suite_path), elsewhere=options.target is not None)
     phases = tuple(name for name, load in loaded.load.items() if not (load.is_open or load.is_timed))
     if not phases:
         raise UsageError(

@@ -14,12 +14,12 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from harness.gate import Decide, Look, Word, early, fixed
+from harness.gate.ruling import Decide, Look, Word, early, fixed
+from harness.gate.weighing import How, of_difference
 from harness.stats.paired import Arm, Question, difference
 from harness.stats.power import smallest_drop
 from harness.suite.gates import Rule, rules_of
 from harness.suite.read import parse_suite
-from harness.weighing import How, of_difference
 
 Array = NDArray[np.float64]
 Rates = Callable[[np.random.Generator, int], Array]

@@ -37,7 +37,7 @@ def set_(
     A run that was cut, stopped early or is not to be believed is refused, and so is one whose pass rate is
     unlike that of the others.
     """
-    from harness.deciding import set_baseline
+    from harness.decide.sides import set_baseline
     from harness.errors import UsageError
     from harness.record.runs import run_folder
 

@@ -98,6 +98,10 @@ Insecure = Annotated[
     bool,
     typer.Option("--insecure", "-k", help="Take whoever answers for the target: no certificate is verified."),
 ]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--api-key-file", help="The file that holds the key, and nothing else."),
+]
 
 
 def process_count(written: str, cluster: str | None = None) -> int:

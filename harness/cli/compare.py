@@ -59,9 +59,9 @@ def compare(
     """
     from rich.console import Console
 
-    from harness.compare import Asked
-    from harness.compare import compare as compare_arms
-    from harness.deciding import pairs
+    from harness.compare.comparison import Asked
+    from harness.compare.comparison import compare as compare_arms
+    from harness.decide.sides import pairs
     from harness.errors import UsageError
     from harness.report.decided import comparison
     from harness.report.visible import document

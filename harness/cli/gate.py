@@ -40,7 +40,7 @@ def gate(
     """
     from rich.console import Console
 
-    from harness.deciding import gated
+    from harness.decide.sides import gated
     from harness.record.runs import run_folder
     from harness.report.decided import ruling
     from harness.report.visible import document

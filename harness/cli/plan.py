@@ -25,8 +25,8 @@ from harness.cli.choice import (
 )
 
 if TYPE_CHECKING:
-    from harness.forecast import Forecast
-    from harness.plan import Plan, Trial
+    from harness.decide.forecast import Forecast
+    from harness.plan.trials import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
     from harness.suite.phases import Phase
@@ -71,16 +71,16 @@ def plan(
     The names in the suite (models, tools, personas, files ...) are looked up at the
     target unless --offline; a name that does not exist is an error, as it is in a run.
     """
+    from harness.decide.forecast import lines as forecast_lines
     from harness.drive.access import Access, accessed, doubts
-    from harness.forecast import lines as forecast_lines
-    from harness.plan import Choice, make_plan
+    from harness.plan.trials import Choice, make_plan
     from harness.report.visible import one_line, visible
     from harness.suite.read import load_suite
 
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
-    loaded = accessed(load_suite(suite), target, access)
+    loaded = accessed(load_suite(suite, elsewhere=target is not None), target, access)
     for words in doubts(loaded, target):
         typer.secho(f"warning: {visible(words)}", err=True, fg="red", bold=True)
     planned = make_plan(loaded, choice, seed=seed)
@@ -114,9 +114,9 @@ def plan(
 
 
 def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
-    from harness.deciding import against
+    from harness.decide.forecast import forecast
+    from harness.decide.sides import against
     from harness.errors import UsageError
-    from harness.forecast import forecast
 
     try:
         than = against(plan.suite, plan.variants, results, baseline)
@@ -136,8 +136,8 @@ def _json(value: object) -> str:
 
 def _loads(plan: "Plan") -> Iterator[str]:
     """A line for each phase: how long it goes on, what falls due in it, and when most of that does."""
+    from harness.plan.schedule import ends_ns
     from harness.report.visible import visible
-    from harness.schedule import ends_ns
 
     for name, load in plan.suite.load.items():
         ends = ends_ns(load)
@@ -165,8 +165,8 @@ def _kind(load: "Phase") -> str:
 
 def _course(load: "Phase", here: "Sequence[Trial]") -> Iterator[str]:
     """What an open load is like, in words and numbers."""
+    from harness.plan.schedule import peak
     from harness.report.visible import visible
-    from harness.schedule import peak
 
     if load.trace is not None:
         yield f"as in {visible(load.trace.path)}" + ("" if load.speed is None else f" at {load.speed:g}x")

@@ -10,8 +10,8 @@ import typer
 from harness.cli import complete
 
 if TYPE_CHECKING:
-    from harness.finish import Run
-    from harness.gate import Ruling
+    from harness.conduct.finish import Run
+    from harness.gate.ruling import Ruling
 
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML there, for CI.", show_default=False)]
 Markdown = Annotated[
@@ -136,7 +136,7 @@ def publish(
 
 
 def _page(folder: Path, html: str) -> None:
-    from harness.telling import page
+    from harness.page import page
 
     with _waiting() as say:
         text = page(folder, folder.parent.parent, say)
@@ -145,9 +145,9 @@ def _page(folder: Path, html: str) -> None:
 
 def _compare(names: tuple[str, str], html: str | None, results: Path) -> None:
     from harness.cli.compare import compare
+    from harness.page import compared_page
     from harness.record.histograms import filename
     from harness.record.runs import run_folder
-    from harness.telling import compared_page
 
     if html is None:
         compare(*names, results=results)
@@ -172,12 +172,12 @@ def _show(folder: Path) -> None:
 
 
 def _recorded(folder: Path) -> "Run":
+    from harness.conduct.finish import Run
     from harness.errors import Exit
-    from harness.finish import Run
     from harness.record.tables import Stored
     from harness.report.outcome import outcome
     from harness.report.story import read_summary
-    from harness.verdict import Verdict
+    from harness.verdict.word import Verdict
 
     summary = read_summary(folder)
     told = outcome(folder)

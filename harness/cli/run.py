@@ -119,7 +119,7 @@ def run(
     from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
-    from harness.plan import Choice
+    from harness.plan.trials import Choice
 
     again = _to_start(suite) if resume is None else _to_resume(context, suite, resume, results)
     if baseline is not None and not gate:
@@ -254,12 +254,29 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
 
 
 def _what_next(done: "Run", talk: "Console") -> None:
+    from harness.report.visible import visible
+
+    if _nothing_answered(done):
+        target = done.manifest.options.get("target") or done.manifest.suite_path
+        talk.print(
+            f"nothing was answered: harness check {visible(target)} --ask says what is refused, and why",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if done.verdict.word == "client-bound" and done.manifest.options.get("processes", 1) < cores():
         talk.print("this machine has more cores: --processes auto reads with all of them", highlight=False)
     if done.manifest.interrupted:
         talk.print(
             f"to go on with it: harness run --resume {done.manifest.run_id}", highlight=False, markup=False
         )
+
+
+def _nothing_answered(done: "Run") -> bool:
+    from harness.grade.states import State
+
+    answered = (State.PASSED, State.FAILED, State.INVALID)
+    return done.summary.count(State.ERROR) > 0 and not any(map(done.summary.count, answered))
 
 
 def _as_told(done: "Run") -> dict[str, Any]:

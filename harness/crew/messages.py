@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.journal import Leg
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
 from harness.report.tally import Believed, Came
 from harness.result import Skip
 from harness.sigma.client import Address

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from harness.drive import faults
 from harness.drive.attempt import Running, attempt
 from harness.drive.faults import LONGEST_RETRY_WAIT_S
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange
 from harness.sigma.client import CONNECT_S, Client
 from harness.sigma.transcript import Outcome, read_body

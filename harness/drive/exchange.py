@@ -19,7 +19,7 @@ from msgspec import structs
 from harness.drive import faults
 from harness.drive.encoding import decode
 from harness.drive.tape import Tape
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange, Failure, Fault, Step, kept, with_transcript
 from harness.sigma.client import Client
 from harness.sigma.deprecated import PATHS, deprecated_body

@@ -3,7 +3,7 @@
 Every family of checks has a module of its own beside this one; here is what
 holds for all of them: `not-`, models side by side, sets of checks, and scores.
 Grading is a function of what is recorded: what a judge, or the suite's own
-code, is to say has been asked before (`harness.consult`).
+code, is to say has been asked before (`harness.conduct.consult`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from harness.grade import agent, code, judged, retrieval, stream, text
 from harness.grade.opinion import Grade, Opinion, passed, together
 from harness.grade.side_by_side import model_name, models, of_model
 from harness.grade.subject import Known, Subject
-from harness.plan import Arm, Trial
+from harness.plan.trials import Arm, Trial
 from harness.result import Result
 from harness.suite.asserts import AssertSet
 from harness.suite.asserts.agent import AgentCheck

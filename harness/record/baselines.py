@@ -60,6 +60,18 @@ def everywhere(results: Path) -> list[tuple[str, str, Entry]]:
     ]
 
 
+def names_of(suite: Path) -> dict[str, list[str]]:
+    """The names that the runs in the folder of a suite were given, by the ids of those.
+
+    Raises `RunDirectoryError` where that cannot be read.
+    """
+    names: dict[str, list[str]] = {}
+    for name, entry in sorted(_read(suite).items()):
+        for run in entry.runs:
+            names.setdefault(run, []).append(name)
+    return names
+
+
 def anywhere(name: str, results: Path) -> list[Path]:
     """The runs of the baseline called *name*, of whichever suite it is; none where there is no such name.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.plan import Arm, Plan, Trial
+from harness.plan.trials import Arm, Plan, Trial
 from harness.report.visible import as_json, one_line
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS, deprecated_body

@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.compare import FOUND, Comparison, Line, Moved, Side
-from harness.gate import Ruled, Ruling, Word
+from harness.compare.comparison import FOUND, Comparison, Line, Moved, Side
+from harness.compare.traces import Divergence
+from harness.gate.ruling import Ruled, Ruling, Word
 from harness.grade.states import State
 from harness.report.terminal import DASH, NAME, STYLES, named
 from harness.report.visible import shortened, visible
 from harness.suite.metric import Metric
-from harness.traces import Divergence
 
 _SURE = 0.05
 _WORDS = {Word.PASS: "green", Word.FAIL: "red", Word.INCONCLUSIVE: "yellow"}

@@ -17,7 +17,7 @@ from shlex import join
 from typing import Any, NamedTuple
 
 from harness import __version__
-from harness.compare import Comparison
+from harness.compare.comparison import Comparison
 from harness.grade.states import State
 from harness.record.store import Manifest
 from harness.record.tables import scan
@@ -28,8 +28,8 @@ from harness.report.story import ROWS, Story
 from harness.report.terminal import exactness, ignored, judged, notes, reductions, spending
 from harness.report.visible import LONGEST as CUT
 from harness.stats.quantiles import least_count
-from harness.summarise import CheckRow, Row
-from harness.verdict import Word
+from harness.summarise.summary import CheckRow, Row
+from harness.verdict.word import Word
 
 LIMIT_MIB = 3
 LIMIT = LIMIT_MIB * 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from xml.etree import ElementTree as Xml
 
-from harness.gate import Ruled, Word
+from harness.gate.ruling import Ruled, Word
 from harness.grade.states import State
 from harness.report.outcome import Outcome, Prompt
 from harness.report.visible import cut, shortened

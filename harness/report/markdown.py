@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from harness.gate import Ruling, Word
+from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
 from harness.report import fair
 from harness.report.outcome import Outcome, Prompt

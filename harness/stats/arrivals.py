@@ -5,7 +5,7 @@ and successive gaps nothing to do with each other; of even arrivals the first tw
 gaps of the variation *c* they are *c* and, over long windows, *c*² (statistics.md 1.4).
 
 All of this is about a constant rate: for a ramp or stages hand in times moved to where one arrival falls due
-per unit (`harness.schedule` draws them there).
+per unit (`harness.plan.schedule` draws them there).
 """
 
 from collections import Counter

@@ -18,7 +18,7 @@ from harness.suite.expect import check_type
 from harness.suite.keys import is_secret
 from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, Tell, Where, name_of
-from harness.suite.prompts import UNBUILT, Defaults, Expect, Prompt, Turn, Variant
+from harness.suite.prompts import Defaults, Prompt, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -44,7 +44,6 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
 
     *data* is what the suite was made from, *root* its places.
     """
-    _unbuilt(suite, (), tell)
     _texts(data, root, tell)
     _target(suite, root, tell)
     _redactions(suite, tell)
@@ -84,27 +83,6 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
 
 
 # Everywhere
-
-
-def _unbuilt(value: object, path: Where, tell: Tell) -> None:
-    for part, below, is_built in _parts(value):
-        if is_built:
-            _unbuilt(below, (*path, part), tell)
-        elif below is not None:
-            tell(Finding((*path, part), UNBUILT, at_key=True))
-
-
-def _parts(value: object) -> Iterator[tuple[str | int, object, bool]]:
-    """What *value* holds: under which key or index, and whether that field is built."""
-    match value:
-        case BaseModel() if not isinstance(value, Expect):
-            for name in value.model_fields_set:
-                field = type(value).model_fields[name]
-                yield field.alias or name, getattr(value, name), UNBUILT not in field.metadata
-        case tuple():
-            yield from ((index, below, True) for index, below in enumerate(value))
-        case dict():
-            yield from ((key, below, True) for key, below in value.items())
 
 
 def _leaves(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:

@@ -71,6 +71,7 @@ class Builder:
     open_anchors: list[str] = field(default_factory=list)
     values: int = 0
     by_alias: int = 0
+    unset: list[tuple[Place, Problem]] = field(default_factory=list)
 
     def document(self, text: str) -> tuple[Any, Place]:
         """The one document of the file; None as its data if it is empty."""
@@ -187,9 +188,9 @@ class Builder:
         if "${" in text:
             text, gaps = scalars.fill(text, environ, quoted=not plain)
             for gap in gaps:
-                self.problems.append(
-                    problem_at(Finding((), gap.message, near=gap.near), place, self.lines, self.file)
-                )
+                finding = Finding((), gap.message, near=gap.near)
+                self.unset.append((place, problem_at(finding, place, self.lines, self.file)))
+                self.problems.append(self.unset[-1][1])
             if gaps:
                 return _BROKEN
             if isinstance(text, Filled):

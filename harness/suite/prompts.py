@@ -1,7 +1,6 @@
 """What is asked: prompts with their turns and checks, what holds for all of them, and the variants.
 
-The text below a field is what editors and docs/suite.md say of it (`harness.suite.schema`). A field marked
-`UNBUILT` is validated and then refused as "not yet supported": nothing is accepted and ignored.
+The text below a field is what editors and docs/suite.md say of it (`harness.suite.schema`).
 """
 
 from typing import Annotated, Any, ClassVar
@@ -12,7 +11,6 @@ from harness.suite.settings import Settings, Written
 from harness.suite.values import (
     AtLeastOne,
     CellName,
-    Count,
     Flag,
     Number,
     Portion,
@@ -24,8 +22,6 @@ from harness.suite.values import (
     Variables,
     Whole,
 )
-
-UNBUILT = "not yet supported"
 
 
 class Arguments(Written):
@@ -267,6 +263,3 @@ class Defaults(Settings):
     """What the repeats of a prompt come to together, in place of each deciding for itself."""
     retry: Retry | None = None
     """What is tried again; once more after `connect`, 429 and 503 if not said."""
-    token_limit: Annotated[Count | None, UNBUILT] = None
-    cost_limit: Annotated[Number | None, UNBUILT] = None
-    turn_limit: Annotated[AtLeastOne | None, UNBUILT] = None

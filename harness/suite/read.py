@@ -4,13 +4,14 @@ import codecs
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import Problem, SuiteError, UsageError, did_you_mean
 from harness.suite import keys
 from harness.suite.check import check
 from harness.suite.document import Builder
 from harness.suite.model import Suite
-from harness.suite.places import Finding, lines_of, problem_at
+from harness.suite.places import Finding, Place, lines_of, problem_at
 from harness.suite.validate import validate
 
 MOST_BYTES = 16 * 2**20
@@ -21,20 +22,25 @@ _OTHER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_OF_ANOTHER = ("base_url", "api_key")
+_NOWHERE = "http://unset.invalid"  # RFC 6761: no server has this name
 _SMALLEST = (
     'the smallest suite is "target: standin" and "prompts: [{message: What is the capital of France?}]"'
 )
 
 
-def load_suite(path: str | Path, *, environ: Mapping[str, str] | None = None) -> Suite:
+def load_suite(
+    path: str | Path, *, environ: Mapping[str, str] | None = None, elsewhere: bool = False
+) -> Suite:
     """The suite in the file at *path*; ``${VAR}`` is filled in from *environ* (the process's own if None).
 
-    Raises `SuiteError` with everything that is wrong with it, in the order of the
-    file, and `UsageError` if there is no such file. Nothing is sent anywhere.
+    One that is asked *elsewhere* (``--target``) needs no address and no key of its own. Raises `SuiteError`
+    with everything that is wrong with it, in the order of the file, and `UsageError` if there is no such
+    file. Nothing is sent anywhere.
     """
     path = Path(path)
     text = _text_of(path, _bytes_of(path))
-    return parse_suite(text, path, os.environ if environ is None else environ)
+    return parse_suite(text, path, os.environ if environ is None else environ, elsewhere=elsewhere)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -70,16 +76,21 @@ def _text_of(path: Path, raw: bytes) -> str:
         raise SuiteError([Problem(str(path), len(before), len(before[-1]) + 1, message)]) from None
 
 
-def parse_suite(text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False) -> Suite:
+def parse_suite(
+    text: str, path: Path, environ: Mapping[str, str], *, recorded: bool = False, elsewhere: bool = False
+) -> Suite:
     """The suite written in *text*; *path* is what errors and results call it. Raises `SuiteError`.
 
-    Of a suite that was *recorded* with its run, the files with keys may be gone, or are a stranger's words.
+    One that is asked *elsewhere* needs no address and no key of its own. Of a suite that was *recorded* with
+    its run, the files with keys may be gone, or are a stranger's words.
     """
     builder = Builder(str(path), lines_of(text), environ)
     data, root = builder.document(text)
     if not isinstance(data, dict):
         what = "the file is empty" if data is None else "a suite is a mapping (target:, prompts:, ...)"
         raise SuiteError(builder.problems or [Problem(str(path), 1, 1, f"{what}; {_SMALLEST}")])
+    if elsewhere:
+        _forgive(builder, data, root)
     told = {(each.line, each.column, each.message): each for each in builder.problems}
 
     def tell(finding: Finding) -> None:
@@ -94,6 +105,16 @@ def parse_suite(text: str, path: Path, environ: Mapping[str, str], *, recorded: 
     if suite is None or told:
         raise SuiteError([builder.masked(problem) for problem in told.values()])
     return suite.model_copy(update={"warnings": warnings})
+
+
+def _forgive(builder: Builder, data: dict[str, Any], root: Place) -> None:
+    """Let the target's own address and key be unset: nobody asks there."""
+    target = root.keys.get("target")
+    own = [target.keys.get(key) for key in _OF_ANOTHER] if target is not None else []
+    unneeded = [problem for place, problem in builder.unset if any(place is each for each in own)]
+    if unneeded:
+        builder.problems = [each for each in builder.problems if each not in unneeded]
+        data["target"].setdefault("base_url", _NOWHERE)
 
 
 def _neighbour(path: Path) -> str:

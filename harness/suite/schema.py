@@ -30,7 +30,7 @@ from harness.suite.asserts import TYPES
 from harness.suite.check import OF_THE_CONVERSATION
 from harness.suite.model import SuiteFile
 from harness.suite.phases import Phase
-from harness.suite.prompts import UNBUILT, Arguments, Expect, Turn
+from harness.suite.prompts import Arguments, Expect, Turn
 from harness.suite.rules import RULES
 from harness.suite.settings import Settings, Written
 
@@ -105,7 +105,7 @@ def _properties(model: type[Written], of: "_Of") -> Iterator[tuple[str, Schema |
     shared = Settings.model_fields if issubclass(model, Settings) and model is not Settings else {}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if UNBUILT not in field.metadata and not (model is Turn and key in OF_THE_CONVERSATION):
+        if not (model is Turn and key in OF_THE_CONVERSATION):
             yield key, _setting(name) if name in shared else of.field(model, name)
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from harness.arms import Scan
 from harness.cli import app
+from harness.compare.arms import Scan
 from harness.record.store import Manifest, read_manifest
 from harness.record.tables import SCHEMAS
 from harness.record.tables import scan as table_of

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.gate import fixed
+from harness.gate.ruling import fixed
+from harness.gate.weighing import Better, How, of_drop
 from harness.stats import censored, many
 from harness.stats.betting import interval, log_threshold, stakes, wealth
 from harness.stats.limits import Evidence, as_normal, of_mean, of_share, p_of, z_of
@@ -29,7 +30,6 @@ from harness.stats.quantiles import quantile
 from harness.stats.ratios import Sample, mean_error, ratio, timed
 from harness.stats.sequential import bounds, crossing_probability, spent
 from harness.stats.sprt import Sprt
-from harness.weighing import Better, How, of_drop
 
 ORACLES: dict[str, Any] = json.loads((Path(__file__).parent / "oracles" / "deciding.json").read_text())
 EIGHTHS = [at / 8 for at in range(1, 9)]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SuiteError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.suite.dataset import DatasetError, rows, variables
 from harness.suite.prompts import Each
 from harness.suite.read import parse_suite

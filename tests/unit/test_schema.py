@@ -209,7 +209,7 @@ BOTH_REFUSE = {
     "unknown plan of gates": with_prompt("id: a")
     + "gates: {plan: sequental, rules: [{metric: pass_rate, min: 1}]}\n",
     "judge without a model": with_prompt("id: a") + "judge: {base_url: 'https://j.example.com'}\n",
-    "not yet supported": with_prompt("id: a") + "defaults: {token_limit: 3k}\n",
+    "key that another tool has": with_prompt("id: a") + "defaults: {token_limit: 3k}\n",
 }
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.earlier import digest_of
+from harness.conduct.earlier import digest_of
 from harness.errors import SuiteError, UsageError
-from harness.plan import Choice, Plan, make_plan
-from harness.schedule import SECOND, peak
+from harness.plan.schedule import SECOND, peak
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.suite import trace
 from harness.suite.dataset import DatasetError
 from harness.suite.phases import Trace

@@ -17,11 +17,11 @@ from msgspec import structs
 
 from harness.report.terminal import verdict_lines
 from harness.result import Moment
-from harness.signs import Signs, signs_of
 from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
 from harness.suite.phases import Phase
-from harness.verdict import Verdict, Word, verdict
+from harness.verdict.signs import Signs, signs_of
+from harness.verdict.word import Verdict, Word, verdict
 
 RECORDED = Path(__file__).parent / "verdicts"
 LOADS = {"main": Phase.model_validate({"rate": "20/s", "for": "6s"})}
@@ -165,6 +165,18 @@ def test_each_sign_speaks_for_its_word_with_its_figure_and_its_limit(
     told = verdict([structs.replace(GOOD, **sign)])
     assert told.word is word
     assert says in (told.reasons[0].says if told.reasons else "")
+
+
+def test_of_one_sign_only_the_worst_word_is_told() -> None:
+    merging = structs.replace(GOOD, delay_p99_ms=25.0, merged=0.2, unserved=0.3, pressure=0.9)
+    found = verdict([merging])
+    assert Counter(reason.sign for reason in found.reasons).most_common(1)[0][1] == 1
+    assert {reason.sign: reason.word for reason in found.reasons} == {
+        "delay_p99_ms": Word.CLIENT_BOUND,
+        "pressure": Word.CLIENT_BOUND,
+        "unserved": Word.SERVER_SATURATED,
+        "merged": Word.DEGRADED,
+    }
 
 
 def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness.drive.preflight import resolved
 from harness.drive.transport import transports
 from harness.errors import TargetError, UsageError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.sigma.catalogue import Catalogue, UserFile
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import fingerprint
