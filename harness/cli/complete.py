@@ -53,11 +53,10 @@ def runs(ctx: typer.Context, incomplete: str) -> Iterator[str]:
         below = [each for each in Path(incomplete.rpartition("/")[0]).iterdir() if each.is_dir()]
         yield from (str(each) if (each / "manifest.json").is_file() else f"{each}/" for each in sorted(below))
         return
-    results = Path(ctx.params.get("results") or "results")
-    ids = sorted((path.parent for path in results.glob("*/*/manifest.json")), reverse=True)
+    ids = sorted((path.parent for path in _manifests(ctx)), key=lambda folder: folder.name, reverse=True)
     yield from ("latest",) if ids else ()
     yield from dict.fromkeys(each.parent.name for each in ids)
-    for file in results.glob("*/baselines.json"):
+    for file in _results(ctx).glob("*/baselines.json"):
         yield from json.loads(file.read_bytes())
     yield from (each.name for each in ids)
 
@@ -66,6 +65,19 @@ def runs(ctx: typer.Context, incomplete: str) -> Iterator[str]:
 def suites_and_runs(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Either of them."""
     yield from (*suites(ctx, incomplete), *runs(ctx, incomplete))
+
+
+@_quietly
+def of_suites(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """A suite by its file, or by the name under which it has results."""
+    yield from suites(ctx, incomplete)
+    yield from dict.fromkeys(path.parent.parent.name for path in _manifests(ctx))
+
+
+@_quietly
+def servers(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+    """The one target that has a name, and suites, which have a target."""
+    yield from (*targets(ctx, incomplete), *suites(ctx, incomplete))
 
 
 @_quietly
@@ -126,6 +138,14 @@ def targets(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """The one target that has a name."""
     del ctx, incomplete
     yield "standin"
+
+
+def _results(ctx: typer.Context) -> Path:
+    return Path(ctx.params.get("results") or "results")
+
+
+def _manifests(ctx: typer.Context) -> Iterator[Path]:
+    return _results(ctx).glob("*/*/manifest.json")
 
 
 def _suite(ctx: typer.Context) -> Path | None:

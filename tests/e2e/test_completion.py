@@ -83,6 +83,8 @@ def offered(line: str) -> list[str]:
         ),
         ("harness report results/smoke/20261126", ["results/smoke/20261126T010203Z-aaaa"]),
         ("harness report --results elsewhere ", []),
+        ("harness runs sm", ["smoke"]),
+        ("harness check st", ["standin"]),
         ("harness compare latest 20261126", ["20261126T010203Z-aaaa"]),
         ("harness gate smoke --suite suites/s", ["suites/smoke.yaml"]),
         ("harness run suites/broken.yaml --variant ", []),
