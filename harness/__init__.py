@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from harness.pipeline import Options as Options
     from harness.pipeline import Run as Run
     from harness.pipeline import run as run
-    from harness.plan import Choice as Choice
-    from harness.plan import Plan as Plan
-    from harness.plan import make_plan as make_plan
+    from harness.plan.trials import Choice as Choice
+    from harness.plan.trials import Plan as Plan
+    from harness.plan.trials import make_plan as make_plan
     from harness.suite.read import load_suite as load_suite
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Choice": "harness.plan",
+    "Choice": "harness.plan.trials",
     "HarnessError": "harness.errors",
     "Options": "harness.pipeline",
-    "Plan": "harness.plan",
+    "Plan": "harness.plan.trials",
     "Run": "harness.pipeline",
     "SuiteError": "harness.errors",
     "load_suite": "harness.suite.read",
-    "make_plan": "harness.plan",
+    "make_plan": "harness.plan.trials",
     "run": "harness.pipeline",
 }
 

@@ -17,32 +17,33 @@ from urllib.parse import urlsplit
 from msgspec import structs, to_builtins
 from rich.console import Console
 
-from harness.conduct import AtRoundEnd, Conduct, Options, conduct
-from harness.confirm import Confirmed, Confirming, red
-from harness.confirm import exit_of as exit_of_confirmed
-from harness.consult import Desk, asks_others, consult, known_of
+from harness.conduct.consult import Desk, asks_others, consult, known_of
+from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
+from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
+from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
 from harness.crew.cluster import Cluster, joined
-from harness.deciding import Standing, against, finding, ruled, source
+from harness.decide.confirm import Confirmed, Confirming, red
+from harness.decide.confirm import exit_of as exit_of_confirmed
+from harness.decide.rerun import NO_GATE
+from harness.decide.sides import Against, Standing, against, finding, ruled, source
+from harness.decide.sitting import Sitting
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
 from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.preflight import address_of, resolved
 from harness.drive.reins import make_room
-from harness.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.errors import Exit, UsageError
-from harness.finish import Recorded, Run, exit_of, finish, judge, recorded
 from harness.grade.states import State
 from harness.grade.subject import Known
-from harness.manifests import as_before, begun, called, ended, going_on, warnings_of
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.record import store
 from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say
 from harness.sigma.client import Address
-from harness.sitting import Sitting
 from harness.stats.sprt import Sprt
 from harness.suite.model import Suite
 from harness.suite.read import load_suite
@@ -71,9 +72,14 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     """
     options = options or Options()
     suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    if options.gate and options.rerun is not None:
+        raise UsageError(NO_GATE)
     if options.gate:
         options = _extended(options, suite)
-    return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
+    plan = make_plan(suite, options.choice, seed=options.seed)
+    than = _checked(suite, plan, options)
+    _agree(plan, options)
+    return in_a_loop(partial(_run, suite, plan, options, than=than))
 
 
 def resume(folder: Path, options: Options | None = None, suite: Path | None = None) -> Run:
@@ -87,7 +93,7 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
     with store.writing(folder):
         manifest = store.read_manifest(folder)
         options = as_before(options or Options(), manifest)
-        loaded = load_suite(suite or _suite_of(manifest))
+        loaded = load_suite(suite or _suite_of(manifest), elsewhere=options.target is not None)
         refuse_another(loaded, manifest)
         loaded = accessed(loaded, options.target, options.access)
         plan = make_plan(loaded, options.choice, seed=manifest.seed)
@@ -98,7 +104,9 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
                 f"{manifest.run_id}: nothing is missing, all {len(plan.trials)} trials have a result; "
                 "harness grade grades it again, harness report shows it"
             )
-        return in_a_loop(partial(_run, loaded, plan, options, before))
+        than = _checked(loaded, plan, options)
+        _agree(plan.without(before.done), options)
+        return in_a_loop(partial(_run, loaded, plan, options, than=than, before=before))
 
 
 def _suite_of(manifest: store.Manifest) -> Path:
@@ -120,8 +128,18 @@ def _extended(options: Options, suite: Suite) -> Options:
     return replace(options, choice=replace(options.choice, extend_to=suite.gates.extend_to))
 
 
-def _check(suite: Suite, plan: Plan, options: Options) -> None:
-    """Raise `UsageError` where nothing would be sent, or more than this machine can have under way."""
+def _agree(left: Plan, options: Options) -> None:
+    """Ask whoever is to be asked whether what is *left* to be sent is to be."""
+    if options.agree is not None:
+        options.agree(left, options.target)
+
+
+def _checked(suite: Suite, plan: Plan, options: Options) -> Against | None:
+    """What the gate compares with, if there is one.
+
+    Raises `UsageError` where nothing would be sent, or more than this machine can have under way, or where
+    the gate has no baseline.
+    """
     if not plan.trials and not plan.cycles:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     if options.workers is not None and all(load.is_open for load in suite.load.values()):
@@ -132,6 +150,7 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
     for load in suite.load.values():
         if load.max_in_flight is not None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
+    return against(suite, plan.variants, options.results, options.baseline) if options.gate else None
 
 
 def _refuse_shared(suite: Suite, flag: str) -> None:
@@ -144,9 +163,9 @@ def _refuse_shared(suite: Suite, flag: str) -> None:
         )
 
 
-async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | None = None) -> Run:
-    _check(suite, plan, options)
-    than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
+async def _run(
+    suite: Suite, plan: Plan, options: Options, *, than: Against | None, before: Earlier | None = None
+) -> Run:
     unverified = _unverified(suite, options)
     async with AsyncExitStack() as alone, AsyncExitStack() as nodes:
         cluster = await _cluster(options, nodes)
@@ -249,7 +268,7 @@ def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
     manifest = store.read_manifest(folder)
     if suite is None and not store.is_where_it_was(manifest, folder):
         raise UsageError(f"{manifest.suite_path}: not there any more, word for word; --suite FILE says which")
-    loaded = load_suite(suite or Path(manifest.suite_path))
+    loaded = load_suite(suite or Path(manifest.suite_path), elsewhere=options.target is not None)
     phases = tuple(name for name, load in loaded.load.items() if not (load.is_open or load.is_timed))
     if not phases:
         raise UsageError(

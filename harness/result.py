@@ -1,7 +1,7 @@
 """What happened: one trial, its exchanges, how they broke, or why we did not finish.
 
 Nothing here is derived. A result holds the bytes of each reply and integers
-that say when they came; a TTFT is a function of it (`harness.metrics`), so a
+that say when they came; a TTFT is a function of it (`harness.metrics.figures`), so a
 corrected definition, or a corrected reading of the wire, can be applied to runs
 of last year.
 

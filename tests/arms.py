@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from harness.arms import Arm, Source
+from harness.compare.arms import Arm, Source
 from harness.record.tables import SCHEMAS
 
 Came = Mapping[str, Sequence[str]]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from harness.suite.asserts import agent, code, form, judged, retrieval, stream, text
-from harness.suite.model import Arguments, Written
+from harness.suite.prompts import Arguments
+from harness.suite.settings import Written
 
 FAMILIES: tuple[tuple[str, ModuleType], ...] = (
     ("Text", text),

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec import structs
 
 from harness.drive.reins import Reins
-from harness.plan import Plan, make_plan
+from harness.plan.trials import Plan, make_plan
 from harness.report.tally import Tally
 from harness.result import Failure, Fault, Moment, Result, Skip, Step
 from harness.suite.read import load_suite

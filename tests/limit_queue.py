@@ -13,9 +13,9 @@ from harness.limit.deciding import Observed, Seen, ended, looked
 from harness.limit.probing import WARM_UP, seed_of
 from harness.limit.search import Ask, Word
 from harness.limit.slo import Term
-from harness.metrics import SECOND
-from harness.schedule import arrivals
-from harness.suite.model import Phase
+from harness.metrics.figures import SECOND
+from harness.plan.schedule import arrivals
+from harness.suite.phases import Phase
 
 
 class Queue(NamedTuple):

@@ -27,7 +27,7 @@ from harness.drive.pool import LONGEST_SPREAD_NS, SPREAD_NS, drive
 from harness.drive.reins import Reins, make_room
 from harness.drive.transport import transports
 from harness.errors import StandinError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.redact.veil import last
 from harness.result import Exchange, Moment, Result
 from harness.sigma.client import Address, Client

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from harness import journal
 from harness.calibrate.probe import Measurement, Shape, measure
 from harness.journal import JOURNAL
-from harness.metrics import service_ns
+from harness.metrics.figures import service_ns
+from harness.plan.schedule import peak, replayed
 from harness.result import Exchange
-from harness.schedule import peak, replayed
-from harness.suite.model import Phase, Suite
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
 from harness.suite.trace import rows
 
 USUAL = Shape(streams=100)

@@ -12,12 +12,14 @@ import typer
 from harness import __version__
 from harness.cli.baseline import baseline
 from harness.cli.calibrate import calibrate
+from harness.cli.check import check
 from harness.cli.compare import compare
 from harness.cli.confirm import confirm
 from harness.cli.flaky import flaky
 from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
+from harness.cli.init import init
 from harness.cli.judge import judge
 from harness.cli.limit import limit
 from harness.cli.optional import OptionalValue
@@ -25,6 +27,8 @@ from harness.cli.plan import plan
 from harness.cli.read import read
 from harness.cli.report import report
 from harness.cli.run import run
+from harness.cli.runs import runs
+from harness.cli.schema import schema
 from harness.cli.serve import serve
 from harness.cli.view import view
 from harness.errors import Exit, HarnessError
@@ -35,7 +39,6 @@ app = typer.Typer(
     name="harness",
     help="Evaluate and load-test Sigma chat agents.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -69,8 +72,8 @@ def _root(
 
 
 for command in (
-    *(run, plan, limit, calibrate, serve, read, grade),
-    *(compare, gate, confirm, flaky, report, view),
+    *(init, check, run, plan, limit, calibrate, serve, read, grade),
+    *(compare, gate, confirm, flaky, runs, report, view, schema),
 ):
     app.command(cls=OptionalValue)(command)
 app.add_typer(import_)

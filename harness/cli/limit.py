@@ -84,13 +84,13 @@ def limit(
     """
     from rich.console import Console
 
-    from harness.conduct import Options
+    from harness.conduct.run import Options
     from harness.drive.access import Access
     from harness.errors import UsageError
     from harness.limit.probing import Asked
     from harness.limit.seeking import folder_of
     from harness.limit.seeking import limit as seek
-    from harness.plan import Choice
+    from harness.plan.trials import Choice
     from harness.report.visible import visible
     from harness.suite.read import load_suite
 
@@ -98,7 +98,7 @@ def limit(
         raise UsageError(
             f"--arrivals {arrivals}: workers have none, each begins when it is free; leave it out"
         )
-    read = load_suite(suite)
+    read = load_suite(suite, elsewhere=target is not None)
     terms = _terms(read, slo, quality)
     for_ns = _duration("--for", longest, least_ns=1_000_000_000)
     span = _span(terms, for_ns, start=start, most=most, tolerance=tolerance, whole=concurrency)

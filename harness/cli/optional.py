@@ -1,27 +1,46 @@
-"""Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there."""
+"""Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there.
 
-from collections.abc import Iterator
+And one whose value is not written yet, at a TAB: without it the parser would lose what stands before.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from typer.core import TyperCommand
 
 _PAGES = (".html", ".htm")
+_TARGETS = (".yaml", ".yml")
 
 
 class OptionalValue(TyperCommand):
     """A command with such options.
 
-    A value is what ends in .html or .htm, or ``-``: so `--html` may stand before a run's name as well as
-    after it. Typer has no options of this kind.
+    A value of `--html` is what ends in .html or .htm, or ``-``: so it may stand before a run's name as well
+    as after it. One of `--ask` is what is neither an option nor a target. Typer has no options of this kind.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes a bare `--html` for `--html=`, an empty value."""
+        """Takes a bare `--html` for `--html=`, an empty value; at a TAB, leaves a last option out."""
+        if ctx.resilient_parsing and args and args[-1].startswith("-"):
+            args = args[:-1]
         return super().parse_args(ctx, list(_filled(args)))
 
 
 def _filled(args: list[str]) -> Iterator[str]:
     for at, word in enumerate(args):
         value = args[at + 1] if at + 1 < len(args) else ""
-        bare = word == "--html" and value != "-" and not value.endswith(_PAGES)
-        yield f"{word}=" if bare else word
+        is_value = _VALUES.get(word)
+        yield word if is_value is None or is_value(value) else f"{word}="
+
+
+def _is_page(value: str) -> bool:
+    return value == "-" or value.endswith(_PAGES)
+
+
+def _is_message(value: str) -> bool:
+    is_target = value == "standin" or value.startswith(("http://", "https://")) or value.endswith(_TARGETS)
+    return bool(value) and not value.startswith("-") and not is_target
+
+
+_VALUES: Mapping[str, Callable[[str], bool]] = {"--html": _is_page, "--ask": _is_message}
+"""What the next word has to be like to be the value of an option that may have none."""

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
     CaFile,
     ClientCert,
     ClientKey,
     Insecure,
     Limit,
+    Of,
     Prompts,
     Proxy,
     Repeat,
+    Rerun,
     Seed,
     SuitePath,
     Tags,
@@ -24,14 +27,15 @@ from harness.cli.choice import (
 )
 
 if TYPE_CHECKING:
-    from harness.forecast import Forecast
-    from harness.plan import Plan, Trial
+    from harness.decide.forecast import Forecast
+    from harness.plan.trials import Plan, Trial
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
-    from harness.suite.model import Phase
+    from harness.suite.phases import Phase
 
 
 def plan(
+    context: typer.Context,
     suite: SuitePath,
     target: Target = None,
     ca_file: CaFile = None,
@@ -45,13 +49,19 @@ def plan(
     limit: Limit = None,
     repeat: Repeat = None,
     seed: Seed = 0,
+    rerun: Rerun = None,
+    of: Of = None,
     offline: Annotated[bool, typer.Option("--offline", help="Look nothing up: names stay names.")] = False,
     forecast: Annotated[
         bool,
         typer.Option("--forecast", help="Print only what it takes and what its gate can see."),
     ] = False,
     baseline: Annotated[
-        str | None, typer.Option(help="What the gate would be held against, if not what the suite names.")
+        str | None,
+        typer.Option(
+            help="What the gate would be held against, if not what the suite names.",
+            autocompletion=complete.baselines,
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where runs are: the last says what to expect.")] = Path(
         "results"
@@ -66,16 +76,20 @@ def plan(
     The names in the suite (models, tools, personas, files ...) are looked up at the
     target unless --offline; a name that does not exist is an error, as it is in a run.
     """
+    from rich.console import Console
+
+    from harness.cli.run import to_rerun
+    from harness.decide.forecast import lines as forecast_lines
     from harness.drive.access import Access, accessed, doubts
-    from harness.forecast import lines as forecast_lines
-    from harness.plan import Choice, make_plan
+    from harness.plan.trials import Choice, make_plan
     from harness.report.visible import one_line, visible
     from harness.suite.read import load_suite
 
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
+    choice, _ = to_rerun(context, suite, choice, Console(stderr=True))
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
-    loaded = accessed(load_suite(suite), target, access)
+    loaded = accessed(load_suite(suite, elsewhere=target is not None), target, access)
     for words in doubts(loaded, target):
         typer.secho(f"warning: {visible(words)}", err=True, fg="red", bold=True)
     planned = make_plan(loaded, choice, seed=seed)
@@ -89,7 +103,7 @@ def plan(
     for warning in warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     expected = _expected(planned, results, baseline)
-    told = list(forecast_lines(expected))
+    told = [*forecast_lines(expected), *_asks(planned, expected, target)]
     if forecast:
         typer.echo(_json(expected) if as_json else "\n".join(told))
         return
@@ -98,20 +112,30 @@ def plan(
     else:
         lines = map(_json_line, planned.trials) if as_json else map(one_line, planned.lines())
     typer.echo("\n".join(lines))
-    for line in _loads(planned):
+    for line in (*_loads(planned), *told, f"{_counted(planned)}; {visible(found)}"):
         typer.echo(line, err=True)
-    budget = planned.suite.budget
-    research = planned.deep_research
-    spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
-    for line in told:
-        typer.echo(line, err=True)
-    typer.echo(f"{len(planned.trials)} trials{spent}; {visible(found)}", err=True)
+
+
+def _asks(plan: "Plan", expected: "Forecast", target: str | None) -> "Iterator[str]":
+    """That a run would ask before it spends that much."""
+    from harness.decide.spending import beyond, is_free, limits_of
+
+    above = beyond(plan, expected, limits_of(plan.suite.budget, ()))
+    if above and not is_free(plan.suite, target):
+        yield f"harness run asks before it sends this, unless --yes: {above}"
+
+
+def _counted(plan: "Plan") -> str:
+    research = plan.deep_research
+    allowed = plan.suite.budget.deep_research
+    spent = f", {research} deep-research runs of {allowed} allowed" if research else ""
+    return f"{len(plan.trials)} trials{spent}"
 
 
 def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
-    from harness.deciding import against
+    from harness.decide.forecast import forecast
+    from harness.decide.sides import against
     from harness.errors import UsageError
-    from harness.forecast import forecast
 
     try:
         than = against(plan.suite, plan.variants, results, baseline)
@@ -131,8 +155,8 @@ def _json(value: object) -> str:
 
 def _loads(plan: "Plan") -> Iterator[str]:
     """A line for each phase: how long it goes on, what falls due in it, and when most of that does."""
+    from harness.plan.schedule import ends_ns
     from harness.report.visible import visible
-    from harness.schedule import ends_ns
 
     for name, load in plan.suite.load.items():
         ends = ends_ns(load)
@@ -160,8 +184,8 @@ def _kind(load: "Phase") -> str:
 
 def _course(load: "Phase", here: "Sequence[Trial]") -> Iterator[str]:
     """What an open load is like, in words and numbers."""
+    from harness.plan.schedule import peak
     from harness.report.visible import visible
-    from harness.schedule import peak
 
     if load.trace is not None:
         yield f"as in {visible(load.trace.path)}" + ("" if load.speed is None else f" at {load.speed:g}x")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
+
 if TYPE_CHECKING:
-    from harness.finish import Run
-    from harness.gate import Ruling
+    from harness.conduct.finish import Run
+    from harness.gate.ruling import Ruling
 
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML there, for CI.", show_default=False)]
 Markdown = Annotated[
@@ -37,13 +39,19 @@ Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="A folder, an id, a suite, or latest.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="A folder, an id, a suite, or latest.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
             metavar="A B",
             help="In place of RUN: B held against A, each a RUN, a RUN:VARIANT or a baseline.",
+            autocompletion=complete.runs,
             show_default=False,
         ),
     ] = None,
@@ -128,7 +136,7 @@ def publish(
 
 
 def _page(folder: Path, html: str) -> None:
-    from harness.telling import page
+    from harness.page import page
 
     with _waiting() as say:
         text = page(folder, folder.parent.parent, say)
@@ -137,9 +145,9 @@ def _page(folder: Path, html: str) -> None:
 
 def _compare(names: tuple[str, str], html: str | None, results: Path) -> None:
     from harness.cli.compare import compare
+    from harness.page import compared_page
     from harness.record.histograms import filename
     from harness.record.runs import run_folder
-    from harness.telling import compared_page
 
     if html is None:
         compare(*names, results=results)
@@ -164,12 +172,12 @@ def _show(folder: Path) -> None:
 
 
 def _recorded(folder: Path) -> "Run":
+    from harness.conduct.finish import Run
     from harness.errors import Exit
-    from harness.finish import Run
     from harness.record.tables import Stored
     from harness.report.outcome import outcome
     from harness.report.story import read_summary
-    from harness.verdict import Verdict
+    from harness.verdict.word import Verdict
 
     summary = read_summary(folder)
     told = outcome(folder)

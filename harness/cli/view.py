@@ -92,9 +92,9 @@ def _token(file: Path | None, *, wanted: bool) -> str | None:
 def _where(run: str, results: Path) -> tuple[Path, str]:
     """The folder of all results that is meant, and the page to open at."""
     from harness.errors import UsageError
+    from harness.record.places import Place
     from harness.record.runs import run_folder
     from harness.record.store import MANIFEST
-    from harness.view.places import Place
 
     folder = Path(run)
     if folder.is_dir() and not (folder / MANIFEST).is_file():

@@ -43,7 +43,7 @@ from harness.drive.pool import Part, drive, plain_errors
 from harness.drive.reins import Reins
 from harness.drive.transport import StampedTransport, transport_of, transports
 from harness.errors import HarnessError
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
 from harness.report.sofar import keep_judging
 from harness.report.tally import Tally
 from harness.result import Moment, Result

@@ -23,11 +23,11 @@ from harness.crew.messages import Beat, Broke, End, Go, Halt, Hello, Over, Set, 
 from harness.crew.processes import Seat, SeatLostError
 from harness.drive.reins import Reins
 from harness.errors import Exit, HarnessError
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
 from harness.report.tally import Believed, Tally
 from harness.sigma.client import Address
-from harness.suite.model import Phase
-from harness.verdict import Word as Worth
+from harness.suite.phases import Phase
+from harness.verdict.word import Word as Worth
 
 SOON_NS = 50_000_000
 """How long after the last process was ready all of them start."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.journal import Leg
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
 from harness.report.tally import Believed, Came
 from harness.result import Skip
 from harness.sigma.client import Address
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)

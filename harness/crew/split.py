@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zlib import crc32
 
 from harness.drive.pool import Part
-from harness.plan import Trial
+from harness.plan.trials import Trial
 
 
 def mine(trials: Iterable[Trial], part: Part) -> Iterator[Trial]:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from harness.errors import UsageError
-from harness.suite.model import Suite, Target
+from harness.suite.model import Suite
+from harness.suite.servers import Target
 
 UNVERIFIED = "TLS is not verified"
 """How the warning begins that no run is without which takes anybody for its target."""

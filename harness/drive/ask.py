@@ -21,12 +21,14 @@ from pydantic import SecretStr
 from harness.drive import faults
 from harness.drive.attempt import Running, attempt
 from harness.drive.faults import LONGEST_RETRY_WAIT_S
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange
 from harness.sigma.client import CONNECT_S, Client
 from harness.sigma.transcript import Outcome, read_body
-from harness.suite.model import Embeddings, Judge, LlmOverride, Retry, Settings, Turn
+from harness.suite.prompts import Retry, Turn
 from harness.suite.resolve import Case
+from harness.suite.servers import Embeddings, Judge
+from harness.suite.settings import LlmOverride, Settings
 
 TRIES = 3
 _BATCH = 64

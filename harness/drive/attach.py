@@ -8,12 +8,12 @@ import anyio
 
 from harness.drive.pool import plain_errors
 from harness.drive.transport import transport_of
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.sigma.catalogue import UserFile
 from harness.sigma.client import Address, Client
 from harness.sigma.uploads import Uploads, delete, upload
 from harness.suite.attachments import digest, path_of
-from harness.suite.model import FileDescriptor, Settings
+from harness.suite.settings import FileDescriptor, Settings
 
 DELETED_WITHIN_S = 30.0
 

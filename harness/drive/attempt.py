@@ -12,7 +12,7 @@ import anyio
 
 from harness.drive.exchange import SECOND, Clock, Draft, send_turn
 from harness.drive.faults import retry_wait_s
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step
 from harness.sigma.client import Client
 

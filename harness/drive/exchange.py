@@ -19,13 +19,14 @@ from msgspec import structs
 from harness.drive import faults
 from harness.drive.encoding import decode
 from harness.drive.tape import Tape
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange, Failure, Fault, Step, kept, with_transcript
 from harness.sigma.client import Client
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
 from harness.sigma.transcript import Outcome, read_body
-from harness.suite.model import Settings, Turn
+from harness.suite.prompts import Turn
+from harness.suite.settings import Settings
 
 Clock = Callable[[], int]
 Keep = Callable[[Exchange], None]
@@ -200,7 +201,7 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
             draft.listened = draft.failure is not None
             with anyio.move_on_after(STOP_WAIT_S, shield=True):
                 # Looked at now and then, since a tape wakes nobody: the measured path does nothing but keep.
-                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110
+                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110  see above
                     await anyio.sleep(_LOOK_S)
             listening.cancel()
 

@@ -14,7 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from harness.errors import StandinError
 from harness.redact.veil import Veil
-from harness.suite.model import Standin
+from harness.suite.servers import Standin
 
 READY_S = 20.0
 LAST_WORDS = 2000

@@ -21,11 +21,11 @@ from harness.drive.attempt import Running, attempt
 from harness.drive.collector import out_of_reach
 from harness.drive.reins import Reins, room
 from harness.errors import HarnessError
-from harness.plan import Trial
+from harness.plan.schedule import ends_ns, window
+from harness.plan.trials import Trial
 from harness.result import Result, Skip
-from harness.schedule import ends_ns, window
 from harness.sigma.client import Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 
 Sink = Callable[[Result], None]
 OpenClient = Callable[[], AbstractAsyncContextManager[Client]]

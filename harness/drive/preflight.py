@@ -16,7 +16,7 @@ from harness.drive.loop import in_a_loop
 from harness.drive.pool import plain_errors
 from harness.drive.transport import transport_of
 from harness.errors import TargetError, UsageError
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.redact.veil import veil_of
 from harness.sigma.catalogue import Catalogue, look_up, prompts_of
 from harness.sigma.client import Address, Client
@@ -25,7 +25,8 @@ from harness.sigma.names import hints, resolve
 from harness.sigma.probe import dialect_of, identified, located, require_endpoint
 from harness.suite import values
 from harness.suite.keys import KEY_VARIABLE, key_around, key_of, standin_of
-from harness.suite.model import Settings, Suite
+from harness.suite.model import Suite
+from harness.suite.settings import Settings
 
 
 def look(plan: Plan, target: str | None = None) -> tuple[Plan, Catalogue, Address]:
@@ -134,7 +135,10 @@ async def _reached(plan: Plan, address: Address) -> tuple[Address, Mapping[str, 
         found = await located(client)
     needed = _distinct(plan)
     async with Client(found, transport_of(plan.suite, found.base_url)()) as client:
-        account = await identified(client, allow_anonymous=plan.suite.target.allow_anonymous)
+        try:
+            account = await identified(client, allow_anonymous=plan.suite.target.allow_anonymous)
+        except TargetError as error:
+            raise TargetError(f"{error}; harness check {found.base_url} tries a key without a run") from None
         for endpoint in sorted({one.endpoint for one in needed if one.endpoint in PATHS}):
             await require_endpoint(client, str(endpoint))
         if found.dialect == "auto":

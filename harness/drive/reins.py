@@ -13,7 +13,7 @@ from harness.drive.attempt import Clock, Running
 from harness.drive.faults import refused_until, refuses_the_key
 from harness.drive.purse import Purse
 from harness.errors import UsageError
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Result, Skip
 
 if sys.platform != "win32":

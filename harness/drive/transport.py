@@ -29,7 +29,8 @@ from harness.drive.proxy import from_environment, proxy_at
 from harness.drive.tape import Tape
 from harness.drive.way import Route, reach
 from harness.errors import UsageError
-from harness.suite.model import Suite, Target
+from harness.suite.model import Suite
+from harness.suite.servers import Target
 
 STAMPS_VARIABLE = "HARNESS_STAMPS"
 """`user` takes all stamps ourselves, as on a machine whose kernel gives none."""

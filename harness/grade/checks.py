@@ -3,7 +3,7 @@
 Every family of checks has a module of its own beside this one; here is what
 holds for all of them: `not-`, models side by side, sets of checks, and scores.
 Grading is a function of what is recorded: what a judge, or the suite's own
-code, is to say has been asked before (`harness.consult`).
+code, is to say has been asked before (`harness.conduct.consult`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from harness.grade import agent, code, judged, retrieval, stream, text
 from harness.grade.opinion import Grade, Opinion, passed, together
 from harness.grade.side_by_side import model_name, models, of_model
 from harness.grade.subject import Known, Subject
-from harness.plan import Arm, Trial
+from harness.plan.trials import Arm, Trial
 from harness.result import Result
 from harness.suite.asserts import AssertSet
 from harness.suite.asserts.agent import AgentCheck
@@ -25,7 +25,7 @@ from harness.suite.asserts.judged import AskedCheck
 from harness.suite.asserts.retrieval import RetrievalCheck
 from harness.suite.asserts.stream import ExpectsFailure, StreamCheck, StreamComplete
 from harness.suite.asserts.text import TextCheck
-from harness.suite.model import Expect
+from harness.suite.prompts import Expect
 
 IMPLICIT = Expect(type="stream-complete").model_copy(update={"args": StreamComplete()})
 """What is checked of a turn that has no checks of its own."""

@@ -1,7 +1,7 @@
 """Checks of the suite's own Python: what is handed to it, and what is made of what it gives back.
 
-It is run in a process of its own, after the load and before grading (`harness.consult`): what it gave, or
-how it broke, is among what others said.
+It is run in a process of its own, after the load and before grading (`harness.conduct.consult`): what it
+gave, or how it broke, is among what others said.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from harness.grade.opinion import Opinion, ungraded
 from harness.grade.runner import Call
 from harness.grade.said import Called
 from harness.grade.subject import Subject
-from harness.metrics import milliseconds, service_ns
+from harness.metrics.figures import milliseconds, service_ns
 from harness.suite.asserts.code import Python
 
 _GIVES = "it gives true or false, a score from 0 to 1, or {pass, score, reason, named_scores}"

@@ -3,7 +3,8 @@
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
-from harness.suite.model import Embeddings, Judge, LlmOverride
+from harness.suite.servers import Embeddings, Judge
+from harness.suite.settings import LlmOverride
 
 
 def fingerprint(judge: Judge, target: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from harness.grade.states import State
 from harness.stats.repeats import pass_at_k, pass_hat_k
-from harness.suite.model import Reduce
+from harness.suite.prompts import Reduce
 
 _MISSING = (State.INVALID, State.ERROR, State.NOT_RUN)
 """States that say neither pass nor fail; the first of them that is there names the whole."""

@@ -1,8 +1,8 @@
 """The process in which the suite's own Python runs: a call a line in, what it gave a line out.
 
-Started by `harness.consult` as ``python -m harness.grade.runner FOLDER`` with the suite's folder, which is
-where its files may import from. It is another process so that a check can be ended: a function that never
-comes back, or takes the interpreter with it, costs its own grade and nothing else.
+Started by `harness.conduct.consult` as ``python -m harness.grade.runner FOLDER`` with the suite's folder,
+which is where its files may import from. It is another process so that a check can be ended: a function that
+never comes back, or takes the interpreter with it, costs its own grade and nothing else.
 """
 
 import inspect
@@ -76,7 +76,7 @@ def _theirs(error: BaseException) -> Any:
 
 
 def _awaited(gave: Any) -> Any:
-    import anyio  # noqa: PLC0415  most checks are no coroutines
+    import anyio  # noqa: PLC0415  50 ms; most checks are no coroutines
 
     async def waited() -> Any:
         return await gave

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from harness.grade.opinion import Opinion, failed, passed, ungraded
 from harness.grade.subject import Subject
-from harness.metrics import (
+from harness.metrics.figures import (
     MS,
     cost_usd,
     longest_gap_ns,

@@ -7,7 +7,7 @@ from typing import Any
 from harness.audit import Finding
 from harness.grade.opinion import Opinion, ungraded
 from harness.grade.said import Said
-from harness.metrics import CountTokens
+from harness.metrics.figures import CountTokens
 from harness.result import Exchange, Result
 from harness.sigma.transcript import Outcome, ToolCall
 from harness.suite.model import Price

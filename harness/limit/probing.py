@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from harness.conduct import Options
+from harness.conduct.run import Options
 from harness.errors import MachineError
 from harness.limit import search
 from harness.limit.deciding import Finding, Observed, Seen, ended, looked, surely_broke
 from harness.limit.slo import Term
 from harness.limit.watching import PHASE, Watch, per_second
-from harness.metrics import SECOND
+from harness.metrics.figures import SECOND
 from harness.pipeline import Run, run
 from harness.result import Skip
-from harness.suite.model import Phase, Suite
-from harness.suite.read import with_key
-from harness.verdict import Word
+from harness.suite.edit import with_key
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
+from harness.verdict.word import Word
 
 WARM_UP = 0.2
 """Of the time that is measured, so much goes before it: a queue is not empty where it is in use."""

@@ -17,7 +17,7 @@ from harness.drive.monitor import control_ns
 from harness.drive.preflight import as_written
 from harness.drive.transport import transport_of
 from harness.limit.probing import Asked
-from harness.metrics import SECOND
+from harness.metrics.figures import SECOND
 from harness.sigma.client import Client
 
 _LEAST_PATIENCE_S, _PATIENCE = 10.0, 6

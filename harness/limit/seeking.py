@@ -11,14 +11,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from harness.conduct.finish import Run
 from harness.drive.reins import room
 from harness.errors import Exit, HarnessError
-from harness.finish import Run
 from harness.limit import search
 from harness.limit.probing import Asked, Probe, ours_ms, probe
 from harness.limit.resting import rest
 from harness.limit.search import Bracket, Ending, Span
-from harness.metrics import MS, SECOND
+from harness.metrics.figures import MS, SECOND
 from harness.record import store
 from harness.record.histograms import filename
 

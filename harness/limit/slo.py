@@ -13,7 +13,15 @@ from math import ceil, inf
 from msgspec import Struct
 
 from harness.errors import UsageError, did_you_mean
-from harness.metrics import LATENCIES, MS, RESPONSE, gap_p50_ns, longest_gap_ns, response_ns, service_ns
+from harness.metrics.figures import (
+    LATENCIES,
+    MS,
+    RESPONSE,
+    gap_p50_ns,
+    longest_gap_ns,
+    response_ns,
+    service_ns,
+)
 from harness.result import Exchange
 from harness.suite.gates import limit_of, rules_of
 from harness.suite.metric import TIMES, Metric, metric

@@ -10,7 +10,7 @@ from harness.limit.probing import Probe
 from harness.limit.seeking import Found
 from harness.limit.slo import Term
 from harness.report.terminal import DASH, VERDICTS, named
-from harness.verdict import Word
+from harness.verdict.word import Word
 
 _STYLES = {"holds": "green", "past": "red", "client": "yellow", "stopped": "yellow"}
 _BAR = 32

@@ -15,8 +15,8 @@ from harness.drive.attempt import Running
 from harness.drive.exchange import Draft
 from harness.limit.deciding import Finding, Observed, Seen, looked
 from harness.limit.slo import Term, live, value_of
-from harness.metrics import LATENCIES, MS, RESPONSE, SECOND, counts
-from harness.outages import LEAST, broke
+from harness.metrics.figures import LATENCIES, MS, RESPONSE, SECOND, counts
+from harness.metrics.outages import LEAST, broke
 from harness.report.tally import Tally
 from harness.result import Exchange, Moment, Result, Skip
 

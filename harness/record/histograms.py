@@ -14,7 +14,7 @@ from re import sub
 from hdrh.histogram import HdrHistogram
 
 from harness.errors import RunDirectoryError
-from harness.metrics import counts, gaps_ns, latencies
+from harness.metrics.figures import counts, gaps_ns, latencies
 from harness.result import Result
 
 LONGEST_US = 2 * 3600 * 1_000_000

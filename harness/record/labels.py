@@ -17,7 +17,7 @@ from harness.grade.checks import asked
 from harness.grade.judged import Question, question, verdict_of
 from harness.grade.said import Judgement
 from harness.grade.subject import Known
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.record.store import Manifest, is_where_it_was
 from harness.result import Result
 from harness.suite.asserts.judged import JudgedCheck

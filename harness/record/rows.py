@@ -15,7 +15,7 @@ import msgspec
 from harness.audit import model_params
 from harness.grade.reduce import Reduced, Repeat
 from harness.grade.states import Standing, State
-from harness.metrics import (
+from harness.metrics.figures import (
     LATENCIES,
     RESPONSE,
     CountTokens,
@@ -33,13 +33,14 @@ from harness.metrics import (
     since_sent,
     spent,
 )
-from harness.plan import Trial
+from harness.metrics.steps import steps
+from harness.plan.trials import Trial
 from harness.result import Exchange, Result
 from harness.sigma.packets import packet_rows
 from harness.sigma.session import SessionDetail
 from harness.sigma.transcript import frames_of
-from harness.steps import steps
-from harness.suite.model import Expect, Price
+from harness.suite.model import Price
+from harness.suite.prompts import Expect
 from harness.suite.resolve import Case
 
 MARKS = (

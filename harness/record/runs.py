@@ -9,14 +9,13 @@ from pathlib import Path
 from msgspec import convert, structs
 
 from harness.errors import UsageError, did_you_mean
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.record.baselines import anywhere
-from harness.record.store import MANIFEST, Checks, Manifest
-from harness.suite.model import Expect, Suite
+from harness.record.store import LATEST, MANIFEST, Checks, Manifest
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from harness.suite.resolve import Case
-
-_LATEST = "latest"
 
 
 def run_folder(run: str, results: Path) -> Path:
@@ -30,7 +29,7 @@ def run_folder(run: str, results: Path) -> Path:
         if (folder / MANIFEST).is_file():
             return folder.resolve()
     known = sorted(_runs(results), key=lambda folder: folder.name)
-    if run == _LATEST and known:
+    if run == LATEST and known:
         return known[-1]
     of_suite = _beside(written) or [folder for folder in known if folder.parent.name == run]
     named = [folder for folder in known if folder.name == run]

@@ -33,6 +33,7 @@ if sys.platform != "win32":
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
+LATEST = "latest"
 
 
 class Checks(Struct, frozen=True):
@@ -43,20 +44,43 @@ class Checks(Struct, frozen=True):
     append: bool
 
 
+class Rerun(Struct, frozen=True):
+    """That a run asked again what had ended in one of *states* in the run *of*.
+
+    Its trials are chosen by how they came out before: what was good luck there is not asked again, so no rate
+    of it is one of the suite. *gone* are the ids of those that its suite did not have any more.
+    """
+
+    of: str
+    states: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+
+    @property
+    def says(self) -> str:
+        """A line for people, who must not take it for a run of the suite."""
+        states = " or ".join(state.replace("_", " ") for state in self.states)
+        gone = f" ({len(self.gone):,} of that the suite did not have any more)" if self.gone else ""
+        return (
+            f"a rerun of what ended as {states} in {self.of}{gone}: chosen by how it came out there, so no "
+            "figure of it is one of the suite"
+        )
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a run was made from, and how it ended.
 
     *started_at* is the wall clock, read once, at *started_ns* of the monotonic clock that every stamp counts
     on. *called* are the names by which the model calls each tool id, *providers* the models there were: an
     audit can be made again. *fingerprint* is of the target before the first trial, *changed* the parts of it
-    that were others after the last. *verdict* says whether the run may be believed (`harness.verdict`),
+    that were others after the last. *verdict* says whether the run may be believed (`harness.verdict.word`),
     *calibration* how exact its times are, *clock_steps* how often the wall clock was set meanwhile,
     *in_flight_ns* what Little's law is checked with. *deleted* counts what the run deleted of what it had
     made. *spent* is what the budget was kept by. *gate* is what the gate ruled, where the run was gated as it
     went on, and *decided* how many trials of each variant were not sent because their rules were decided;
     None where all were. *confirmed* is what became of prompts that were asked until that was sure.
     *trials_digest* tells whether a plan that is made again is this one. *options* are those of `harness run`
-    that decide how it is asked, beside its *choice*. *resumed* are the legs in which it went on after it had
+    that decide how it is asked, beside its *choice*. *rerun* is there where it asked again what had come out
+    in certain ways. *resumed* are the legs in which it went on after it had
     stopped. *nodes* are the machines of the cluster that sent its trials, where it was one.
     *exit_code* is None while the run goes on, and stays so when it was killed.
     """
@@ -75,6 +99,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     ended_ns: int | None = None
     trials_digest: str = ""
     options: dict[str, Any] = {}
+    rerun: Rerun | None = None
     resumed: tuple[Leg, ...] = ()
     nodes: tuple[NodeClock, ...] = ()
     interrupted: bool = False
@@ -261,7 +286,7 @@ def _sync_folder(folder: Path) -> None:
 
 def point_latest(folder: Path) -> None:
     """Let ``latest`` beside *folder* point to it; skipped where the file system has no links."""
-    link = folder.parent / "latest"
+    link = folder.parent / LATEST
     partial = folder.parent / f".latest-{folder.name}"
     try:
         partial.symlink_to(folder.name)

@@ -19,7 +19,7 @@ from harness.audit import Finding, worst
 from harness.errors import RunDirectoryError
 from harness.grade.opinion import Grade, deciding, weighed
 from harness.grade.states import Standing, State
-from harness.metrics import LATENCIES, RESPONSE, CountTokens, counts
+from harness.metrics.figures import LATENCIES, RESPONSE, CountTokens, counts
 from harness.record.rows import exchange_row, model_rows, packet_rows_of, step_rows, tool_call_rows, trial_row
 from harness.result import Moment, Result
 from harness.sigma.session import SessionDetail

@@ -12,13 +12,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.plan import Arm, Plan, Trial
+from harness.plan.trials import Arm, Plan, Trial
 from harness.report.visible import as_json, one_line
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS, deprecated_body
 from harness.sigma.request import SEND, masked, request_body, session_info
 from harness.suite.attachments import path_of
-from harness.suite.model import FileDescriptor, Settings, Turn
+from harness.suite.prompts import Turn
+from harness.suite.settings import FileDescriptor, Settings
 
 _SESSION = "CHAT_SESSION_ID"
 _MARK = re.compile(r"variable-of-the-shell:(\w+);")

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.errors import RunDirectoryError
 from harness.record.store import Manifest, read_manifest
 from harness.record.tables import scan as table
 from harness.report import figures
 from harness.report.story import read_summary
-from harness.summarise import Summary
+from harness.summarise.summary import Summary
 
 
 def csv(folder: Path, out: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What variants that shared a server did to each other, in words: `harness.fairness` has what it means.
+"""In words: what variants that shared a server did to each other; `harness.summarise.fairness` defines it.
 
 The same lines and rows for the terminal, for Markdown and for the page.
 """
@@ -8,8 +8,8 @@ from math import log
 
 from msgspec.structs import replace
 
-from harness.fairness import LEAST_ALIKE, TIMES, Evenness, Fairness, Interference, Worst
 from harness.report.visible import shortened
+from harness.summarise.fairness import LEAST_ALIKE, TIMES, Evenness, Fairness, Interference, Worst
 
 _NAME = 120
 _SAYS = {"ttft": "TTFT", "gap": "gap", "total": "total"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from harness.gate import Word
+from harness.gate.ruling import Word
 from harness.grade.states import State
 from harness.report.markdown import markdown
 from harness.report.outcome import Outcome

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from harness.gate import Ruling, Word
+from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
 from harness.report import fair
 from harness.report.outcome import Outcome, Prompt
@@ -32,6 +32,8 @@ def _lines(told: Outcome) -> Iterator[str]:
     yield ""
     if manifest.interrupted or manifest.exit_code is None:
         yield "**The run was interrupted.**"
+    if manifest.rerun is not None:
+        yield f"**This is {escaped(manifest.rerun.says)}.**  "
     for line in told.verdict_says:
         yield f"{escaped(line)}  "
     yield ""

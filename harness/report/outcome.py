@@ -9,15 +9,15 @@ import polars as pl
 from msgspec import Struct, ValidationError, convert, json
 
 from harness.errors import RunDirectoryError
-from harness.fairness import Fairness
-from harness.gate import Ruling
+from harness.gate.ruling import Ruling
 from harness.grade.states import State
 from harness.journal import UNREADABLE
 from harness.record.store import SUMMARY, Manifest, read_manifest
 from harness.record.tables import scan
 from harness.report.terminal import verdict_lines
 from harness.result import Skip
-from harness.verdict import Verdict
+from harness.summarise.fairness import Fairness
+from harness.verdict.word import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from harness.errors import UsageError
-from harness.metrics import SECOND
+from harness.metrics.figures import SECOND
 from harness.report.tally import Snapshot, Tally, snapshot
 from harness.report.times import Times
-from harness.verdict import Word
+from harness.verdict.word import Word
 
 HOST = "127.0.0.1"
 

@@ -21,13 +21,13 @@ import polars as pl
 
 from harness.calibrate.kept import exactness
 from harness.drive.attempt import Running
-from harness.metrics import counts, milliseconds, ttft_ns
+from harness.metrics.figures import counts, milliseconds, ttft_ns
 from harness.report.tally import Believed, Tally
 from harness.result import Exchange, Moment, Result
-from harness.signs import signs_of
 from harness.stats.quantiles import rank
-from harness.suite.model import Phase
-from harness.verdict import verdict
+from harness.suite.phases import Phase
+from harness.verdict.signs import signs_of
+from harness.verdict.word import verdict
 
 EVERY_S = 3.0
 SHARE = 0.02

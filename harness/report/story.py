@@ -23,7 +23,7 @@ from harness.report.failures import Failure, bad, failures
 from harness.report.figures import by_tag
 from harness.report.outcome import Outcome, Prompt, outcome
 from harness.stats.repeats import PassRate, Tries, pass_rate
-from harness.summarise import Row, Summary
+from harness.summarise.summary import Row, Summary
 
 ROWS, COLUMNS = 300, 24
 """Prompts, and variants in a phase, that a table on a page shows; beyond, a reader wants the browser."""

@@ -2,7 +2,7 @@
 
 Whether a trial passes is found by grading, after the run, so nothing here claims it. A trial was *answered*,
 ended in an *error* of Sigma or the network, or was *not run* by us. Latencies are of the exchanges that count
-(`harness.metrics.counts`), like those of the tables; only the audit may take some of them out again.
+(`harness.metrics.figures.counts`), like those of the tables; only the audit may take some of them out again.
 
 Whoever looks (the terminal ten times a second, Prometheus from a thread of its own) takes a snapshot: counts
 are kept as results come in, and what is worked out is worked out then.
@@ -17,15 +17,15 @@ from itertools import product
 
 from harness.calibrate.kept import Exactness
 from harness.drive.reins import Reins
-from harness.metrics import MS, SECOND, counts, gap_p50_ns, ttft_ns
-from harness.outages import LEAST, broke
-from harness.plan import Plan
+from harness.metrics.figures import MS, SECOND, counts, gap_p50_ns, ttft_ns
+from harness.metrics.outages import LEAST, broke
+from harness.plan.schedule import ends_ns
+from harness.plan.trials import Plan
 from harness.report.times import Latency, Times
 from harness.result import Exchange, Moment, Result
-from harness.schedule import ends_ns
 from harness.stats.quantiles import rank
-from harness.suite.model import Phase
-from harness.verdict import Verdict
+from harness.suite.phases import Phase
+from harness.verdict.word import Verdict
 
 _LOOKED_BACK = 10
 """Rates are over so many of the last moments, a second each."""

@@ -19,8 +19,8 @@ from harness.report import fair
 from harness.report.visible import shortened, visible
 from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
-from harness.summarise import CheckRow, Figure, LoadRow, Row, Summary
-from harness.verdict import Verdict, Word
+from harness.summarise.summary import CheckRow, Figure, LoadRow, Row, Summary
+from harness.verdict.word import Verdict, Word
 
 DASH = "–"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from harness.metrics import MS, SECOND
+from harness.metrics.figures import MS, SECOND
 from harness.stats.sketch import Sketch
 
 BUCKETS = 24

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from harness.arms import Arm
-from harness.compare import Comparison
+from harness.compare.arms import Arm
+from harness.compare.comparison import Comparison
 from harness.report.decided import moved_says, place
 from harness.report.failures import Said, Turn, conversations, said
 

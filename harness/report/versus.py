@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare import Comparison
+from harness.compare.comparison import Comparison
 from harness.record.store import Manifest
 from harness.report import html
 from harness.report.decided import place
 from harness.report.outcome import judged
 from harness.report.twins import Twin
-from harness.verdict import Verdict
+from harness.verdict.word import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import httpx
 from harness.errors import TargetError
 from harness.sigma.client import Client
 from harness.sigma.probe import document, is_well, reason
-from harness.suite.model import FileDescriptor, Settings
+from harness.suite.settings import FileDescriptor, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class Catalogue:
     personas: tuple[Persona, ...] | None = None
     providers: tuple[Provider, ...] | None = None
     default_provider: str | None = None
+    default_model: str | None = None
     document_sets: tuple[str, ...] | None = None
     projects: Mapping[int, str] | None = None
     files: tuple[UserFile, ...] | None = None
@@ -104,25 +105,34 @@ class Catalogue:
 
 
 async def look_up(
-    client: Client, needed: Iterable[Settings], account: Mapping[str, Any] | None = None
+    client: Client,
+    needed: Iterable[Settings],
+    account: Mapping[str, Any] | None = None,
+    *,
+    everything: bool = False,
 ) -> Catalogue:
     """Every list that can be had, and a warning for each that *needed* refers to and that cannot.
+
+    Lists that take a server long, of files and tags, are asked for only where they are needed, or for
+    *everything*; then one that does not come is one that is not to be had.
 
     Raises `TargetError` where nobody answers any more.
     """
     asked = _asked(needed)
     sessions = [_List(each, "", f"/chat/get-chat-session/{each}", _persona_of) for each in _sessions(asked)]
-    wanted = [one for one in _LISTS if one.worth is None or one.worth & asked.keys()]
-    found, refused = await _fetched(client, [*wanted, *sessions])
+    wanted = [one for one in _LISTS if everything or one.worth is None or one.worth & asked.keys()]
+    found, refused = await _fetched(client, [*wanted, *sessions], lenient=everything)
     if _GUIDES_FILES in refused:
-        more, why = await _fetched(client, [_List("files", "files", _OWN_FILES, _files)])
+        own = _List("files", "files", _OWN_FILES, _files)
+        more, why = await _fetched(client, [own], lenient=everything)
         found, refused = found | more, refused | why
     conversations = {one.name: found.pop(one.name) for one in sessions if one.name in found}
-    providers, default = found.pop("providers", (None, None))
+    providers, default, default_model = found.pop("providers", (None, None, None))
     return Catalogue(
         **found,
         providers=providers,
         default_provider=default,
+        default_model=default_model,
         conversations=conversations,
         account=account or {},
         refused=refused,
@@ -135,8 +145,13 @@ async def look_up(
     )
 
 
-async def _fetched(client: Client, lists: Iterable["_List"]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What each of *lists* has, by field, and why some have nothing, by path."""
+async def _fetched(
+    client: Client, lists: Iterable["_List"], *, lenient: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What each of *lists* has, by field, and why some have nothing, by path.
+
+    Raises `TargetError` where one does not come at all, unless this is *lenient*.
+    """
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
 
@@ -144,7 +159,10 @@ async def _fetched(client: Client, lists: Iterable["_List"]) -> tuple[dict[str, 
         try:
             response = await client.get(one.path)
         except httpx.TransportError as error:
-            raise TargetError(f"{client.address.base_url}{one.path}: {reason(error)}") from error
+            if not lenient:
+                raise TargetError(f"{client.address.base_url}{one.path}: {reason(error)}") from error
+            refused[one.path] = f"GET {one.path} did not answer ({reason(error)})"
+            return
         if not is_well(response):
             page = "a web page" if response.is_success else response.status_code
             refused[one.path] = f"GET {one.path} answered {page}"
@@ -204,55 +222,81 @@ def _operations(definition: dict[str, Any] | None) -> Iterator[str]:
     """The operation ids of an OpenAPI tool: the names by which the model calls it."""
     for methods in ((definition or {}).get("paths") or {}).values():
         for operation in methods.values():
-            if isinstance(operation, dict) and "operationId" in operation:
+            if isinstance(operation, dict) and isinstance(operation.get("operationId"), str):
                 yield operation["operationId"]
 
 
+def _text(row: dict[str, Any], key: str = "name") -> str:
+    """The text under *key*. Raises `LookupError` and `TypeError`: with such a row it is no list."""
+    if not isinstance(row[key], str):
+        raise TypeError
+    return str(row[key])
+
+
+def _rows(listed: Any) -> list[Any]:
+    """The rows of a list. Raises `TypeError` where it is none."""
+    if not isinstance(listed, list):
+        raise TypeError
+    return listed
+
+
+def _number(row: dict[str, Any]) -> int:
+    if type(row["id"]) is not int:
+        raise TypeError
+    return int(row["id"])
+
+
 def _tool(row: dict[str, Any]) -> Tool:
-    called = tuple(_operations(row.get("definition"))) or (row["name"],)
-    aliases = {row["name"], row.get("display_name"), row.get("in_code_tool_id"), *called} - {None}
+    name = _text(row)
+    called = tuple(_operations(row.get("definition"))) or (name,)
+    known = (name, row.get("display_name"), row.get("in_code_tool_id"), *called)
+    aliases = {each for each in known if isinstance(each, str)}
     about = json.dumps([row.get("description"), row.get("definition")], sort_keys=True)
-    return Tool(row["id"], row["name"], called, tuple(sorted(aliases)), about)
+    return Tool(_number(row), name, called, tuple(sorted(aliases)), about)
 
 
 def _tools(rows: Any) -> tuple[Tool, ...]:
-    return tuple(map(_tool, rows))
+    return tuple(map(_tool, _rows(rows)))
 
 
 def _personas(rows: Any) -> tuple[Persona, ...]:
     return tuple(
         Persona(
-            row["id"],
-            row["name"],
-            None if row.get("tools") is None else tuple(tool["id"] for tool in row["tools"]),
+            _number(row),
+            _text(row),
+            None if row.get("tools") is None else tuple(map(_number, row["tools"])),
         )
-        for row in rows
+        for row in _rows(rows)
     )
 
 
-def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None]:
-    """The providers and the default one's name; older servers answer with a bare list (wire 5.5)."""
+def _providers(listed: Any) -> tuple[tuple[Provider, ...], str | None, str | None]:
+    """The providers, and names of the default one and its model; older servers list them bare (wire 5.5)."""
     rows, default = (
         (listed, None) if isinstance(listed, list) else (listed["providers"], listed.get("default_text"))
     )
     providers = tuple(
         Provider(
-            row["name"] or row["provider"],
-            tuple(model["name"] for model in row["model_configurations"]),
-            row.get("provider") or "",
+            _provider_name(row), tuple(map(_text, row["model_configurations"])), row.get("provider") or ""
         )
         for row in rows
     )
-    ids = {row["id"]: row["name"] or row["provider"] for row in rows}
-    return providers, ids.get(default["provider_id"]) if default else None
+    if not default:
+        return providers, None, None
+    named = {_number(row): _provider_name(row) for row in rows}.get(default["provider_id"])
+    return providers, named, None if default.get("model_name") is None else _text(default, "model_name")
+
+
+def _provider_name(row: dict[str, Any]) -> str:
+    return _text(row) if row["name"] else _text(row, "provider")
 
 
 def _names(rows: Any) -> tuple[str, ...]:
-    return tuple(row["name"] for row in rows)
+    return tuple(map(_text, _rows(rows)))
 
 
 def _projects(rows: Any) -> dict[int, str]:
-    return {row["id"]: row["name"] for row in rows}
+    return {_number(row): _text(row) for row in _rows(rows)}
 
 
 def user_file(row: Mapping[str, Any]) -> UserFile:
@@ -267,11 +311,11 @@ def user_file(row: Mapping[str, Any]) -> UserFile:
 
 
 def _files(rows: Any) -> tuple[UserFile, ...]:
-    return tuple(map(user_file, rows))
+    return tuple(map(user_file, _rows(rows)))
 
 
 def _tags(listed: Any) -> frozenset[tuple[str, str]]:
-    return frozenset((row["tag_key"], row["tag_value"]) for row in listed["tags"])
+    return frozenset((_text(row, "tag_key"), _text(row, "tag_value")) for row in listed["tags"])
 
 
 def _version(told: Any) -> str:

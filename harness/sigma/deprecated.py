@@ -16,7 +16,8 @@ import msgspec
 from harness.sigma.frames import Frame, Frames
 from harness.sigma.request import descriptors, filters, override
 from harness.sigma.tolerant import loads
-from harness.suite.model import Settings, Turn
+from harness.suite.prompts import Turn
+from harness.suite.settings import Settings
 
 PATHS = {
     "send-message": "/chat/send-message",

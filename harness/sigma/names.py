@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import did_you_mean
 from harness.sigma.catalogue import Catalogue, UserFile
 from harness.suite.attachments import path_of
-from harness.suite.model import FileDescriptor, LlmOverride, Settings
+from harness.suite.settings import FileDescriptor, LlmOverride, Settings
 
 MEMORY_TOOL = "add_memory"
 

@@ -15,12 +15,14 @@ from harness.errors import TargetError
 from harness.sigma.client import Address, Client
 from harness.sigma.deprecated import PATHS
 from harness.sigma.request import SEND
+from harness.suite.keys import KEY_VARIABLE
 
 PROBE_S = 10.0
 """How long a server may take to say that it is well; even a saturated one says so at once (wire 5.10)."""
 
 _NAMES_THE_FIELD = re.compile(r"""["']body["'],\s*["']internal_search_filters["']""")
 """In the place of a validation error. Its text also echoes the input, where the name says nothing."""
+_LISTS_SOURCES = re.compile(r"Input should be ('[\w-]+'(?:, '[\w-]+')*(?: or '[\w-]+')?)")
 
 
 async def located(client: Client) -> Address:
@@ -37,14 +39,16 @@ async def located(client: Client) -> Address:
         prefixed = is_well(await client.get("/api/health", silence_s=PROBE_S))
     except httpx.TransportError as error:
         raise TargetError(
-            f"{base}: no Sigma answers ({reason(error)}); is it running, and is target.base_url right?"
+            f"{base}: no Sigma answers ({reason(error)}); is it running, and is the address right?"
         ) from error
     if prefixed:
         return replace(address, base_url=f"{base}/api")
     if base.endswith("/api") and await _answers_without_prefix(client, base):
         return replace(address, base_url=base.removesuffix("/api"))
     page = "a web page" if health.is_success else str(health.status_code)
-    raise TargetError(f"{base}: GET /health answered {page}, so this is not a Sigma that is well")
+    raise TargetError(
+        f"{base}: GET /health answered {page}, so this is not a Sigma that is well; is the address right?"
+    )
 
 
 async def _answers_without_prefix(client: Client, base: str) -> bool:
@@ -70,32 +74,49 @@ async def identified(client: Client, *, allow_anonymous: bool) -> Mapping[str, A
         key = (
             "the API key was refused" if client.address.api_key else "an API key is wanted, and there is none"
         )
-        where = "is target.api_key right, or with --target SIGMA_API_KEY?"
-        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); {where}")
+        set_it = f"set {KEY_VARIABLE}, or target.api_key of the suite"
+        raise TargetError(f"{base}: {key} (GET /me answered {me.status_code}); {set_it}")
     account = document(me)
     if account.get("is_anonymous_user") is True and not allow_anonymous:
         whose = "the API key is nobody's" if client.address.api_key else "there is no API key"
         raise TargetError(
             f"{base}: {whose}, and this Sigma lets anybody in as an anonymous user, whose rights are others; "
-            "set target.api_key, or target.allow_anonymous: true"
+            f"set {KEY_VARIABLE} or target.api_key, or target.allow_anonymous: true"
         )
     return account
 
 
 async def dialect_of(client: Client) -> str | None:
-    """``sigma`` or ``onyx``, by how a request without a message is refused; None where that is unclear.
-
-    The refusal is a 422 either way and runs no model. Only a server that has `internal_search_filters` also
-    complains of what is in it (wire, two dialects).
-    """
-    asked = {"internal_search_filters": {"source_type": ["?"]}}
+    """``sigma`` or ``onyx``, by how a request without a message is refused; None where that is unclear."""
     try:
-        answer = await client.post(SEND, asked)
+        return dialect_in(await without_message(client))
     except httpx.TransportError:
         return None
-    if answer.status_code != 422 or not isinstance(_json(answer), dict):
+
+
+async def without_message(client: Client) -> httpx.Response:
+    """How a request without a message is refused: whether this key may ask at all, and in which dialect.
+
+    It runs no model. Raises `httpx.TransportError`.
+    """
+    return await client.post(SEND, {"internal_search_filters": {"source_type": ["?"]}})
+
+
+def dialect_in(refusal: httpx.Response) -> str | None:
+    """The dialect of a server that refuses so; None where that is unclear.
+
+    The refusal is a 422 either way. Only a server that has `internal_search_filters` also complains of what
+    is in it (wire, two dialects).
+    """
+    if refusal.status_code != 422 or not isinstance(_json(refusal), dict):
         return None
-    return "onyx" if _NAMES_THE_FIELD.search(answer.text) else "sigma"
+    return "onyx" if _NAMES_THE_FIELD.search(refusal.text) else "sigma"
+
+
+def sources_in(refusal: httpx.Response) -> tuple[str, ...] | None:
+    """The source types that a server lists where it refuses one that is none (wire 1.5); None of no list."""
+    told = _LISTS_SOURCES.search(refusal.text) if dialect_in(refusal) == "onyx" else None
+    return tuple(re.findall(r"'([\w-]+)'", told[1])) if told else None
 
 
 async def require_endpoint(client: Client, endpoint: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from harness.suite.model import FileDescriptor, LlmOverride, SearchFilters, Settings
+from harness.suite.settings import FileDescriptor, LlmOverride, SearchFilters, Settings
 
 SEND = "/chat/send-chat-message"
 

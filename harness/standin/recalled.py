@@ -20,7 +20,7 @@ from harness.record.runs import planned
 from harness.record.store import Manifest
 from harness.standin.files import kind_of
 from harness.standin.recordings import Conversation, Recording, Recordings
-from harness.suite.model import Settings
+from harness.suite.settings import Settings
 
 Names = dict[int, list[str]]
 """For each id, the words that the suite has for it, the first one first."""

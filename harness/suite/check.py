@@ -16,8 +16,9 @@ from harness.suite import gates, grading, loads, together
 from harness.suite.attachments import is_there, wrong_with
 from harness.suite.expect import check_type
 from harness.suite.keys import is_secret
-from harness.suite.model import UNBUILT, Defaults, Expect, Prompt, Settings, Suite, Turn, Variant
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, Tell, Where, name_of
+from harness.suite.prompts import Defaults, Prompt, Turn, Variant
 from harness.suite.resolve import (
     SETTINGS,
     Case,
@@ -28,13 +29,14 @@ from harness.suite.resolve import (
     runs_on,
 )
 from harness.suite.scalars import Filled
+from harness.suite.settings import Settings
 from harness.suite.templates import is_template
 
 Numbered = Sequence[tuple[int, Case]]
 """Cases, each with the index of its prompt; of rows there are many of one."""
 
 _CONNECTION = {"ca_file", "client_cert", "client_key", "verify_tls", "proxy"}
-_OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
+OF_THE_CONVERSATION = ("persona_id", "project_id", "chat_session_id", "parent_message_id")
 
 
 def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[str, ...]:
@@ -42,7 +44,6 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
 
     *data* is what the suite was made from, *root* its places.
     """
-    _unbuilt(suite, (), tell)
     _texts(data, root, tell)
     _target(suite, root, tell)
     _redactions(suite, tell)
@@ -82,27 +83,6 @@ def check(suite: Suite, data: dict[str, Any], root: Place, tell: Tell) -> tuple[
 
 
 # Everywhere
-
-
-def _unbuilt(value: object, path: Where, tell: Tell) -> None:
-    for part, below, is_built in _parts(value):
-        if is_built:
-            _unbuilt(below, (*path, part), tell)
-        elif below is not None:
-            tell(Finding((*path, part), UNBUILT, at_key=True))
-
-
-def _parts(value: object) -> Iterator[tuple[str | int, object, bool]]:
-    """What *value* holds: under which key or index, and whether that field is built."""
-    match value:
-        case BaseModel() if not isinstance(value, Expect):
-            for name in value.model_fields_set:
-                field = type(value).model_fields[name]
-                yield field.alias or name, getattr(value, name), UNBUILT not in field.metadata
-        case tuple():
-            yield from ((index, below, True) for index, below in enumerate(value))
-        case dict():
-            yield from ((key, below, True) for key, below in value.items())
 
 
 def _leaves(value: Any, path: Where = ()) -> Iterator[tuple[Where, Any]]:
@@ -286,7 +266,7 @@ def _turn(turn: Turn, at: Where, root: Place, tell: Tell) -> None:
         )
     elif turn.message is None and turn.regenerate is None and not _lost(turn, root.walk(at)[0][-1]):
         tell(Finding(at, "a turn needs a message"))
-    for key in _OF_THE_CONVERSATION:
+    for key in OF_THE_CONVERSATION:
         if key in turn.model_fields_set:
             tell(
                 Finding((*at, key), "this holds for a whole conversation: set it on the prompt", at_key=True)

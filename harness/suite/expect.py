@@ -1,9 +1,9 @@
 """The types of `assert`: which there are, and what each wants beside its name.
 
 The names are promptfoo's where promptfoo has the thing, so that a suite can be
-carried over; a type that is known and not built says so, one that will not be
-offered says why. Nothing here grades: `harness.grade` does, by the arguments
-that `ready` makes of what was written.
+carried over; a type of its that is not offered says why, and what there is in its
+place. Nothing here grades: `harness.grade` does, by the arguments that `ready`
+makes of what was written.
 """
 
 from collections.abc import Mapping
@@ -14,36 +14,34 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES, AssertSet
-from harness.suite.asserts.stream import TimeCheck
-from harness.suite.model import UNBUILT, Expect
 from harness.suite.places import Finding, Tell, Where
+from harness.suite.prompts import Expect
 from harness.suite.templates import is_template, render
 from harness.suite.validate import keys_at, wanted
 
 BUILT = frozenset(TYPES)
-LATER = frozenset(
-    {
-        "similar:dot",
-        "similar:euclidean",
-        "g-eval",
-        "context-recall",
-        "context-relevance",
-        "conversation-relevance",
-        "trajectory:goal-success",
-        "agent-rubric",
-        "search-rubric",
-        "gleu",
-        "meteor",
-        "webhook",
-        "max-score",
-        "human",
-    }
-)
 _OTHER_RUN_TIME = "it needs another run-time; write the check as python"
 _OTHER_SERVICE = "it needs a service or log-probabilities that Sigma does not give"
 _SERVER_RUNS_TOOLS = "Sigma runs its tools itself; trajectory:tool-used sees the calls"
 _NEEDS_OTLP = "it needs OpenTelemetry; the packets of the reply have the times"
+_BY_COSINE = "similar compares by cosine"
+_BY_RUBRIC = "llm-rubric puts any question to the judge"
+_BY_WORDS = "bleu and rouge-n count what words are shared"
 NOT_OFFERED = {
+    "similar:dot": _BY_COSINE,
+    "similar:euclidean": _BY_COSINE,
+    "g-eval": _BY_RUBRIC,
+    "context-recall": "documents with recall@k counts what was found; " + _BY_RUBRIC,
+    "context-relevance": _BY_RUBRIC,
+    "conversation-relevance": _BY_RUBRIC + ", of a whole conversation where it stands beside turns",
+    "trajectory:goal-success": "trajectory:tool-sequence sees the calls; " + _BY_RUBRIC,
+    "agent-rubric": "the judge has no tools; " + _BY_RUBRIC,
+    "search-rubric": "the judge has no search; " + _BY_RUBRIC,
+    "gleu": _BY_WORDS,
+    "meteor": _BY_WORDS,
+    "webhook": "write the check as python",
+    "max-score": "select-best chooses among the variants' answers",
+    "human": "harness judge label asks people about a sample",
     "javascript": _OTHER_RUN_TIME,
     "ruby": _OTHER_RUN_TIME,
     "classifier": _OTHER_SERVICE,
@@ -63,23 +61,16 @@ NOT_OFFERED = {
 }
 
 
-def claims_time(expect: Expect) -> bool:
-    """Whether the check says something about time."""
-    return isinstance(expect.args, TimeCheck) or any(map(claims_time, expect.asserts))
-
-
 def check_type(expect: Expect, path: Where, tell: Tell) -> None:
-    """Tell of a type that is unknown, not offered or not built, and of keys it has no use for."""
+    """Tell of a type that is unknown or not offered, and of keys it has no use for."""
     at = (*path, "type")
     if expect.type in BUILT:
         _check_keys(expect, path, tell)
-    elif expect.type in LATER:
-        tell(Finding(at, f"{expect.name}: {UNBUILT}"))
     elif expect.type in NOT_OFFERED:
         tell(Finding(at, f"{expect.name} is not offered: {NOT_OFFERED[expect.type]}"))
     else:
-        close = did_you_mean(expect.type, BUILT | LATER)
-        tell(Finding(at, f"{expect.name}: unknown type{close or ';'} built are {', '.join(sorted(BUILT))}"))
+        close = did_you_mean(expect.type, BUILT)
+        tell(Finding(at, f"{expect.name}: unknown type{close or ';'} types are {', '.join(sorted(BUILT))}"))
     for index, inner in enumerate(expect.asserts):
         check_type(inner, (*path, "assert", index), tell)
 

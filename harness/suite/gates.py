@@ -8,8 +8,9 @@ from msgspec import Struct
 from harness.errors import did_you_mean
 from harness.suite import literals
 from harness.suite.metric import Metric, metric
-from harness.suite.model import GateRule, Suite, Variant
+from harness.suite.model import GateRule, Suite
 from harness.suite.places import Finding, Tell, Where
+from harness.suite.prompts import Variant
 from harness.suite.resolve import Case, repeats, runs_on
 
 AGAINST_A_NUMBER = ("min", "max")
@@ -216,7 +217,7 @@ def _share(written: float | str, *, is_difference: bool) -> float:
 
 def _number(written: float | str, wrong: str) -> float:
     if isinstance(written, str):
-        raise ValueError(wrong)  # noqa: TRY004  a value that a person wrote
+        raise ValueError(wrong)
     return float(written)
 
 

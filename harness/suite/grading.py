@@ -7,8 +7,9 @@ from harness.suite.asserts import TYPES
 from harness.suite.asserts.code import Python
 from harness.suite.asserts.judged import JudgedCheck, Similar
 from harness.suite.attachments import is_there
-from harness.suite.model import Defaults, Expect, Prompt, Suite, Turn, Variant
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Tell, Where
+from harness.suite.prompts import Defaults, Expect, Prompt, Turn, Variant
 from harness.suite.resolve import Case, repeats, runs_on
 
 _JUDGE = "say who judges: judge: self (Sigma itself), or judge: {base_url: ..., model: ...}"

@@ -13,8 +13,10 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from harness.errors import UsageError
-from harness.suite.model import Embeddings, Judge, OpenAiProvider, Settings, Standin, Suite, Target
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Tell, Where, name_of
+from harness.suite.servers import Embeddings, Judge, OpenAiProvider, Standin, Target
+from harness.suite.settings import Settings
 
 _LONGEST = 16_384
 _OTHERS = 0o077

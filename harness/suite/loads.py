@@ -9,14 +9,16 @@ from itertools import islice
 from harness.errors import did_you_mean
 from harness.suite import trace
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Phase, Suite, Variant
+from harness.suite.model import Suite
+from harness.suite.phases import Phase
 from harness.suite.places import Finding, Tell, name_of
+from harness.suite.prompts import Variant
 from harness.suite.resolve import Case, runs_on
 
-_OF_OPEN = ("arrivals", "cv", "max_in_flight", "when_full")
+OF_OPEN = ("arrivals", "cv", "max_in_flight", "when_full")
 _OF_TIMED = ("mix", "cool_down")
 """The first of them a trace may have as well."""
-_NOT_OF_TRACES = {
+NOT_OF_TRACES = {
     "rate": "a trace says when conversations begin: take rate out, or the trace",
     "stages": "a trace says when conversations begin: take the stages out, or the trace",
     "arrivals": "a trace says itself how its arrivals are spaced: take this out",
@@ -108,7 +110,7 @@ def _of_another_kind(phase: Phase) -> Iterator[tuple[str, str]]:
     if phase.is_open and phase.workers is not None:
         limit = "max_in_flight limits how many are under way"
         yield "workers", f"an open load has none: conversations begin when they are due; {limit}"
-    for key in () if phase.is_open else _OF_OPEN:
+    for key in () if phase.is_open else OF_OPEN:
         if key in written:
             yield key, "this is for an open load: say rate: 2/s, too"
     for key in () if phase.is_timed else _OF_TIMED[phase.trace is not None :]:
@@ -118,7 +120,7 @@ def _of_another_kind(phase: Phase) -> Iterator[tuple[str, str]]:
 
 def _beside_trace(phase: Phase) -> Iterator[tuple[str, str]]:
     written = phase.model_fields_set if phase.trace is not None else set()
-    return ((key, told) for key, told in _NOT_OF_TRACES.items() if key in written)
+    return ((key, told) for key, told in NOT_OF_TRACES.items() if key in written)
 
 
 def _lacking(phase: Phase) -> Iterator[tuple[str, str]]:

@@ -20,19 +20,10 @@ from typing import Any, TypeVar
 from harness.errors import Problem, SuiteError, did_you_mean
 from harness.suite import dataset
 from harness.suite.expect import ready
-from harness.suite.model import (
-    Each,
-    Expect,
-    LlmOverride,
-    Prompt,
-    Reduce,
-    Retry,
-    Settings,
-    Suite,
-    Turn,
-    Variant,
-)
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Tell, Where, name_of
+from harness.suite.prompts import Each, Expect, Prompt, Reduce, Retry, Turn, Variant
+from harness.suite.settings import LlmOverride, Settings
 from harness.suite.templates import render
 
 SETTINGS = frozenset(Settings.model_fields)
@@ -385,9 +376,9 @@ def in_order(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     for turn in turns:
         message = turn.message if turn.regenerate is None else said.get(turn.regenerate)
         said[turn.id] = message
-        turn = turn if message == turn.message else turn.model_copy(update={"message": message})  # noqa: PLW2901
+        asked = turn if message == turn.message else turn.model_copy(update={"message": message})
         among, parent = (again, turn.regenerate) if turn.regenerate else (follow, turn.after or before)
-        among.setdefault(parent, []).extend(_siblings(turn))
+        among.setdefault(parent, []).extend(_siblings(asked))
         before = turn.id
     ordered: list[Turn] = []
     waiting = follow.pop(None, [])[::-1]

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from harness.suite.model import Settings, Suite, Turn, Variant
+from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, Tell, Where
+from harness.suite.prompts import Turn, Variant
 from harness.suite.resolve import SETTINGS, Case, effective, repeats, runs_on
+from harness.suite.settings import Settings
 
 _OF_INTEREST = frozenset(
     {"chat_session_id", "parent_message_id", "llm_overrides", "forced_tool_id", "deep_research"}

@@ -57,7 +57,8 @@ def _in_our_words(error: ErrorDetails, root: Place) -> Finding | None:
         key = str(path[-1])
         allowed = keys_at(path[:-1])
         close = did_you_mean(key, allowed)
-        return Finding(there, f"unknown key{close or ';'} allowed here: {', '.join(allowed)}", at_key=True)
+        instead = _INSTEAD.get(key) or close or ";"
+        return Finding(there, f"unknown key{instead} allowed here: {', '.join(allowed)}", at_key=True)
     if error["type"] == "missing":
         if path[-1] in place.keys:  # it was written, and what was wrong with it has been said
             return None
@@ -67,6 +68,13 @@ def _in_our_words(error: ErrorDetails, root: Place) -> Finding | None:
         return Finding(there, wanted(error, place.text), at_key=is_key)
     return Finding(there, f"{_shown(error['input'], place)}: {wanted(error, place.text)}")
 
+
+_INSTEAD = {
+    "token_limit": "; budget.tokens bounds a run, and time_limit a turn;",
+    "cost_limit": "; budget.usd bounds a run, and time_limit a turn;",
+    "turn_limit": "; a conversation has the turns that are written;",
+}
+"""Of the limits that inspect has for a sample: what there is in place of those that are not here."""
 
 _EXAMPLES = {
     "target": '; write "target: standin", or "target: {base_url: ..., api_key: ...}"',

@@ -14,9 +14,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    Strict,
+)
 
 from harness.suite import literals, redaction
+from harness.suite.hints import DURATION, FROM_OUTSIDE, IN_UNITS, LETTER, SERVER, SHARE, SIZE, written
 from harness.suite.scalars import Filled
 
 
@@ -82,7 +90,7 @@ def _proxy(value: object) -> object:
     if value is False or (isinstance(value, Filled) and value.value is False):
         return False
     if not isinstance(value, str):
-        raise ValueError("a proxy is http://host:port, or false for none")  # noqa: TRY004 - a value
+        raise ValueError("a proxy is http://host:port, or false for none")
     if "@" in value and (not isinstance(value, Filled) or value.default_used):
         raise HiddenValueError("a proxy's password comes only from the environment: write ${SIGMA_PROXY}")
     try:
@@ -171,7 +179,10 @@ def _limit(value: object) -> object:
 
 
 def _portion(value: object) -> object:
-    return literals.share(value) if isinstance(value, str) else _unfilled(value)
+    value = _unfilled(value)
+    if isinstance(value, bool):
+        raise ValueError("a share lies between 0 and 1, or 0% and 100%")
+    return literals.share(value) if isinstance(value, str) else value
 
 
 _REDUCTION = re.compile(r"mean|majority|pass[@^][1-9]\d*|([1-9]\d*) of ([1-9]\d*)", re.ASCII)
@@ -186,39 +197,191 @@ def _reduction(value: str) -> str:
     return value
 
 
-Whole = Annotated[int, Strict(), BeforeValidator(_unfilled)]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_unfilled)]
-Flag = Annotated[bool, Strict(), BeforeValidator(_unfilled)]
-Id = Annotated[int | str, BeforeValidator(_id_or_name)]
+Whole = Annotated[
+    int,
+    Strict(),
+    BeforeValidator(_unfilled),
+    written("whole number", type="integer", wanted="a whole number is wanted"),
+]
+Number = Annotated[
+    float,
+    Strict(),
+    Field(allow_inf_nan=False),
+    BeforeValidator(_unfilled),
+    written("number", type="number", wanted="a number is wanted"),
+]
+Flag = Annotated[
+    bool,
+    Strict(),
+    BeforeValidator(_unfilled),
+    written("true or false", type="boolean", wanted="true or false is wanted"),
+]
+Id = Annotated[
+    int | str,
+    BeforeValidator(_id_or_name),
+    written("id or name", type=["integer", "string"], minLength=1),
+]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(list_of_one)]
-Duration = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
-Span = Annotated[int, BeforeValidator(literals.duration), Field(ge=0)]
-Count = Annotated[int, BeforeValidator(lambda value: literals.count(_unfilled(value)))]
-Rate = Annotated[float, BeforeValidator(literals.rate)]
-Speed = Annotated[float, BeforeValidator(literals.times)]
-Limit = Annotated[float | str, BeforeValidator(_limit)]
-AtLeastOne = Annotated[Whole, Field(ge=1)]
-Variables = dict[Annotated[str, AfterValidator(_variable_name)], Any]
-Address = Annotated[str, AfterValidator(address)]
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
-ProxyAddress = Annotated[SecretStr | Literal[False], BeforeValidator(_proxy)]
-Moment = Annotated[str, AfterValidator(_zoned)]
-Day = Annotated[str, AfterValidator(_day)]
-FileName = Annotated[str, AfterValidator(_file_name)]
-CellName = Annotated[str, AfterValidator(_cell_name)]
-RetryReason = Annotated[
-    Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"], BeforeValidator(_retry_reason)
+Duration = Annotated[
+    int,
+    BeforeValidator(literals.duration),
+    Field(gt=0),
+    written("duration", type="string", pattern=f"^(?=.*[1-9]){IN_UNITS}$", wanted=DURATION),
 ]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[SecretStr, BeforeValidator(_header_value)]
-KnownPattern = Annotated[str, AfterValidator(redaction.known)]
-Pattern = Annotated[str, AfterValidator(redaction.pattern)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
-Share = Annotated[float, BeforeValidator(literals.share), Field(ge=0, le=1)]
-Portion = Annotated[float, BeforeValidator(_portion), Field(ge=0, le=1)]
+Span = Annotated[
+    int,
+    BeforeValidator(literals.duration),
+    Field(ge=0),
+    written("duration", type="string", pattern=f"^(?=[0-9]){IN_UNITS}$", wanted=DURATION),
+]
+Count = Annotated[
+    int,
+    BeforeValidator(lambda value: literals.count(_unfilled(value))),
+    written(
+        "count",
+        type=["integer", "string"],
+        minimum=0,
+        pattern=f"^{SIZE}[kM]?$",
+        wanted="a count is a whole number, or one with k or M: 500, 20k, 3M",
+    ),
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(literals.rate),
+    written(
+        "rate",
+        type="string",
+        pattern=f"^(?=.*[1-9]){SIZE}/(s|m|h)$",
+        wanted="a rate has a unit: 2/s, 30/m or 100/h",
+    ),
+]
+Speed = Annotated[
+    float,
+    BeforeValidator(literals.times),
+    written(
+        "speed",
+        type="string",
+        pattern=f"^(?=.*[1-9]){SIZE}x$",
+        wanted="a speed is so many times as fast: 2x, or 0.5x for half as fast",
+    ),
+]
+Limit = Annotated[
+    float | str,
+    BeforeValidator(_limit),
+    written(
+        "limit",
+        type=["number", "string"],
+        pattern=f"^({SIZE}(%|pp|[kM]|/[smh])?|(?=[0-9]){IN_UNITS})$",
+        wanted="a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M",
+    ),
+]
+AtLeastOne = Annotated[Whole, Field(ge=1)]
+VariableName = Annotated[
+    str,
+    AfterValidator(_variable_name),
+    written("name", type="string", pattern=f"^(?![0-9]){LETTER}+$"),
+]
+Variables = dict[VariableName, Any]
+Address = Annotated[
+    str,
+    AfterValidator(address),
+    written("URL", type="string", pattern=SERVER, wanted="a URL is wanted: https://sigma.example.com/api"),
+]
+Secret = Annotated[
+    SecretStr,
+    BeforeValidator(_secret),
+    written("${NAME}", type="string", pattern=r"\$\{", wanted=FROM_OUTSIDE),
+]
+ProxyAddress = Annotated[
+    SecretStr | Literal[False],
+    BeforeValidator(_proxy),
+    written(
+        "URL, or false",
+        anyOf=[{"enum": [False]}, {"type": "string", "pattern": SERVER}],
+    ),
+]
+Moment = Annotated[
+    str,
+    AfterValidator(_zoned),
+    written(
+        "moment with its zone",
+        type="string",
+        pattern=r"^[0-9]{4}[0-9W-]+[^0-9-][0-9:.,]+([zZ]|[+-][0-9:.]+)$",
+        wanted='ISO 8601 with its zone is wanted: "2024-01-01T00:00:00Z"',
+    ),
+]
+Day = Annotated[
+    str,
+    AfterValidator(_day),
+    written("day", type="string", pattern="^[0-9]{4}[0-9W-]+$", wanted='a day is wanted: "2026-12-31"'),
+]
+FileName = Annotated[
+    str,
+    AfterValidator(_file_name),
+    written(
+        "name",
+        type="string",
+        pattern=rf"^(?![.-])({LETTER}|[.-])+$",
+        wanted="results are kept under this name: letters, digits, _ - and . only",
+    ),
+]
+CellName = Annotated[str, AfterValidator(_cell_name), written("name", type="string", pattern="^[^+/]+$")]
+RetryReason = Annotated[
+    Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"],
+    BeforeValidator(_retry_reason),
+    written(
+        "fault",
+        enum=["connect", "reset", "timeout", 429, 500, 502, 503, 504, "429", "500", "502", "503", "504"],
+    ),
+]
+HeaderName = Annotated[
+    str,
+    AfterValidator(_header_name),
+    written("name", type="string", pattern=r"^[A-Za-z0-9_!#$%&'*+.^`|~-]+$"),
+]
+HeaderValue = Annotated[
+    SecretStr, BeforeValidator(_header_value), written("text", type="string", pattern="^[ -~]+$")
+]
+KnownPattern = Annotated[
+    str, AfterValidator(redaction.known), written("name", type="string", enum=list(redaction.KNOWN))
+]
+Pattern = Annotated[
+    str, AfterValidator(redaction.pattern), written("regular expression", type="string", minLength=1)
+]
+Uuid = Annotated[
+    str,
+    AfterValidator(_uuid),
+    written("UUID", type="string", pattern="^[{}urnid:0-9A-Fa-f-]{32,}$", wanted="a UUID is wanted"),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(literals.share),
+    Field(ge=0, le=1),
+    written("share", type="string", pattern=SHARE, wanted="a share has a unit: 15%"),
+]
+Portion = Annotated[
+    float,
+    BeforeValidator(_portion),
+    Field(ge=0, le=1),
+    written(
+        "share",
+        type=["number", "string"],
+        pattern=SHARE,
+        wanted="a share lies between 0 and 1, or 0% and 100%",
+    ),
+]
 """A score to be reached: 0.8, as people of other tools write it, or 80%."""
-Reduction = Annotated[str, AfterValidator(_reduction)]
+Reduction = Annotated[
+    str,
+    AfterValidator(_reduction),
+    written(
+        "reduction",
+        type="string",
+        pattern=r"^(mean|majority|pass[@^][1-9][0-9]*|[1-9][0-9]* of [1-9][0-9]*)$",
+        wanted="repeats are reduced by mean, majority, pass@3, pass^3 or 8 of 10",
+    ),
+]
 Endpoint = Literal["send-chat-message", "send-message", "send-message-simple-api"]
 Origin = Literal[
     "webapp", "chrome_extension", "api", "slackbot", "widget", "discordbot", "mobile", "unknown", "unset"

@@ -21,12 +21,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from harness.errors import RunDirectoryError, did_you_mean
+from harness.listing import Heads
+from harness.record.places import Place, place, places
 from harness.report.pages import environment, render
 from harness.view import pages
 from harness.view.charted import Drawings
 from harness.view.guard import Door, guarded
-from harness.view.listing import Heads
-from harness.view.places import Place, place, places
 from harness.view.seen import Followed, Seen, seen
 
 _HERE = Path(__file__).parent

@@ -6,14 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from harness.arms import Arm, Prompts, Source
+from harness.compare.arms import Arm, Prompts, Source
+from harness.compare.traces import Divergence, divergences
 from harness.record.tables import SCHEMAS
-from harness.traces import Divergence, divergences
 from harness.view.seen import Seen
 from harness.view.texts import Change, changes
 
 Row = Mapping[str, Any]
-SIDES = ("a", "b")
 MEASURES = (
     ("ttft_ms", "TTFT"),
     ("first_tool_ms", "first tool"),

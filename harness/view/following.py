@@ -14,21 +14,21 @@ from threading import Lock
 import polars as pl
 
 from harness.audit import Evidence
+from harness.conduct.finish import judge
 from harness.errors import HarnessError, RunDirectoryError
-from harness.finish import judge
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State, standing
 from harness.grade.subject import Known
 from harness.journal import journals, read_on
-from harness.plan import Plan, Trial
+from harness.plan.trials import Plan, Trial
+from harness.record.places import Place
 from harness.record.runs import planned
 from harness.record.store import Manifest
 from harness.record.tables import SCHEMAS, Judged, Tables
 from harness.record.tokens import count_tokens
 from harness.result import Result
-from harness.summarise import Summary, summarise
+from harness.summarise.summary import Summary, summarise
 from harness.view.lines import result_of, session_of
-from harness.view.places import Place
 
 _NOT_KEPT = ("packets", "steps", "models", "moments")
 _WAIT_S = 0.4

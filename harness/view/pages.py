@@ -8,18 +8,19 @@ from urllib.parse import quote, urlencode
 import polars as pl
 from starlette.datastructures import QueryParams
 
+from harness import listing
 from harness.grade.states import State
+from harness.listing import Asked, Heads
+from harness.record.places import quiet_s
 from harness.report import fair
 from harness.report.live import duration
 from harness.report.outcome import judged
 from harness.report.pages import ours
 from harness.report.visible import shortened
 from harness.stats.quantiles import least_count, quantile
-from harness.view import compared, listing, texts, trials
+from harness.view import compared, texts, trials
 from harness.view import trial as one_trial
 from harness.view.charted import Drawings
-from harness.view.listing import Asked, Heads
-from harness.view.places import quiet_s
 from harness.view.seen import Seen
 
 SHOWN: dict[str, Any] = {

@@ -10,11 +10,11 @@ import polars as pl
 
 from harness.errors import RunDirectoryError
 from harness.journal import UNREADABLE
+from harness.record.places import NOT_FOLLOWED, Place, Standing, standing
 from harness.record.store import SUMMARY, Manifest, odd_one, read_manifest
 from harness.record.tables import SCHEMAS, scan
-from harness.summarise import Summary
+from harness.summarise.summary import Summary
 from harness.view.following import Following
-from harness.view.places import NOT_FOLLOWED, Place, Standing, standing
 
 
 @dataclass(frozen=True, slots=True)

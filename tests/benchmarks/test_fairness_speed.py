@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.fairness import fairness
+from harness.summarise.fairness import fairness
 
 SECOND = 1_000_000_000
 

@@ -16,7 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from harness import journal
 from harness.grade.checks import grade
-from harness.plan import Plan, make_plan
+from harness.plan.trials import Plan, make_plan
 from harness.record import store
 from harness.suite.read import parse_suite
 from tests.replies import IDS, SESSION, STOP, delta, exchange, packet, result, searched

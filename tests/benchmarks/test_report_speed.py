@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.record.store import Manifest
 from harness.record.tables import SCHEMAS, scan
 from harness.report import charts, figures

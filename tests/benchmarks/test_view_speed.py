@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.summarise import summarise
+from harness.summarise.summary import summarise
 from tests.benchmarks.test_comparing_speed import table
 
 TRIALS, PACKETS = 20_000, 1_000_000

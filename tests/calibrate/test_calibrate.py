@@ -36,8 +36,8 @@ from harness.drive.pool import drive
 from harness.drive.reins import Reins
 from harness.drive.transport import transports
 from harness.errors import StandinError
-from harness.metrics import gaps_ns, longest_gap_ns
-from harness.plan import make_plan
+from harness.metrics.figures import gaps_ns, longest_gap_ns
+from harness.plan.trials import make_plan
 from harness.result import Exchange, Result
 from harness.sigma.client import Address, Client
 from harness.suite.model import Suite

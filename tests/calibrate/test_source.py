@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.metrics import gaps_ns, longest_gap_ns
+from harness.metrics.figures import gaps_ns, longest_gap_ns
 from harness.result import Exchange, kept, with_transcript
 from harness.sigma.transcript import Outcome, read_body
 

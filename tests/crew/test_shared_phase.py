@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness import journal
-from harness.finish import _sent
-from harness.plan import Plan, Trial, make_plan
+from harness.conduct.finish import _sent
+from harness.plan.trials import Plan, Trial, make_plan
 from harness.result import Result
 from harness.suite.read import parse_suite
 

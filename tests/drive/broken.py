@@ -20,7 +20,7 @@ import trustme
 from harness.drive.attempt import Running, attempt
 from harness.drive.exchange import STOP_WAIT_S
 from harness.drive.transport import StampedTransport
-from harness.plan import Trial
+from harness.plan.trials import Trial
 from harness.result import Exchange, Fault, Result, Step
 from harness.sigma.client import Address, Client
 from tests.drive.test_attempt import trial

@@ -27,7 +27,7 @@ from harness.drive.transport import StampedTransport
 from harness.errors import HarnessError
 from harness.result import Result
 from harness.sigma.client import Address, Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from tests.drive.test_attempt import trial
 
 NEW_USER, NEW_NET = 0x10000000, 0x40000000

@@ -26,7 +26,8 @@ from harness.grade.judged import Question, cosine, read_vote
 from harness.grade.judges import fingerprint, fingerprint_of
 from harness.sigma.client import Address, Client
 from harness.standin.judge import judgement
-from harness.suite.model import Embeddings, Judge, LlmOverride
+from harness.suite.servers import Embeddings, Judge
+from harness.suite.settings import LlmOverride
 from tests.conftest import Standin
 from tests.standin.provider import embedding, scripted
 

@@ -7,10 +7,10 @@ import pytest
 
 from harness.drive.attach import attached, files_of
 from harness.errors import TargetError
-from harness.plan import Plan, make_plan
+from harness.plan.trials import Plan, make_plan
 from harness.sigma.client import Address
-from harness.suite.model import FileDescriptor
 from harness.suite.read import parse_suite
+from harness.suite.settings import FileDescriptor
 from tests.conftest import Standin
 
 pytestmark = pytest.mark.anyio

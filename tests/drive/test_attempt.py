@@ -10,7 +10,7 @@ import pytest
 
 from harness.drive.attempt import Running, attempt
 from harness.drive.transport import transports
-from harness.plan import Trial, make_plan
+from harness.plan.trials import Trial, make_plan
 from harness.result import Fault, Result, Skip, Step
 from harness.sigma.client import Address, Client
 from harness.sigma.transcript import Outcome

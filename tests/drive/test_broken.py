@@ -19,7 +19,7 @@ from harness.drive.reins import Reins
 from harness.drive.transport import StampedTransport
 from harness.result import Fault, Result, Step
 from harness.sigma.client import Address, Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from tests.conftest import Serving
 from tests.drive.broken import BROKEN, Broken, Places, lost, met, places
 from tests.drive.streaming import LOOPS

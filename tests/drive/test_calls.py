@@ -17,7 +17,7 @@ from harness.drive.preflight import resolved
 from harness.drive.tape import Tape
 from harness.drive.transport import StampedTransport
 from harness.errors import TargetError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.result import Fault
 from harness.sigma.client import LONGEST_ANSWER, Address, Client
 from harness.sigma.deprecated import PATHS

@@ -13,8 +13,8 @@ from harness.drive.alarm import Alarm
 from harness.drive.pool import drive
 from harness.drive.reins import Reins
 from harness.drive.transport import transports
-from harness.metrics import ttft_ns
-from harness.plan import Plan, make_plan
+from harness.metrics.figures import ttft_ns
+from harness.plan.trials import Plan, make_plan
 from harness.result import Result, Skip
 from harness.sigma.client import Address, Client
 from harness.stats.quantiles import quantile

@@ -14,10 +14,10 @@ from harness.drive.pool import drive, plain_errors
 from harness.drive.reins import Reins, cut_at
 from harness.drive.transport import transports
 from harness.errors import RunDirectoryError
-from harness.plan import Trial, make_plan
+from harness.plan.trials import Trial, make_plan
 from harness.result import Result, Skip
 from harness.sigma.client import Address, Client
-from harness.suite.model import Phase
+from harness.suite.phases import Phase
 from harness.suite.read import parse_suite
 from tests.conftest import Standin, serving
 

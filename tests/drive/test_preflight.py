@@ -7,13 +7,13 @@ import pytest
 
 from harness.drive.preflight import look
 from harness.errors import TargetError, UsageError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.sigma.catalogue import look_up
 from harness.sigma.client import Address, Client
 from harness.sigma.names import resolve
 from harness.sigma.probe import dialect_of, identified, located
-from harness.suite.model import LlmOverride, SearchFilters, Settings
 from harness.suite.read import parse_suite
+from harness.suite.settings import LlmOverride, SearchFilters, Settings
 from tests.conftest import Serving, Standin
 from tests.drive.test_odd_servers import Answer, Told
 
@@ -54,7 +54,7 @@ async def test_a_key_that_is_refused_is_said_before_anything_is_sent() -> None:
     server = pages(health=HEALTHY, me=STRANGER)
     assert await refusal(server, "wrong") == (
         "http://sigma: the API key was refused (GET /me answered 403); "
-        "is target.api_key right, or with --target SIGMA_API_KEY?"
+        "set SIGMA_API_KEY, or target.api_key of the suite"
     )
     assert "an API key is wanted, and there is none" in await refusal(server)
 

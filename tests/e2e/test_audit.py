@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from harness.pipeline import Options, Run, run
-from harness.plan import Choice
+from harness.plan.trials import Choice
 from harness.suite.read import parse_suite
 from tests.conftest import Serving, Standin
 

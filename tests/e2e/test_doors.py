@@ -26,11 +26,11 @@ from harness.drive.access import UNVERIFIED, Access, accessed
 from harness.drive.ask import openai_ask, openai_embed, openai_http
 from harness.drive.preflight import look
 from harness.errors import CollectorError, TargetError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.report.otel import export
 from harness.report.prometheus import serving as prometheus
-from harness.suite.model import Embeddings, Judge
 from harness.suite.read import parse_suite
+from harness.suite.servers import Embeddings, Judge
 from tests.conftest import Serving, Standin, stream_source
 from tests.drive.streaming import Certificates, listening
 from tests.standin.provider import Provider, scripted

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.conduct import Conduct, compare_target
+from harness.conduct.run import Conduct, compare_target
 from harness.drive.preflight import resolved
 from harness.errors import TargetError, UsageError
 from harness.grade.states import State
 from harness.pipeline import Options, Run, run
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.sigma.client import Address
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite

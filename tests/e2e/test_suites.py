@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.journal import read
-from harness.suite.model import Expect, Suite
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,17 @@ def test_the_nightly_workflow_runs_as_it_stands(runs: Runs) -> None:
     names = [case.get("name") for case in junit.iter("testcase")]
     assert "pass_rate max_drop 10pp [candidate]" in names
     assert "faq/refund-eu" in names
+
+
+def test_what_the_workflow_of_gitlab_keeps_is_there(runs: Runs) -> None:
+    ran = runs("nightly")
+    told = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab-nightly.yml").read_text())["nightly"]
+    for command in told["after_script"]:
+        subprocess.run(["bash", "-e", "-c", command], cwd=ran.where, check=True)
+    assert (ran.where / told["artifacts"]["reports"]["junit"]).is_file()
+    (kept,) = told["artifacts"]["paths"]
+    assert (ran.where / kept / "trials.parquet").is_file()
+    assert not (ran.where / kept).is_symlink()
 
 
 def test_the_judge_of_the_suite_for_a_regression_can_be_labelled(runs: Runs) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import Ruling, Word
+from harness.gate.ruling import Ruling, Word
 from harness.pipeline import Options, run
 from harness.suite.read import parse_suite
 from tests.conftest import serving

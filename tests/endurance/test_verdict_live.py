@@ -16,7 +16,7 @@ import pytest
 
 from harness.pipeline import Options, Run, run
 from harness.suite.read import parse_suite
-from harness.verdict import Word
+from harness.verdict.word import Word
 from tests.conftest import stream_source
 
 pytestmark = [pytest.mark.endurance, pytest.mark.timeout(900)]

@@ -20,8 +20,8 @@ from harness.sigma.session import SessionDetail, read_session
 from harness.sigma.tolerant import loads
 from harness.sigma.transcript import Transcript, frames_of, read_body
 from harness.suite.dataset import DatasetError, rows
-from harness.suite.model import Each
 from harness.suite.promptfoo import imported
+from harness.suite.prompts import Each
 from harness.suite.read import load_suite
 from tests.replies import answer, exchange, result
 from tests.wire.recorded import NAMES, recording
@@ -126,7 +126,7 @@ def journalled(data: bytes) -> None:
     """A journal: what it has, or where it is broken."""
     path = _file("journal-0.jsonl", data)
     told = []
-    for read in (journal.read, journal.heads, journal.sessions, journal.moments, journal.legs):
+    for read in (journal.read, journal.heads, journal.sessions, journal.moments):
         try:
             list(read(path))
         except RunDirectoryError as error:

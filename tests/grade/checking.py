@@ -11,8 +11,8 @@ from harness.grade.opinion import Opinion
 from harness.grade.subject import Known, Subject
 from harness.result import Exchange
 from harness.suite.expect import ready
-from harness.suite.model import Expect
 from harness.suite.places import Finding
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from tests.replies import answer, exchange
 

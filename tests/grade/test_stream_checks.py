@@ -9,7 +9,7 @@ import pytest
 from harness.grade.checks import expected_failures, grade
 from harness.grade.states import State, standing
 from harness.grade.subject import Known
-from harness.plan import Trial, make_plan
+from harness.plan.trials import Trial, make_plan
 from harness.result import Exchange, Failure, Fault, Step
 from harness.suite.model import Price
 from harness.suite.read import parse_suite

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.suite.model import Turn
+from harness.suite.prompts import Turn
 from harness.suite.resolve import in_order
 
 

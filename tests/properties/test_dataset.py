@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.suite.dataset import ENDINGS, rows
-from harness.suite.model import Each
+from harness.suite.prompts import Each
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 from tests import formats

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.metrics import service_ns
+from harness.metrics.figures import service_ns
 from harness.redact.texts import read, texts_of
 from harness.redact.veil import Veil, basic
 from harness.result import Exchange, with_transcript

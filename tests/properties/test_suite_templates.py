@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from harness.errors import Problem, SuiteError
 from harness.suite import sandbox, templates
-from harness.suite.model import Phase, Prompt, SuiteFile, Variant
+from harness.suite.model import SuiteFile
+from harness.suite.phases import Phase
+from harness.suite.prompts import Prompt, Variant
 from harness.suite.read import parse_suite
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import structs, to_builtins
 
-from harness.gate import Ruled, Ruling, Word
+from harness.gate.ruling import Ruled, Ruling, Word
 from harness.grade.opinion import Grade
 from harness.grade.states import Standing, State
 from harness.journal import JOURNAL, Journal
 from harness.record.store import SUMMARY, Manifest, write_json, write_manifest
 from harness.record.tables import Judged, Tables, write
 from harness.result import Result
-from harness.summarise import Checked, summarise
+from harness.summarise.summary import Checked, summarise
 from tests.replies import answer, exchange
 
 

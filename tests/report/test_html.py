@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from harness.arms import Arm
-from harness.compare import compare
-from harness.deciding import source
+from harness.compare.arms import Arm
+from harness.compare.comparison import compare
+from harness.decide.sides import source
 from harness.errors import RunDirectoryError
-from harness.gate import Word
+from harness.gate.ruling import Word
 from harness.grade.states import State
 from harness.record.store import SUMMARY, read_manifest
 from harness.report import versus

@@ -6,8 +6,8 @@ import pytest
 
 from harness.grade.states import State
 from harness.journal import JOURNAL
+from harness.page import compared_page, page
 from harness.record import baselines
-from harness.telling import compared_page, page
 from tests.report.made import SUITE, Came, made
 from tests.report.test_html import Read, words
 

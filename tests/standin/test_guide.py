@@ -20,7 +20,7 @@ from harness.drive.attach import attached
 from harness.drive.attempt import Running, attempt
 from harness.drive.preflight import resolved
 from harness.drive.transport import transports
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.result import Exchange, Fault
 from harness.sigma.client import Address, Client
 from harness.sigma.frames import Frames

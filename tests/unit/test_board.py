@@ -12,7 +12,7 @@ from harness.calibrate.kept import Exactness
 from harness.report.board import SPARKS, TALLEST, board, plain, sparks, spent
 from harness.report.tally import Believed, Progress, Snapshot
 from harness.report.times import Latency
-from harness.verdict import Reason, Verdict, Word
+from harness.verdict.word import Reason, Verdict, Word
 
 HOSTILE = "\x1b[2J[red]x[/red]\u202e\r\n\t日本語の名前" + "y" * 300
 

@@ -7,7 +7,7 @@ import pytest
 from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool, UserFile
 from harness.sigma.fingerprint import changed, fingerprint
 from harness.sigma.names import hints, resolve
-from harness.suite.model import FileDescriptor, Settings
+from harness.suite.settings import FileDescriptor, Settings
 
 HAS = Catalogue(
     tools=(

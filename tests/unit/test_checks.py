@@ -8,11 +8,11 @@ from msgspec import structs
 from harness.grade.checks import check, grade
 from harness.grade.side_by_side import of_model
 from harness.grade.subject import Subject
-from harness.plan import Trial, make_plan
+from harness.plan.trials import Trial, make_plan
 from harness.result import Exchange, Failure, Fault, Skip, Step
 from harness.suite.expect import ready
-from harness.suite.model import Expect
 from harness.suite.places import Finding
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from tests.replies import (
     IDS,

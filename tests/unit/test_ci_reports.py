@@ -5,15 +5,15 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from harness.gate import Ruled, Ruling, Word
+from harness.gate.ruling import Ruled, Ruling, Word
 from harness.grade.states import State
 from harness.record.store import Manifest
 from harness.report.github import MOST, annotations, show
 from harness.report.junit import junit
 from harness.report.markdown import LISTED, escaped, markdown
 from harness.report.outcome import Outcome, Prompt
-from harness.verdict import Verdict
-from harness.verdict import Word as Believed
+from harness.verdict.word import Verdict
+from harness.verdict.word import Word as Believed
 
 HOSTILE = (
     "</failure>]]> <script>alert(1)</script> | `x` ![p](http://evil) @octocat \x1b[31m \ud800 \x00 www.evil"

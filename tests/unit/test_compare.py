@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from harness.arms import Source
-from harness.compare import Asked, Comparison, Line, compare
+from harness.compare.arms import Source
+from harness.compare.comparison import Asked, Comparison, Line, compare
 from harness.stats.paired import Question
 from harness.suite.metric import metric
 from tests.arms import arm, passes, source

@@ -17,13 +17,13 @@ from harness.crew import split, wire
 from harness.crew.crew import worst
 from harness.crew.messages import Halt, Over
 from harness.drive.pool import Part
-from harness.plan import Plan, make_plan
+from harness.plan.trials import Plan, make_plan
 from harness.redact.veil import Veil
 from harness.report.tally import Believed, Tally, snapshot
 from harness.result import Result, Skip
 from harness.suite.read import load_suite
 from harness.suite.redaction import KNOWN, finder
-from harness.verdict import Verdict, Word
+from harness.verdict.word import Verdict, Word
 from harness.view.lines import result_of
 from tests.going import SECOND, answered, broken, moment, plan, skipped, tally
 from tests.replies import MS, answer, exchange, result

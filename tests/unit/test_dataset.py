@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SuiteError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.suite.dataset import DatasetError, rows, variables
-from harness.suite.model import Each
+from harness.suite.prompts import Each
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 from tests import formats
@@ -47,7 +47,7 @@ def test_a_sample_is_the_same_rows_in_every_format_and_in_the_order_of_the_file(
     table = [{"n": str(number)} for number in range(40_000)]
     written(tmp_path, name, table)
     drawn = list(rows(Each(path=name, sample=5, seed=3), tmp_path))
-    assert [number - 1 for number, _ in drawn] == sorted(Random(3).sample(range(40_000), 5))  # noqa: S311
+    assert [number - 1 for number, _ in drawn] == sorted(Random(3).sample(range(40_000), 5))
     assert [int(row["n"]) + 1 for _, row in drawn] == [number for number, _ in drawn]
     csv = written(tmp_path, "b.csv", table)
     assert drawn == list(rows(Each(path=csv.name, sample=5, seed=3), tmp_path))
@@ -323,7 +323,7 @@ def _peak_kb(path: Path) -> int:
     """The most memory that a process of its own had, which drew a sample of this file."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom harness.suite.dataset import rows\n"
-        "from harness.suite.model import Each\npath = Path(sys.argv[1])\n"
+        "from harness.suite.prompts import Each\npath = Path(sys.argv[1])\n"
         "assert len(list(rows(Each(path=path.name, sample=200), path.parent))) == 200\n"
         "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     )

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from harness.compare import what_differs
-from harness.deciding import Against, Standing, against, bench, unproven
+from harness.compare.comparison import what_differs
+from harness.decide.sides import Against, Standing, against, bench, unproven
 from harness.errors import UsageError
-from harness.gate import Word, ruling
-from harness.plan import make_plan
+from harness.gate.ruling import Word, ruling
+from harness.plan.trials import make_plan
 from harness.record.store import Manifest
 from harness.sigma.fingerprint import Fingerprint
 from harness.suite.read import parse_suite
-from harness.verdict import Verdict
-from harness.verdict import Word as Believed
+from harness.verdict.word import Verdict
+from harness.verdict.word import Word as Believed
 from tests.arms import arm, passes, source
 
 SUITE = """

@@ -9,9 +9,10 @@ import pytest
 from harness.sigma.deprecated import deprecated_body, unsupported
 from harness.sigma.packets import packet_rows
 from harness.sigma.transcript import Outcome, Transcript, frames_of, read_body
-from harness.suite.model import LlmOverride, SearchFilters, Settings, Turn
+from harness.suite.prompts import Turn
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
+from harness.suite.settings import LlmOverride, SearchFilters, Settings
 
 IDS = {"user_message_id": 1, "reserved_assistant_message_id": 2}
 DOCUMENT = {"document_id": "d1", "semantic_identifier": "Refunds", "source_type": "web", "metadata": {}}

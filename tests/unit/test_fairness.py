@@ -14,7 +14,13 @@ from msgspec import json
 from msgspec.structs import replace
 from rich.console import Console
 
-from harness.fairness import (
+from harness.record.store import SUMMARY
+from harness.report import fair, html
+from harness.report.markdown import markdown
+from harness.report.outcome import outcome
+from harness.report.story import story
+from harness.report.terminal import summary_table
+from harness.summarise.fairness import (
     LEAST,
     LEAST_ALIKE,
     Evenness,
@@ -25,13 +31,7 @@ from harness.fairness import (
     _thirds,
     fairness,
 )
-from harness.record.store import SUMMARY
-from harness.report import fair, html
-from harness.report.markdown import markdown
-from harness.report.outcome import outcome
-from harness.report.story import story
-from harness.report.terminal import summary_table
-from harness.summarise import Figure, Summary
+from harness.summarise.summary import Figure, Summary
 from tests.report.made import Came, made
 
 SECOND, MS = 1_000_000_000, 1_000_000

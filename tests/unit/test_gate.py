@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.arms import Source
-from harness.gate import Bench, Look, Ruling, Word, ruling
+from harness.compare.arms import Source
+from harness.gate.ruling import Bench, Look, Ruling, Word, ruling
 from harness.stats.judges import Corrected
 from harness.suite.gates import rules_of
 from harness.suite.model import Suite

@@ -10,7 +10,7 @@ from rich.console import Console
 from harness.report.live import Picture, duration, told
 from harness.report.tally import Believed, snapshot
 from harness.result import Skip
-from harness.verdict import Verdict, Word
+from harness.verdict.word import Verdict, Word
 from tests.going import SECOND, answered, broken, moment, plan, skipped, tally
 
 

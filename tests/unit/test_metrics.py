@@ -3,7 +3,7 @@ import json
 import pytest
 from msgspec import structs
 
-from harness import metrics
+from harness.metrics import figures as metrics
 from harness.result import Exchange, Failure, Fault, Step
 from tests.replies import IDS, MS, SESSION, START, STOP, answer, delta, exchange, packet, result, searched
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from harness.outages import LEAST, Sent, broke, outages
+from harness.metrics.outages import LEAST, Sent, broke, outages
 from harness.result import Fault
-from harness.signs import Signs
-from harness.verdict import Word, reasons_of
+from harness.verdict.signs import Signs
+from harness.verdict.word import Word, reasons_of
 
 SECOND = 1_000_000_000
 _numbers = count()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import SuiteError, UsageError
-from harness.plan import Choice, Plan, make_plan
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.suite.model import Suite
 from harness.suite.read import load_suite, parse_suite
 

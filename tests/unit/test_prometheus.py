@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.errors import UsageError
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.report.prometheus import Exposition, serving
 from harness.report.tally import Believed, Tally
 from harness.result import Skip
-from harness.verdict import Verdict, Word
+from harness.verdict.word import Verdict, Word
 from tests.going import SECOND, answered, broken, moment, plan, skipped, tally
 
 HOSTILE = 'a"} 1\nharness_evil{x="\\'

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.grade.reduce import Repeat, reduced
 from harness.grade.states import State
-from harness.suite.model import Reduce
+from harness.suite.prompts import Reduce
 
 P, F, E, I, N = State.PASSED, State.FAILED, State.ERROR, State.INVALID, State.NOT_RUN  # noqa: E741
 

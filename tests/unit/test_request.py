@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from harness.sigma.request import request_body, session_info
-from harness.suite.model import Settings
+from harness.suite.settings import Settings
 
 TAGS = {"source_type": ["web"], "tags": {"region": "EU"}}
 

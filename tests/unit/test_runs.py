@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.record.runs import planned, run_folder
 from harness.record.store import point_latest
 from tests.report.made import manifest

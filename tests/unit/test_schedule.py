@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.plan import Choice, make_plan
-from harness.schedule import Arrival, arrivals, ends_ns, stretches
-from harness.suite.model import Phase
+from harness.plan.schedule import Arrival, arrivals, ends_ns, stretches
+from harness.plan.trials import Choice, make_plan
+from harness.suite.phases import Phase
 from harness.suite.read import parse_suite
 
 MS = 1_000_000

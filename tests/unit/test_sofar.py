@@ -6,11 +6,11 @@ import pytest
 from msgspec import structs
 
 from harness.drive.attempt import Running
-from harness.plan import Plan
+from harness.plan.trials import Plan
 from harness.report.sofar import SoFar, Tables
 from harness.result import Moment, Result, Skip
 from harness.stats.quantiles import quantile
-from harness.verdict import Word
+from harness.verdict.word import Word
 from tests.going import SECOND, answered, broken, moment, plan, skipped
 from tests.replies import MS
 

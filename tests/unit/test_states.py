@@ -6,7 +6,7 @@ from harness.grade.opinion import Grade
 from harness.grade.states import State, standing
 from harness.pipeline import exit_of
 from harness.result import Failure, Fault, Result, Skip, Step
-from harness.summarise import Figure, Row, Summary
+from harness.summarise.summary import Figure, Row, Summary
 from tests.replies import IDS, SESSION, START, STOP, answer, exchange, packet, result, side_by_side
 
 PASSED = Grade("1", "contains", None, True, 1.0, 1.0, "there")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from harness.metrics import response_ns, service_ns
+from harness.metrics.figures import response_ns, service_ns
+from harness.metrics.steps import Stretch, steps
 from harness.result import Exchange, Failure, Fault, Step, kept, with_transcript
 from harness.sigma.packets import packet_rows
 from harness.sigma.transcript import frames_of
-from harness.steps import Stretch, steps
 from tests.replies import (
     IDS,
     MS,

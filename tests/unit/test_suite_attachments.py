@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError, UsageError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.suite.attachments import digest, path_of
 from harness.suite.model import Suite
 from harness.suite.read import parse_suite

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError
-from harness.suite.expect import BUILT, LATER, NOT_OFFERED
-from harness.suite.model import Expect, Suite
+from harness.suite.expect import BUILT, NOT_OFFERED
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from harness.suite.resolve import resolve_cases
 
@@ -383,6 +384,12 @@ def test_a_cutoff_without_its_zone_is_told(written: str) -> None:
 # Checks
 
 
+@pytest.mark.parametrize("key", ["token_limit", "cost_limit", "turn_limit"])
+def test_a_limit_that_other_tools_have_says_what_there_is_in_its_place(key: str) -> None:
+    (found,) = problems(HEAD + f"defaults: {{{key}: 3}}\n" + ONE)
+    assert "; budget." in found or "; a conversation has the turns that are written;" in found
+
+
 @pytest.mark.parametrize("kind", sorted(BUILT))
 def test_a_built_type_is_taken_with_and_without_not(kind: str) -> None:
     plain, negated = (Expect.model_validate(each) for each in (kind, f"not-{kind}"))
@@ -390,18 +397,9 @@ def test_a_built_type_is_taken_with_and_without_not(kind: str) -> None:
     assert (negated.name, negated.type, negated.negated) == (f"not-{kind}", kind, True)
 
 
-@pytest.mark.parametrize("kind", sorted(LATER))
-def test_a_type_that_is_not_built_says_so(kind: str) -> None:
-    text = HEAD + f"prompts: [{{message: a, assert: [{{type: '{kind}', value: 1}}, 'not-{kind}']}}]\n"
-    assert [each.split(": ", 1)[1] for each in problems(text)] == [
-        f"{kind}: not yet supported",
-        f"not-{kind}: not yet supported",
-    ]
-
-
 @pytest.mark.parametrize("kind", sorted(NOT_OFFERED))
 def test_a_type_that_is_not_offered_says_why(kind: str) -> None:
-    (found,) = problems(HEAD + f"prompts: [{{message: a, assert: [{kind}]}}]\n")
+    (found,) = problems(HEAD + f"prompts: [{{message: a, assert: ['{kind}']}}]\n")
     assert found == f"2:33 prompts[0].assert[0]: {kind} is not offered: {NOT_OFFERED[kind]}"
 
 

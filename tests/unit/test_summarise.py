@@ -6,7 +6,7 @@ from harness.audit import Finding, Word
 from harness.grade.states import standing
 from harness.record.tables import Judged, Tables
 from harness.result import Exchange, Result
-from harness.summarise import Ignored, summarise
+from harness.summarise.summary import Ignored, summarise
 from tests.replies import MS, answer, exchange, packet, result
 
 MODEL = "llm_override"

@@ -22,7 +22,7 @@ from harness.record.tokens import count_tokens
 from harness.result import Exchange, Failure, Fault, Result, Skip, Step
 from harness.sigma.session import MessageSeen, ModelParams, SessionDetail
 from harness.stats.quantiles import quantile
-from harness.summarise import summarise
+from harness.summarise.summary import summarise
 from tests.replies import (
     IDS,
     MS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.drive.reins import Reins
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.report.board import board, plain
 from harness.report.live import told as line_of
 from harness.report.tally import Progress, Snapshot, Tally, snapshot

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from harness.report.terminal import ignored, notes, reasons, summary_table
 from harness.report.visible import shortened
-from harness.summarise import Figure, Ignored, Row, Summary
+from harness.summarise.summary import Figure, Ignored, Row, Summary
 
 SECOND = 1_000_000_000
 

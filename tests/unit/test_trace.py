@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.earlier import digest_of
+from harness.conduct.earlier import digest_of
 from harness.errors import SuiteError, UsageError
-from harness.plan import Choice, Plan, make_plan
-from harness.schedule import SECOND, peak
+from harness.plan.schedule import SECOND, peak
+from harness.plan.trials import Choice, Plan, make_plan
 from harness.suite import trace
 from harness.suite.dataset import DatasetError
-from harness.suite.model import Trace
+from harness.suite.phases import Trace
 from harness.suite.read import load_suite
 from tests import formats
 from tests.fuzz.mutated import bytes_of

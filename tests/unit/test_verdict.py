@@ -17,11 +17,11 @@ from msgspec import structs
 
 from harness.report.terminal import verdict_lines
 from harness.result import Moment
-from harness.signs import Signs, signs_of
 from harness.stats.arrivals import Conformance
 from harness.stats.steady import Trend
-from harness.suite.model import Phase
-from harness.verdict import Verdict, Word, verdict
+from harness.suite.phases import Phase
+from harness.verdict.signs import Signs, signs_of
+from harness.verdict.word import Verdict, Word, verdict
 
 RECORDED = Path(__file__).parent / "verdicts"
 LOADS = {"main": Phase.model_validate({"rate": "20/s", "for": "6s"})}
@@ -85,7 +85,7 @@ def test_what_was_decided_and_never_sent_is_no_arrival_and_changes_nothing() -> 
 
 def a_part(frames: Mapping[str, pl.DataFrame], seed: int) -> dict[str, pl.DataFrame]:
     """Nine tenths of what a run recorded, drawn by *seed*, one second of six left out."""
-    random = Random(seed)  # noqa: S311  a sample, no secret
+    random = Random(seed)
     every = frames["trials"]["trial_id"].to_list()
     kept = set(random.sample(every, len(every) * 9 // 10))
     exchanges = frames["exchanges"].filter(pl.col("trial_id").is_in(kept))
@@ -167,9 +167,21 @@ def test_each_sign_speaks_for_its_word_with_its_figure_and_its_limit(
     assert says in (told.reasons[0].says if told.reasons else "")
 
 
+def test_of_one_sign_only_the_worst_word_is_told() -> None:
+    merging = structs.replace(GOOD, delay_p99_ms=25.0, merged=0.2, unserved=0.3, pressure=0.9)
+    found = verdict([merging])
+    assert Counter(reason.sign for reason in found.reasons).most_common(1)[0][1] == 1
+    assert {reason.sign: reason.word for reason in found.reasons} == {
+        "delay_p99_ms": Word.CLIENT_BOUND,
+        "pressure": Word.CLIENT_BOUND,
+        "unserved": Word.SERVER_SATURATED,
+        "merged": Word.DEGRADED,
+    }
+
+
 def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> None:
-    asked = Conformance(100, 10.0, 0.0, 0.0, None)
-    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 10.0, 0.4, 0.1, -0.2))
+    asked = Conformance(100, 0.0)
+    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 0.4))
     (reason,) = verdict([spoilt]).reasons
     assert reason.word is Word.DEGRADED
     assert reason.says.startswith("conversations began otherwise spaced than asked: their gaps vary by 0.40")

@@ -12,7 +12,7 @@ import pytest
 
 from harness.drive.attempt import Running, attempt
 from harness.drive.transport import transports
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.result import Exchange, Fault, Step
 from harness.sigma.client import Address, Client
 from harness.sigma.transcript import reading

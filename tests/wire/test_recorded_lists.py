@@ -12,13 +12,13 @@ import pytest
 from harness.drive.preflight import resolved
 from harness.drive.transport import transports
 from harness.errors import TargetError, UsageError
-from harness.plan import make_plan
+from harness.plan.trials import make_plan
 from harness.sigma.catalogue import Catalogue, UserFile
 from harness.sigma.client import Address, Client
 from harness.sigma.fingerprint import fingerprint
 from harness.sigma.uploads import Uploads, upload
-from harness.suite.model import FileDescriptor, Settings
 from harness.suite.read import parse_suite
+from harness.suite.settings import FileDescriptor, Settings
 from tests.wire.replay import LISTS, replaying
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report import figures
 from harness.report.charts import rows
 from harness.report.charts.drawing import Chart

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report import figures
 from harness.report.charts import rows
 from harness.report.charts.drawing import INK, Chart

@@ -1,6 +1,6 @@
 """The charts of one run: each is there where the run has something for it."""
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.record.store import Manifest
 from harness.report import figures
 from harness.report.charts.course import course

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report.charts.drawing import BROADER, INK, NARROW
 from harness.report.visible import shortened
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report import figures
 from harness.report.charts import rows
 from harness.report.charts.drawing import INK, Chart

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report import figures
 from harness.report.charts import rows
 from harness.report.charts.drawing import Chart

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.record.store import Manifest
 from harness.report.figures.crowd import nearest_rank
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report.figures.times import SERIES, named
 from harness.stats.quantiles import least_count
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.grade.states import State
 from harness.report.figures.crowd import nearest_rank
 from harness.report.figures.times import SERIES, named

@@ -7,7 +7,7 @@ from typing import Literal
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 
 Latency = Literal[
     "ttft_ms", "answer_ms", "total_ms", "first_packet_ms", "response_ttft_ms", "response_total_ms", "gap"

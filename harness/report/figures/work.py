@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from harness.arms import Scan
+from harness.compare.arms import Scan
 from harness.report.figures.crowd import nearest_rank
 from harness.report.figures.times import SERIES, named
 

@@ -7,7 +7,7 @@ a line in the `TYPES` of its family, and a `case` in the module of `harness.grad
 from collections.abc import Mapping
 
 from harness.suite.asserts import agent, code, form, judged, retrieval, stream, text
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import Portion
 
 

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from harness.suite import literals
 from harness.suite.asserts.text import Pattern
-from harness.suite.model import Arguments, Written
-from harness.suite.values import Portion, Text, Whole
+from harness.suite.prompts import Arguments
+from harness.suite.settings import Written
+from harness.suite.values import Portion, Text, Whole, list_of_one
 
 
 class AgentCheck(Arguments):
@@ -28,6 +29,7 @@ def _one_named(value: object) -> object:
 class Named(Written):
     """A tool, by its *name* or by a *pattern* (a regular expression) found in it."""
 
+    short: ClassVar[Any] = Text
     name: Text | None = None
     pattern: Pattern | None = None
 
@@ -93,6 +95,7 @@ class Sequence(Written):
     order. ``only``: no call of another tool; not every one of them has to be called.
     """
 
+    short: ClassVar[Any] = Annotated[tuple[Step, ...], Field(min_length=1)]
     mode: Mode = "in_order"
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
 
@@ -117,6 +120,9 @@ def _tolerance(value: object) -> object:
     return (float(value), 0.0)
 
 
+_TOLERANCE = WithJsonSchema(
+    {"title": "number or share", "type": ["number", "string"], "minimum": 0, "pattern": r"^[0-9.]+(%|pp)$"}
+)
 _PATH = re.compile(r"\w+(\.\w+|\[\d+\])*")
 
 
@@ -134,9 +140,10 @@ class Called(Named):
     path of *ignore* may be anything; *defaults* are what the tool takes for arguments that a call leaves out.
     """
 
+    short: ClassVar[Any] = None
     args: dict[str, Any]
     mode: Literal["partial", "exact"] = "partial"
-    tolerance: Annotated[tuple[float, float], BeforeValidator(_tolerance)] = (0.0, 0.0)
+    tolerance: Annotated[tuple[float, float], BeforeValidator(_tolerance), _TOLERANCE] = (0.0, 0.0)
     ignore: tuple[Annotated[str, AfterValidator(_path)], ...] = ()
     defaults: dict[str, Any] | None = None
 
@@ -192,7 +199,7 @@ class ToolCallF1(AgentCheck):
     """The F1 of the tools called, against those of *value*, reaches *threshold*; how often does not count."""
 
     example: ClassVar[str] = "{type: tool-call-f1, value: [internal_search, open_url], threshold: 0.8}"
-    value: Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+    value: Annotated[tuple[Text, ...], BeforeValidator(list_of_one)]
     threshold: Portion = 1.0
 
 

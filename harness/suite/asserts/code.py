@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import Duration, Portion, Text
 
 _PLACE = re.compile(r"file://(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -25,7 +25,11 @@ class Python(Arguments):
     where it is above 0, or reaches the *threshold*. *config* is handed to it.
     """
 
-    value: Annotated[Text, AfterValidator(_function)]
+    value: Annotated[
+        Text,
+        AfterValidator(_function),
+        WithJsonSchema({"type": "string", "pattern": r"^file://[^:]+\.py:[A-Za-z_]"}),
+    ]
     threshold: Portion | None = None
     time_limit: Duration = 10_000_000_000
     config: dict[str, Any] | None = None

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from json import dumps, loads
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from harness.suite.asserts.text import TextCheck
-from harness.suite.model import Written
+from harness.suite.settings import Written
 from harness.suite.values import Text, Texts
 
 
@@ -31,7 +31,7 @@ def _schema_error(schema: str) -> str | None:
 
 def _schema(value: object) -> object:
     if isinstance(value, str):
-        raise ValueError("a JSON Schema is wanted, as a mapping: write it here, not as text")  # noqa: TRY004
+        raise ValueError("a JSON Schema is wanted, as a mapping: write it here, not as text")
     if isinstance(value, dict | bool) and (wrong := _schema_error(dumps(value))) is not None:
         raise ValueError(wrong)
     return value
@@ -76,7 +76,11 @@ def _elements(value: object) -> object:
     return tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value
 
 
-Elements = Annotated[tuple[Annotated[Text, AfterValidator(_element)], ...], BeforeValidator(_elements)]
+Elements = Annotated[
+    tuple[Annotated[Text, AfterValidator(_element)], ...],
+    BeforeValidator(_elements),
+    WithJsonSchema({"title": "elements", "type": ["string", "array", "object"], "items": {"type": "string"}}),
+]
 
 
 class IsXml(FormCheck):
@@ -91,16 +95,27 @@ class ContainsXml(FormCheck):
     value: Elements = ()
 
 
+_SPELLINGS = {"database": "dialect", "databaseType": "dialect", "database_type": "dialect"}
+_SPELLINGS |= {"allowedTables": "allowed_tables", "allowedColumns": "allowed_columns"}
+_Spelling = Literal[
+    "dialect",
+    "database",
+    "databaseType",
+    "database_type",
+    "allowed_tables",
+    "allowedTables",
+    "allowed_columns",
+    "allowedColumns",
+]
+
+
 class Sql(Written):
     """Which SQL: a *dialect* (``postgres``, ``mysql`` …), and what it may read or change."""
 
+    short: ClassVar[Any] = Text | dict[_Spelling, Any]
     dialect: Text | None = None
     allowed_tables: Texts | None = None
     allowed_columns: Texts | None = None
-
-
-_SPELLINGS = {"database": "dialect", "databaseType": "dialect", "database_type": "dialect"}
-_SPELLINGS |= {"allowedTables": "allowed_tables", "allowedColumns": "allowed_columns"}
 
 
 def _sql(value: object) -> object:

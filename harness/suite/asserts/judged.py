@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import Portion, Text
 
 

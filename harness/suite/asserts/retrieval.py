@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from harness.suite.asserts.agent import Times
-from harness.suite.model import Arguments
+from harness.suite.prompts import Arguments
 from harness.suite.values import AtLeastOne, Flag, Portion, Texts
 
 

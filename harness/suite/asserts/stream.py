@@ -6,9 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.errors import did_you_mean
-from harness.suite import literals
-from harness.suite.model import Arguments
-from harness.suite.values import Count, Number, Texts, list_of_one
+from harness.suite.prompts import Arguments
+from harness.suite.values import Count, Duration, Number, Texts, list_of_one
 
 
 class StreamCheck(Arguments):
@@ -71,21 +70,18 @@ class ErrorCode(ExpectsFailure):
     value: Annotated[Texts, Field(min_length=1)]
 
 
-Limit = Annotated[int, BeforeValidator(literals.duration), Field(gt=0)]
-
-
 class Ttft(TimeCheck):
     """The first packet of answer text, of any block, came within *threshold* of the turn being sent."""
 
     example: ClassVar[str] = "{type: ttft, threshold: 4s}"
-    threshold: Limit
+    threshold: Duration
 
 
 class Latency(TimeCheck):
     """The reply was complete within *threshold* of the turn being sent."""
 
     example: ClassVar[str] = "{type: latency, threshold: 20s}"
-    threshold: Limit
+    threshold: Duration
 
 
 Milestones = Literal[
@@ -109,14 +105,14 @@ class Milestone(TimeCheck):
 
     example: ClassVar[str] = "{type: milestone, name: first_search_doc, threshold: 2s}"
     name: Milestones
-    threshold: Limit
+    threshold: Duration
 
 
 class Stall(TimeCheck):
     """No two packets of the final answer were further apart than *threshold*."""
 
     example: ClassVar[str] = "{type: stall, threshold: 1s}"
-    threshold: Limit
+    threshold: Duration
 
 
 class TokensPerSecond(TimeCheck):

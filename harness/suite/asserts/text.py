@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from harness.suite.model import Arguments, Written
+from harness.suite.prompts import Arguments
+from harness.suite.settings import Written
 from harness.suite.values import AtLeastOne, Portion, Whole, list_of_one
 
 
@@ -18,9 +19,9 @@ class TextCheck(Arguments):
 
 def _whole_text(value: object) -> object:
     if isinstance(value, list):
-        raise ValueError("one text is wanted; for a list there are the types with -all and -any")  # noqa: TRY004
+        raise ValueError("one text is wanted; for a list there are the types with -all and -any")
     if isinstance(value, bool | int | float):
-        raise ValueError(f'text is wanted; quote it: "{value}"')  # noqa: TRY004
+        raise ValueError(f'text is wanted; quote it: "{value}"')
     return value
 
 
@@ -122,16 +123,10 @@ class Levenshtein(TextCheck):
     threshold: Annotated[Whole, Field(ge=0)] = 5
 
 
-class WordCount(TextCheck):
-    """The answer has *value* words, or *min* to *max*; words are what stands between blanks."""
-
-    example: ClassVar[str] = "{type: word-count, value: {max: 120}}"
-    value: "Annotated[Words, BeforeValidator(_words)]"
-
-
 class Words(Written):
     """How many words."""
 
+    short: ClassVar[Any] = Annotated[Whole, Field(ge=0)]
     min: Annotated[Whole | None, Field(ge=0)] = None
     max: Annotated[Whole | None, Field(ge=0)] = None
 
@@ -146,6 +141,13 @@ class Words(Written):
 
 def _words(value: object) -> object:
     return {"min": value, "max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class WordCount(TextCheck):
+    """The answer has *value* words, or *min* to *max*; words are what stands between blanks."""
+
+    example: ClassVar[str] = "{type: word-count, value: {max: 120}}"
+    value: Annotated[Words, BeforeValidator(_words)]
 
 
 class RougeN(TextCheck):

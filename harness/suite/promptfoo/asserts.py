@@ -6,13 +6,14 @@ is told, and left out.
 """
 
 import csv
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES
-from harness.suite.expect import LATER, NOT_OFFERED
+from harness.suite.expect import NOT_OFFERED
 from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo.templates import as_jinja
 from harness.suite.promptfoo.tools import Check, all_of, any_of, in_our_words, snake_case
@@ -83,8 +84,6 @@ def _check(piece: Piece, source: Source) -> Check | None:
 def _missing(base: str) -> str:
     if base in NOT_OFFERED:
         return NOT_OFFERED[base]
-    if base in LATER:
-        return "it is not built yet; llm-rubric or python may say the same"
     if base.startswith("promptfoo:redteam"):
         return "red-team checks are not offered"
     return f"no such type is known{did_you_mean(base, OURS) or '; python can check anything'}"
@@ -250,8 +249,6 @@ def _schema(piece: Piece, source: Source) -> Any:
 
 
 def _schema_in_text(piece: Piece, source: Source) -> Any:
-    import json  # noqa: PLC0415 - cells of a table only
-
     try:
         return json.loads(piece.value)
     except (ValueError, RecursionError):
@@ -341,7 +338,7 @@ _OF_NUMBERS = """
     perplexity-score perplexity rouge-n similar starts-with
 """
 _WITH_THRESHOLD = frozenset(_OF_NUMBERS.split())
-_KNOWN = "|".join(sorted(OURS | LATER | NOT_OFFERED.keys(), reverse=True))
+_KNOWN = "|".join(sorted(OURS | NOT_OFFERED.keys(), reverse=True))
 _TYPED = re.compile(rf"(not-)?({_KNOWN})(?:\((\d+(?:\.\d+)?)\))?(?::([\s\S]*))?")
 
 

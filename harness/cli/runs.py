@@ -1,0 +1,305 @@
+"""`harness runs [SUITE]`: what is in the results; with `--prune`, old runs are deleted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import complete
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.listing import Entry
+    from harness.record.places import Place
+    from harness.record.pruning import Old, Rules
+
+_LISTED = 20
+_FACTS = 9
+"""Columns that say something of every run."""
+
+
+def runs(
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SUITE",
+            help="Only the runs of this suite, by its name or its file; of all if not said.",
+            show_default=False,
+            autocompletion=complete.of_suites,
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="List so many, the newest first.")] = _LISTED,
+    every: Annotated[bool, typer.Option("--all", help="List them all.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Delete the old runs of SUITE, or of all: by --keep, --older-than or both."
+        ),
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --prune: the newest so many of each suite that have ended stay."),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --prune: only what began so long ago, such as 30d."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --prune: show what would go, and delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --prune: do not ask.")] = False,
+    results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, on standard output.")] = False,
+) -> None:
+    """List the runs in the results, the newest first: how each ended, what it came to, what it takes on disk.
+
+    --prune deletes old ones, after showing them and asking. A run that a baseline names, that goes on, or
+    that latest leads to stays, and so does everything that is no run. Of --keep and --older-than both have to
+    say that a run is old.
+
+    Exit codes: 0 listed, or deleted · 2 no such suite, or nobody is there to be asked · 3 you said no, or
+    interrupted · 4 something cannot be deleted.
+    """
+    from harness.errors import UsageError
+    from harness.record.places import places
+
+    of = None if suite is None else _folder_name(suite, results)
+    if prune:
+        _prune(results, _rules(keep, older_than), of, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
+    if keep is not None or older_than is not None or dry_run or yes:
+        raise UsageError("--keep, --older-than, --dry-run and --yes say how runs are deleted: add --prune")
+    found = [place for place in places(results) if of is None or place.suite == of]
+    _list(found, results, found if every else found[:limit], as_json=as_json)
+
+
+def _folder_name(suite: str, results: Path) -> str:
+    """The name of the suite's folder in the results. Raises `UsageError` where there is none such."""
+    from harness.errors import UsageError, did_you_mean
+    from harness.flaky import meant
+    from harness.record.histograms import filename
+    from harness.record.places import places
+
+    known = {place.suite for place in places(results)}
+    if filename(suite) in known:
+        return filename(suite)
+    if Path(suite).suffix in {".yaml", ".yml"}:
+        return meant(suite, results).suite
+    listed = f"; there are {', '.join(sorted(known))}" if known else "; there are none at all"
+    fix = "; to delete old runs: harness runs --prune --keep 10" if suite == "prune" else ""
+    raise UsageError(f"no runs of {suite} in {results}{did_you_mean(suite, known)}{listed}{fix}")
+
+
+# The list
+
+
+def _list(found: "Sequence[Place]", results: Path, shown: "Sequence[Place]", *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from harness.listing import Heads, entries
+    from harness.report.visible import document, visible
+
+    listed = entries(shown, Heads())
+    if as_json:
+        typer.echo(document([_as_told(each) for each in listed]))
+        return
+    if not found:
+        typer.echo(f"no runs in {visible(str(results))}; harness run SUITE makes one", err=True)
+        return
+    console = Console()
+    console.width = console.width if console.is_terminal else 200
+    console.print(_table(listed))
+    more = "" if len(shown) == len(found) else "; --all lists every one"
+    runs_ = "1 run" if len(found) == 1 else f"{len(found):,} runs"
+    told = runs_ if len(shown) == len(found) else f"{len(shown):,} of {runs_}"
+    typer.echo(f"{told} in {visible(str(results))}, the newest first{more}", err=True)
+
+
+def _as_told(entry: "Entry") -> dict[str, Any]:
+    """What `--json` prints of a run; what is not known of it is null."""
+    from msgspec import to_builtins
+
+    head = entry.head
+    return {
+        "suite": entry.place.suite,
+        "run_id": entry.place.run_id,
+        "folder": str(entry.place.folder),
+        "started_at": None if head is None else head.started_at,
+        "ended": entry.ended,
+        "exit_code": None if head is None else head.exit_code,
+        "planned": None if head is None else head.planned,
+        "states": dict(entry.states) or None,
+        "verdict": entry.verdict or None,
+        "gate": entry.gate or None,
+        "baselines": list(entry.baselines),
+        "rerun": None if head is None else to_builtins(head.rerun),
+        "confirms": head is not None and bool(head.options.get("confirm")),
+        "bytes": entry.place.bytes,
+        "problem": entry.problem or None,
+    }
+
+
+def _table(listed: "Sequence[Entry]") -> "Table":
+    from rich.table import Table
+
+    from harness.report.terminal import STYLES, named
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in ("suite", "run", "began (UTC)", "ended"):
+        table.add_column(title, no_wrap=title in {"run", "began (UTC)"})
+    table.add_column("trials", justify="right")
+    table.add_column("states")
+    table.add_column("verdict")
+    table.add_column("gate")
+    table.add_column("size", justify="right", no_wrap=True)
+    if any(map(_beside, listed)):
+        table.add_column("")
+    for each in listed:
+        place, head = each.place, each.head
+        states = named(_states(each))
+        for state in STYLES:
+            states.highlight_words([f" {state.replace('_', ' ')}"], STYLES[state])
+        table.add_row(
+            *map(named, (place.suite, place.run_id, each.at.removesuffix(" UTC"), each.ended)),
+            "–" if head is None else f"{head.planned:,}",
+            states,
+            *map(named, (each.verdict or "–", each.gate or "–", _size(place.bytes))),
+            *([named(_beside(each))] if len(table.columns) > _FACTS else []),
+        )
+    return table
+
+
+def _states(entry: "Entry") -> str:
+    """How many trials are in each state that some are in; a run without a summary has none yet."""
+    found = [f"{count:,} {state.replace('_', ' ')}" for state, count in entry.states.items() if count]
+    return ", ".join(found) or "–"
+
+
+def _beside(entry: "Entry") -> str:
+    """What is to be known of a run beside its figures."""
+    from harness.report.visible import shortened
+
+    names = f"baseline {', '.join(entry.baselines)}" if entry.baselines else ""
+    return "; ".join(part for part in (names, entry.is_about, shortened(entry.problem, 120)) if part)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
+
+
+# Deleting
+
+
+def _rules(keep: int | None, older_than: str | None) -> "Rules":
+    from datetime import UTC, datetime, timedelta
+
+    from harness.errors import UsageError
+    from harness.record.pruning import Rules
+    from harness.suite.literals import duration
+
+    if keep is None and older_than is None:
+        raise UsageError("--prune: which runs are old? --keep 10, --older-than 30d, or both")
+    if older_than is None:
+        return Rules(keep)
+    try:
+        age = timedelta(seconds=duration(older_than) / 1e9)
+        return Rules(keep, datetime.now(UTC) - age)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--older-than {older_than}: {error}") from None
+
+
+def _prune(
+    results: Path, rules: "Rules", suite: str | None, *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    from harness.cli.asking import agreed
+    from harness.errors import Exit
+    from harness.record.pruning import old_runs, sweep
+
+    old = old_runs(results, rules, suite)
+    goes = [each for each in old if not each.stays]
+    sizes = {each.place: each.place.bytes for each in old}
+    took = sum(sizes[each.place] for each in goes)
+    told = f"{len(goes):,} run{'' if len(goes) == 1 else 's'}, {_size(took)}"
+    if not as_json:
+        _show(old, goes)
+    asks = bool(goes) and not (dry_run or yes)
+    if asks and not agreed(f"delete {told}?", what=f"{told} to be deleted"):
+        typer.echo("nothing was deleted", err=True)
+        raise typer.Exit(Exit.INCOMPLETE)
+    left = 0 if dry_run or not results.is_dir() else sweep(results)
+    if left:
+        typer.echo(f"{left:,} that an earlier prune had left half-deleted are gone now", err=True)
+    gone = [] if dry_run else _delete(goes)
+    if as_json:
+        typer.echo(_document(sizes, old, gone))
+    elif dry_run and goes:
+        typer.echo(f"{told} would be deleted; nothing was, by --dry-run", err=True)
+
+
+def _show(old: "Sequence[Old]", goes: "Sequence[Old]") -> None:
+    """What would go, and what is old and stays all the same."""
+    from rich.console import Console
+
+    from harness.listing import Heads, entries
+    from harness.report.visible import visible
+
+    if goes:
+        console = Console()
+        console.width = console.width if console.is_terminal else 200
+        console.print(_table(entries([each.place for each in goes], Heads())))
+    else:
+        typer.echo("nothing to delete", err=True)
+    for each in old:
+        if each.stays:
+            which = f"{each.place.suite}/{each.place.run_id}"
+            typer.echo(f"stays: {visible(which)}: {visible(each.stays)}", err=True)
+
+
+def _delete(goes: "Sequence[Old]") -> "list[Place]":
+    """Delete them one after the other; those that are gone."""
+    from rich.console import Console
+
+    from harness.errors import Exit
+    from harness.record.pruning import delete, mend_latest
+    from harness.report.live import counted
+
+    gone: list[Place] = []
+    try:
+        with counted(Console(stderr=True), "runs deleted", len(goes)) as advance:
+            for each in goes:
+                if why := delete(each.place):
+                    typer.echo(f"stays: {each.place.run_id}: {why}", err=True)
+                else:
+                    gone.append(each.place)
+                advance()
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {len(gone)} of {len(goes)} runs were deleted", err=True)
+        raise typer.Exit(Exit.INCOMPLETE) from None
+    for suite in {each.place.folder.parent for each in goes}:
+        mend_latest(suite)
+    if goes:
+        typer.echo(f"{len(gone):,} runs deleted", err=True)
+    return gone
+
+
+def _document(sizes: "Mapping[Place, int]", old: "Iterable[Old]", gone: "Sequence[Place]") -> str:
+    from harness.report.visible import document
+
+    return document(
+        [
+            {
+                "suite": each.place.suite,
+                "run_id": each.place.run_id,
+                "bytes": sizes[each.place],
+                "stays": each.stays or None,
+                "deleted": each.place in gone,
+            }
+            for each in old
+        ]
+    )

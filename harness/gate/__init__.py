@@ -1,0 +1,1 @@
+"""Rules -> a ruling: pass, fail or inconclusive, with the evidence of each."""

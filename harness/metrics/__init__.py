@@ -1,0 +1,1 @@
+"""Exchange -> figures: where each figure is defined, and nowhere else."""

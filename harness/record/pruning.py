@@ -1,0 +1,167 @@
+"""Old runs are deleted: which of them may go, and how, so that no half of one ever looks like a run.
+
+A run goes in two steps. It is moved aside, one level deeper than anybody looks for runs, which happens at
+once or not at all; then its files are deleted. What a prune that was killed left there is deleted by the
+next.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from shutil import rmtree
+
+from harness.errors import RunDirectoryError
+from harness.record import store
+from harness.record.baselines import names_of
+from harness.record.places import Place, head, places, standing
+
+ASIDE = ".pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which runs are old: those beyond the newest *keep* of their suite, and that began *before*.
+
+    Of two rules both have to say so. Only runs that ended count as kept: one that was killed is no reason to
+    delete one that was not.
+    """
+
+    keep: int | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A run that is old; *stays* is why it is not deleted all the same, empty where it is."""
+
+    place: Place
+    stays: str
+
+
+def old_runs(results: Path, rules: Rules, suite: str | None = None) -> list[Old]:
+    """The runs that are old, the newest first; of *suite*, or of all.
+
+    Raises `RunDirectoryError` where it cannot be read which runs baselines name.
+    """
+    found = [place for place in places(results) if suite is None or place.suite == suite]
+    return [Old(place, why_it_stays(place)) for place in _beyond(found, rules)]
+
+
+def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
+    ended: Counter[str] = Counter()
+    for place in found:
+        kept = rules.keep is not None and ended[place.suite] < rules.keep
+        young = rules.before is not None and (place.began is None or place.began >= rules.before)
+        if not (kept or young):
+            yield place
+        told = head(place.folder) if rules.keep is not None else ""
+        ended[place.suite] += not isinstance(told, str) and told.exit_code is not None
+
+
+def why_it_stays(place: Place) -> str:
+    """Why a run is never deleted; empty where it may be.
+
+    Raises `RunDirectoryError` where it cannot be read which runs baselines name.
+    """
+    if place.began is None:
+        return "its folder was given a name of its own"
+    if names := names_of(place.folder.parent).get(place.run_id):
+        return f"baseline {', '.join(names)}"
+    if place.run_id == _latest(place):
+        return "latest"
+    told = head(place.folder)
+    exit_code = None if isinstance(told, str) else told.exit_code
+    if store.is_being_written(place.folder) or standing(place.folder, exit_code) == "going":
+        return "it goes on, or was written to just now"
+    return ""
+
+
+def _latest(place: Place) -> str | None:
+    """The latest run of the suite: by the link beside it, else the newest that has ended."""
+    link = place.folder.parent / store.LATEST
+    if link.is_symlink() and (target := link.readlink().name) and (link.parent / target).is_dir():
+        return target
+    return next(_ended(place.folder.parent), None)
+
+
+def _ended(suite: Path) -> Iterator[str]:
+    """The runs of a suite that have ended, the newest first."""
+    for place in places(suite.parent):
+        if place.suite == suite.name and not isinstance(told := head(place.folder), str):
+            yield from () if told.exit_code is None else (place.run_id,)
+
+
+def delete(place: Place) -> str:
+    """Delete a run, unless something has come up that keeps it: that is told, else nothing.
+
+    Raises `RunDirectoryError` where it cannot be deleted.
+    """
+    aside = place.folder.parent / ASIDE
+    try:
+        if why := _moved_aside(place, aside):
+            return why
+        rmtree(aside / place.run_id)
+        with suppress(OSError):  # somebody else's prune goes on there
+            aside.rmdir()
+    except OSError as error:
+        raise RunDirectoryError(f"{place.folder}: cannot be deleted: {error.strerror}") from error
+    return ""
+
+
+def _moved_aside(place: Place, aside: Path) -> str:
+    if aside.is_symlink():
+        raise RunDirectoryError(f"{aside}: this is a link, which is not followed; delete it")
+    try:
+        with store.writing(place.folder):
+            if why := _kept_now(place):
+                return why
+            aside.mkdir(exist_ok=True)
+            place.folder.rename(aside / place.run_id)
+    except RunDirectoryError:
+        return "somebody writes into it"
+    return ""
+
+
+def _kept_now(place: Place) -> str:
+    """Why it stays, for who holds its lock: that it is being written is known to be by ourselves."""
+    names = names_of(place.folder.parent).get(place.run_id)
+    if names or place.run_id == _latest(place):
+        return f"baseline {', '.join(names)}" if names else "latest"
+    return ""
+
+
+def sweep(results: Path) -> int:
+    """Delete what a prune that was killed had moved aside; how many runs that were.
+
+    Raises `RunDirectoryError` where that cannot be done.
+    """
+    left = [run for aside in _asides(results) for run in aside.iterdir()]
+    try:
+        for run in left:
+            rmtree(run)
+        for aside in _asides(results):
+            aside.rmdir()
+    except OSError as error:
+        raise RunDirectoryError(f"{error.filename}: cannot be deleted: {error.strerror}") from error
+    return len(left)
+
+
+def _asides(results: Path) -> list[Path]:
+    suites = [folder for folder in results.iterdir() if folder.is_dir() and not folder.is_symlink()]
+    asides = [suite / ASIDE for suite in suites]
+    return [aside for aside in asides if aside.is_dir() and not aside.is_symlink()]
+
+
+def mend_latest(suite: Path) -> None:
+    """Where the link to the latest run of a suite leads nowhere, point it to the newest that has ended."""
+    link = suite / store.LATEST
+    if not link.is_symlink() or link.exists():
+        return
+    newest = next(_ended(suite), None)
+    if newest is None:
+        link.unlink()
+    else:
+        store.point_latest(suite / newest)
