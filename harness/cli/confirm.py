@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
     AskAbove,
     CaFile,
@@ -22,7 +23,11 @@ from harness.cli.choice import (
 def confirm(
     run: RunName,
     suite: Annotated[
-        Path | None, typer.Option(help="The suite, if it is not where it was, or was changed since.")
+        Path | None,
+        typer.Option(
+            help="The suite, if it is not where it was, or was changed since.",
+            autocompletion=complete.suites,
+        ),
     ] = None,
     target: Target = None,
     ca_file: CaFile = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
     CaFile,
     ClientCert,
@@ -56,7 +57,11 @@ def plan(
         typer.Option("--forecast", help="Print only what it takes and what its gate can see."),
     ] = False,
     baseline: Annotated[
-        str | None, typer.Option(help="What the gate would be held against, if not what the suite names.")
+        str | None,
+        typer.Option(
+            help="What the gate would be held against, if not what the suite names.",
+            autocompletion=complete.baselines,
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where runs are: the last says what to expect.")] = Path(
         "results"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
     AskAbove,
     CaFile,
@@ -51,6 +52,7 @@ def run(
             metavar="SUITE",
             help="The suite, a YAML file; with --resume only where it lies elsewhere now.",
             show_default=False,
+            autocompletion=complete.suites,
         ),
     ] = None,
     target: Target = None,
@@ -74,6 +76,7 @@ def run(
             metavar="RUN",
             help="Go on with a run that was killed or stopped: what is missing is sent, once. A folder, an "
             "id, a suite (its latest run), or latest.",
+            autocompletion=complete.runs,
         ),
     ] = None,
     rerun: Rerun = None,
@@ -86,7 +89,10 @@ def run(
     ] = False,
     baseline: Annotated[
         str | None,
-        typer.Option(help="With --gate: hold it against this, a variant, a stored baseline or a run."),
+        typer.Option(
+            help="With --gate: hold it against this, a variant, a stored baseline or a run.",
+            autocompletion=complete.baselines,
+        ),
     ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
