@@ -19,6 +19,7 @@ from harness.cli.flaky import flaky
 from harness.cli.gate import gate
 from harness.cli.grade import grade
 from harness.cli.import_ import import_
+from harness.cli.init import init
 from harness.cli.judge import judge
 from harness.cli.limit import limit
 from harness.cli.optional import OptionalValue
@@ -71,7 +72,7 @@ def _root(
 
 
 for command in (
-    *(check, run, plan, limit, calibrate, serve, read, grade),
+    *(init, check, run, plan, limit, calibrate, serve, read, grade),
     *(compare, gate, confirm, flaky, runs, report, view, schema),
 ):
     app.command(cls=OptionalValue)(command)

@@ -61,6 +61,37 @@ Tags = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many trials.")]
 Repeat = Annotated[int | None, typer.Option(min=1, help="Repeats of every trial, whatever the suite says.")]
+Rerun = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATES",
+        help="Only the trials that ended so in the latest whole run of the suite: failed, error, invalid, "
+        "not_run, or several with commas. It makes a run of its own, that no gate rules on.",
+        show_default=False,
+    ),
+]
+Of = Annotated[
+    str | None,
+    typer.Option(
+        "--of",
+        metavar="RUN",
+        help="With --rerun: of this run. A folder, an id, or a baseline.",
+        show_default=False,
+    ),
+]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Do not ask before much is spent (the suite's budget, or --ask-above)."),
+]
+AskAbove = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="Ask first where the run is forecast to take more than this, '2M tokens' or '5 usd'; may be "
+        "given again. By default what the suite's budget has of both, or else 1M tokens and 10 USD.",
+        show_default=False,
+    ),
+]
 Processes = Annotated[
     str,
     typer.Option(

@@ -201,7 +201,7 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
             draft.listened = draft.failure is not None
             with anyio.move_on_after(STOP_WAIT_S, shield=True):
                 # Looked at now and then, since a tape wakes nobody: the measured path does nothing but keep.
-                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110
+                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110  see above
                     await anyio.sleep(_LOOK_S)
             listening.cancel()
 

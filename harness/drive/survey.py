@@ -44,8 +44,8 @@ UPLOAD, USAGE, READY, SESSIONS = (
     *("/health/ready", "/chat/get-user-chat-sessions?page_size=5"),
 )
 TRIPS = 10
-_CALL_S = 30.0
-_TELL_S = 3.0
+_CALL_S = 15.0
+_TELL_S = 2.0
 _CLEANUP_S = 5.0
 
 
@@ -149,10 +149,11 @@ async def _telling(say: Callable[[str], None], words: str) -> AsyncIterator[None
     """Tell *say* every now and then what goes on, as long as the block lasts; what is quick is not told."""
 
     async def tell() -> None:
-        began_ns = perf_counter_ns()
+        began_ns, wait_s = perf_counter_ns(), _TELL_S
         while True:
-            await anyio.sleep(_TELL_S)
+            await anyio.sleep(wait_s)
             say(f"{words}, for {(perf_counter_ns() - began_ns) / 1e9:.0f} s now")
+            wait_s *= 2
 
     with plain_errors():
         async with anyio.create_task_group() as beside:

@@ -4,7 +4,8 @@ A function for each thing, from what a look around saw. Only what a server shows
 does not say, the answer is that it is not known, and how it can be found out.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from harness.drive.survey import READY, UPLOAD, USAGE, Heard, Seen
 from harness.sigma.catalogue import Provider
 from harness.sigma.deprecated import PATHS
 from harness.sigma.request import SEND
+from harness.suite.first import can_stand
 from harness.suite.keys import KEY_VARIABLE
 
 
@@ -54,7 +56,8 @@ def _key(seen: Seen) -> Ability:
     if seen.is_nobodys:
         whose = "the key is taken for NOBODY'S" if has_key else "there is no key"
         why = f"{whose}: anybody may ask as an anonymous user, with other rights"
-        return Ability("key", Known.NO, why, f"set {KEY_VARIABLE}, or target.allow_anonymous: true")
+        remedy = f"is {KEY_VARIABLE} right?" if has_key else f"set {KEY_VARIABLE}, or allow_anonymous: true"
+        return Ability("key", Known.NO, why, remedy)
     if not seen.account:
         why = seen.catalogue.refused.get("/me", "GET /me, which says whose it is, may not be asked")
         return Ability("key", Known.UNKNOWN, why, "a key of unlimited scope may ask it")
@@ -200,14 +203,33 @@ def _audit(seen: Seen) -> Ability:
     return Ability(what, Known.UNKNOWN, why, "--ask finds out")
 
 
-def _alike(providers: tuple[Provider, ...]) -> list[str]:
-    """The first model that two providers of one vendor both have: a session names the vendor only."""
+def _alike(providers: Iterable[Provider]) -> list[str]:
+    """The first model that several providers of one vendor have, by each of their names."""
+    having: dict[tuple[str, str], list[str]] = {}
     for one in providers:
-        for model in one.models:
-            same = [each.name for each in providers if each.vendor == one.vendor and model in each.models]
-            if one.vendor and len(same) > 1:
-                return [f"{name}/{model}" for name in same]
-    return []
+        for model in one.models if one.vendor else ():
+            having.setdefault((one.vendor, model), []).append(f"{one.name}/{model}")
+    return next((names for names in having.values() if len(names) > 1), [])
+
+
+def told_apart(
+    providers: Sequence[Provider], default: tuple[str | None, str | None]
+) -> tuple[str, str] | None:
+    """The first provider and model beside the *default* of which an audit can see that it answered.
+
+    A session names only the vendor beside the model. Patterns (``openai/*``) are no models, and what cannot
+    stand in a suite is left out.
+    """
+    count = Counter((one.vendor, model) for one in providers for model in set(one.models))
+    fit = [
+        (one.name, model)
+        for one in providers
+        for model in one.models
+        if (one.name, model) != default and "*" not in model and can_stand(one.name) and can_stand(model)
+    ]
+    vendors = {one.name: one.vendor for one in providers}
+    alone = (each for each in fit if count[vendors[each[0]], each[1]] == 1)
+    return next(alone, next(iter(fit), None))
 
 
 def _of_account(seen: Seen) -> Iterator[Ability]:
@@ -223,27 +245,26 @@ def _of_account(seen: Seen) -> Iterator[Ability]:
             yield Ability(
                 "clean account", Known.YES, "nothing is remembered from one conversation to the next"
             )
-    heard = seen.heard[USAGE]
-    if heard.status != 200:
-        yield Ability(
-            "its own count", Known.UNKNOWN, f"GET /user/usage {heard}", "budgets go by our estimate"
-        )
-        return
-    yield Ability("its own count", Known.YES, "; ".join(_spent(heard.told)))
+    yield _count(seen.heard[USAGE])
 
 
-def _spent(told: Any) -> Iterator[str]:
-    """What the account has spent and may spend, as far as the server says it, in its own numbers."""
-    days = told.get("per_day_by_model")
-    if isinstance(days, list):
-        counts = [day.get(name) for day in days if isinstance(day, dict) for name in _TOKENS]
-        yield f"{sum(each for each in counts if isinstance(each, int)):,} tokens since yesterday"
+def _count(heard: Heard) -> Ability:
+    """What the server itself has counted, and what it lets be spent."""
+    what, days = "its own count", heard.told.get("per_day_by_model")
+    if heard.status != 200 or not isinstance(days, list):
+        return Ability(what, Known.UNKNOWN, f"GET /user/usage {heard}", "budgets go by our estimate")
+    counts = [day.get(name) for day in days if isinstance(day, dict) for name in _TOKENS]
+    tokens = f"{sum(each for each in counts if isinstance(each, int)):,} tokens since yesterday"
+    return Ability(what, Known.YES, "; ".join((tokens, *_budget(heard.told))))
+
+
+def _budget(told: Mapping[str, Any]) -> Iterator[str]:
     left, budget = told.get("budget_remaining_cents"), told.get("budget_cents")
     if isinstance(left, int | float) and isinstance(budget, int | float):
         until = told.get("budget_reset_at")
         when = f", until {until}" if isinstance(until, str) else ""
         yield f"{left / 100:.2f} of {budget / 100:.2f} USD are left{when}"
-    else:
+    elif "budget_cents" in told and budget is None:
         yield "no budget is set"
 
 

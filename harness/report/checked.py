@@ -1,5 +1,6 @@
 """What a look around at a Sigma found, for people and for programs."""
 
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median
@@ -12,8 +13,10 @@ from harness.drive.survey import Asked, Seen
 from harness.metrics.figures import milliseconds, service_ns
 from harness.report.abilities import Ability, Known, abilities
 from harness.report.visible import cut, one_line, shortened
+from harness.result import Exchange
 from harness.sigma.catalogue import Persona, Tool
 from harness.sigma.request import SEND
+from harness.sigma.tolerant import whole_text
 from harness.sigma.transcript import Outcome
 from harness.suite.edit import as_yaml
 from harness.suite.keys import KEY_VARIABLE
@@ -232,7 +235,15 @@ def _times(asked: Asked) -> Iterator[Ability]:
         if ms is None:
             yield Ability(what, Known.UNKNOWN, "it never came")
         else:
-            yield Ability(what, Known.YES, f"{ms:,.1f} ms ({stamps}; n = 1)")
+            most = "at most " if name == "ttft" and _is_merged(asked.exchange) else ""
+            yield Ability(what, Known.YES, f"{most}{ms:,.1f} ms ({stamps}; n = 1)")
+
+
+def _is_merged(exchange: Exchange) -> bool:
+    """Whether later packets came in the read of the first word: its stamp is that of the last of them."""
+    first = None if exchange.transcript is None else exchange.transcript.marks.first_text
+    ends = (end for end in exchange.read_ends if first is not None and end >= first)
+    return first is not None and next(ends, first) > first + len("\r\n\r\n")
 
 
 def _seen_model(seen: Seen, asked: Asked) -> Ability:
@@ -271,7 +282,7 @@ def advised(seen: Seen) -> dict[str, Any]:
         told["api_key"] = f"${{{KEY_VARIABLE}}}"
     if seen.dialect is not None:
         told["dialect"] = seen.dialect
-    if seen.is_nobodys:
+    if seen.is_nobodys and seen.address.api_key is None:
         told["allow_anonymous"] = True
     told |= {key: getattr(target, key) for key in way if getattr(target, key) is not None}
     return told | ({} if target.verify_tls else {"verify_tls": False})
@@ -299,12 +310,17 @@ def one_line_each(text: str) -> list[str]:
 
 def as_told(seen: Seen, asked: Asked | None) -> dict[str, Any]:
     """What `--json` prints; a list that could not be had is null."""
-    has = seen.catalogue
+    told = json.dumps(msgspec.to_builtins(_as_told(seen, asked)), ensure_ascii=False)
+    return dict(json.loads(whole_text(told)))
+
+
+def _as_told(seen: Seen, asked: Asked | None) -> dict[str, Any]:
+    has, email = seen.catalogue, seen.account.get("email")
     return {
         "base_url": seen.address.base_url,
         "version": has.version,
         "dialect": seen.dialect,
-        "account": seen.account.get("email"),
+        "account": email if isinstance(email, str) else None,
         "anonymous": seen.is_nobodys,
         "round_trip_ms": [ns / 1e6 for ns in seen.trips_ns],
         "abilities": _told([*_server(seen), *abilities(seen)]),

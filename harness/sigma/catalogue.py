@@ -114,16 +114,17 @@ async def look_up(
     """Every list that can be had, and a warning for each that *needed* refers to and that cannot.
 
     Lists that take a server long, of files and tags, are asked for only where they are needed, or for
-    *everything*.
+    *everything*; then one that does not come is one that is not to be had.
 
     Raises `TargetError` where nobody answers any more.
     """
     asked = _asked(needed)
     sessions = [_List(each, "", f"/chat/get-chat-session/{each}", _persona_of) for each in _sessions(asked)]
     wanted = [one for one in _LISTS if everything or one.worth is None or one.worth & asked.keys()]
-    found, refused = await _fetched(client, [*wanted, *sessions])
+    found, refused = await _fetched(client, [*wanted, *sessions], lenient=everything)
     if _GUIDES_FILES in refused:
-        more, why = await _fetched(client, [_List("files", "files", _OWN_FILES, _files)])
+        own = _List("files", "files", _OWN_FILES, _files)
+        more, why = await _fetched(client, [own], lenient=everything)
         found, refused = found | more, refused | why
     conversations = {one.name: found.pop(one.name) for one in sessions if one.name in found}
     providers, default, default_model = found.pop("providers", (None, None, None))
@@ -144,8 +145,13 @@ async def look_up(
     )
 
 
-async def _fetched(client: Client, lists: Iterable["_List"]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What each of *lists* has, by field, and why some have nothing, by path."""
+async def _fetched(
+    client: Client, lists: Iterable["_List"], *, lenient: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What each of *lists* has, by field, and why some have nothing, by path.
+
+    Raises `TargetError` where one does not come at all, unless this is *lenient*.
+    """
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
 
@@ -153,7 +159,10 @@ async def _fetched(client: Client, lists: Iterable["_List"]) -> tuple[dict[str, 
         try:
             response = await client.get(one.path)
         except httpx.TransportError as error:
-            raise TargetError(f"{client.address.base_url}{one.path}: {reason(error)}") from error
+            if not lenient:
+                raise TargetError(f"{client.address.base_url}{one.path}: {reason(error)}") from error
+            refused[one.path] = f"GET {one.path} did not answer ({reason(error)})"
+            return
         if not is_well(response):
             page = "a web page" if response.is_success else response.status_code
             refused[one.path] = f"GET {one.path} answered {page}"
@@ -224,6 +233,13 @@ def _text(row: dict[str, Any], key: str = "name") -> str:
     return str(row[key])
 
 
+def _rows(listed: Any) -> list[Any]:
+    """The rows of a list. Raises `TypeError` where it is none."""
+    if not isinstance(listed, list):
+        raise TypeError
+    return listed
+
+
 def _number(row: dict[str, Any]) -> int:
     if type(row["id"]) is not int:
         raise TypeError
@@ -240,7 +256,7 @@ def _tool(row: dict[str, Any]) -> Tool:
 
 
 def _tools(rows: Any) -> tuple[Tool, ...]:
-    return tuple(map(_tool, rows))
+    return tuple(map(_tool, _rows(rows)))
 
 
 def _personas(rows: Any) -> tuple[Persona, ...]:
@@ -250,7 +266,7 @@ def _personas(rows: Any) -> tuple[Persona, ...]:
             _text(row),
             None if row.get("tools") is None else tuple(map(_number, row["tools"])),
         )
-        for row in rows
+        for row in _rows(rows)
     )
 
 
@@ -276,11 +292,11 @@ def _provider_name(row: dict[str, Any]) -> str:
 
 
 def _names(rows: Any) -> tuple[str, ...]:
-    return tuple(map(_text, rows))
+    return tuple(map(_text, _rows(rows)))
 
 
 def _projects(rows: Any) -> dict[int, str]:
-    return {_number(row): _text(row) for row in rows}
+    return {_number(row): _text(row) for row in _rows(rows)}
 
 
 def user_file(row: Mapping[str, Any]) -> UserFile:
@@ -295,7 +311,7 @@ def user_file(row: Mapping[str, Any]) -> UserFile:
 
 
 def _files(rows: Any) -> tuple[UserFile, ...]:
-    return tuple(map(user_file, rows))
+    return tuple(map(user_file, _rows(rows)))
 
 
 def _tags(listed: Any) -> frozenset[tuple[str, str]]:

@@ -90,7 +90,7 @@ def _proxy(value: object) -> object:
     if value is False or (isinstance(value, Filled) and value.value is False):
         return False
     if not isinstance(value, str):
-        raise ValueError("a proxy is http://host:port, or false for none")  # noqa: TRY004 - a value
+        raise ValueError("a proxy is http://host:port, or false for none")
     if "@" in value and (not isinstance(value, Filled) or value.default_used):
         raise HiddenValueError("a proxy's password comes only from the environment: write ${SIGMA_PROXY}")
     try:
@@ -181,7 +181,7 @@ def _limit(value: object) -> object:
 def _portion(value: object) -> object:
     value = _unfilled(value)
     if isinstance(value, bool):
-        raise ValueError("a share lies between 0 and 1, or 0% and 100%")  # noqa: TRY004 - a value
+        raise ValueError("a share lies between 0 and 1, or 0% and 100%")
     return literals.share(value) if isinstance(value, str) else value
 
 

@@ -1,6 +1,8 @@
 """What the pages say of the command line is what the command line says, and takes."""
 
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ import pytest
 
 from harness.cli.optional import OptionalValue, _filled
 from tests.cli_reference import PAGE, WIDTH, commands, helped, reference, trimmed
-from tests.docs.written import PAGES, ROOT, command_lines, named
+from tests.docs.pages import ROOT
+from tests.docs.written import PAGES, command_lines, named
 
 COMMANDS = commands()
 README = (ROOT / "README.md").read_text()
@@ -45,6 +48,16 @@ def test_every_command_line_of_a_page_has_commands_and_options_that_there_are(pa
 
 
 _OF_ALL = {"--debug", "--version", "--help", "--install-completion", "--show-completion"}
+
+
+RECIPES = sorted(path for kind in ("yml", "yaml") for path in (ROOT / "docs").rglob(f"*.{kind}"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=named)
+def test_every_command_line_of_a_recipe_has_commands_and_options_that_there_are(recipe: Path) -> None:
+    lines = re.findall(r"(?:^|[\s/`])harness ([a-z][^`\n]*)", recipe.read_text())
+    assert lines
+    assert [line for line in lines if _wrong(shlex.split(line, comments=True))] == []
 
 
 def _wrong(words: list[str]) -> str:

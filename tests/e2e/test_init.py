@@ -1,0 +1,141 @@
+"""`harness init` as a user runs it: what it writes runs as it stands."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from harness.cli import app
+from harness.errors import Exit, TargetError, UsageError
+from harness.suite.first import JOBS, Names, job_text, secrets_text, suite_text
+from harness.suite.read import load_suite, parse_suite
+from harness.suite.schema import FIRST_LINE, schema_text
+from tests.conftest import Standin
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "a-key-of-mine"}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("SIGMA_URL", "SIGMA_API_KEY", "SIGMA_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def harness(*args: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.mark.slow
+def test_a_first_suite_runs_against_the_stand_in_as_it_was_written_before_anything_is_set() -> None:
+    done = harness("init")
+    assert done.exit_code == Exit.OK, done.output
+    assert done.stdout.split() == ["suite.yaml", "suite.schema.json", ".env.example"]
+    assert Path("suite.yaml").read_text().startswith(f"{FIRST_LINE}\n")
+    assert Path("suite.schema.json").read_text() == schema_text()
+    assert 'harness check "$SIGMA_URL"' in done.stderr
+    assert "keep .env and results/ out of the repository" in done.stderr
+    ran = harness("run", "suite.yaml", "--target", "standin", "-q")
+    assert ran.exit_code == Exit.OK, ran.output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_with_names_of_a_sigma_the_nightly_job_runs_as_it_was_written(
+    onyx: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGMA_URL", onyx.url)
+    done = harness("init", "mine", "--ci", "github")
+    assert done.exit_code == Exit.OK, done.output
+    folder = Path("mine")
+    assert (folder / ".gitignore").read_text().split() == ["results/", ".env", ".venv/"]
+    assert f"SIGMA_URL={onyx.url}\n" in (folder / ".env.example").read_text()
+    suite = load_suite(folder / "suite.yaml")
+    assert suite.target.dialect == "onyx"
+    override, search = suite.variants["other-model"].llm_override, suite.prompts[-1].search_filters
+    assert override is not None
+    assert (override.model_provider, override.model_version) == ("Simulated", "thinker")
+    assert search is not None
+    assert search.document_set == ("Policies",)
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(shutil.which("harness") or "").parent)
+    install, *steps = commands(yaml.safe_load((folder / JOBS["github"]).read_text()))
+    assert 'pip install --quiet "sigma-harness' in install
+    for step in steps:
+        ran = subprocess.run(
+            ["bash", "-e", "-c", step],
+            cwd=folder,
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == Exit.OK, f"{step}\n{ran.stdout}\n{ran.stderr}"
+    assert (folder / "junit.xml").exists()
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["jobs"]["evaluate"]["steps"] if "run" in step]
+
+
+def test_what_is_there_is_not_overwritten_and_nothing_is_written_beside_it() -> None:
+    Path("suite.yaml").write_text("mine")
+    error = harness("init", "--ci", "gitlab").exception
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("suite.yaml: it is there already; --force overwrites")
+    assert [path.name for path in Path().iterdir()] == ["suite.yaml"]
+    assert harness("init", "--ci", "gitlab", "--force").exit_code == Exit.OK
+    assert {path.name for path in Path().iterdir()} == {
+        *("suite.yaml", "suite.schema.json", ".env.example"),
+        JOBS["gitlab"],
+    }
+    assert "suite: first" in Path("suite.yaml").read_text()
+
+
+def test_a_sigma_that_is_away_is_an_error_where_it_is_named_and_else_leaves_the_names_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = "http://127.0.0.1:9"
+    assert isinstance(harness("init", "--target", away).exception, TargetError)
+    assert list(Path().iterdir()) == []
+    monkeypatch.setenv("SIGMA_URL", away)
+    done = harness("init")
+    assert done.exit_code == Exit.OK
+    assert "the examples have no names of it" in done.stderr
+    assert "# other-model:" in Path("suite.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "true", 'a "b" {c}: #1', "${HOME}", "Ünïcode 中", "1.5"])
+def test_every_name_that_can_stand_in_a_suite_is_read_as_it_is(name: str) -> None:
+    text = suite_text({"base_url": "${SIGMA_URL}"}, Names(name, name, "internal_search", name, name))
+    suite = parse_suite(text, Path("suite.yaml"), ENVIRONMENT)
+    override, search = suite.variants["other-model"].llm_override, suite.prompts[-1].search_filters
+    assert override is not None
+    assert (override.model_provider, override.model_version) == (name, name)
+    assert search is not None
+    assert search.document_set == (name,)
+
+
+@pytest.mark.parametrize(("forge", "file"), [("github", "nightly.yml"), ("gitlab", "gitlab-nightly.yml")])
+def test_the_nightly_job_is_that_of_the_documentation(forge: str, file: str) -> None:
+    shipped = ROOT / "harness" / "suite" / "first" / f"{forge}.yml"
+    assert shipped.read_text() == (ROOT / "docs" / "ci" / file).read_text()
+    job = job_text(forge)
+    assert "harness run suite.yaml --junit junit.xml\n" in job
+    assert not any(
+        word in job for word in ("suites/", "nightly.yaml", "constraints", "#   SIGMA", "stand-in")
+    )
+    assert yaml.safe_load(job).keys() >= {"nightly" if forge == "gitlab" else "jobs"}
+
+
+def test_secrets_are_told_of_in_a_file_that_a_shell_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text(secrets_text("http://sigma:8080/$(id)/api"))
+    command = f'set -a; . {file}; printf %s "$SIGMA_URL"'
+    assert subprocess.check_output(["sh", "-c", command], text=True) == "http://sigma:8080/$(id)/api"
