@@ -302,12 +302,6 @@ def moments(place: Path) -> list[Moment]:
     return sorted(told, key=lambda moment: moment.at_ns)
 
 
-def legs(place: Path) -> list[Leg]:
-    """The legs in which a run was resumed, in their order."""
-    lines = _lines(journals(place)[0])
-    return [_decoded(_decode_leg, line, at) for line, at in lines if line.startswith(_LEG)]
-
-
 def torn(path: Path) -> int:
     """How many bytes of a last line of one journal there are that was never finished."""
     with _opened(path) as file:

@@ -91,7 +91,7 @@ def simulated(plan: Plan, rates: Rates, drop: float, *, sequential: bool, draws:
     one = _looked if sequential else _at_the_end
     for _ in range(draws):
         before = _lowered(rates(random, plan.prompts), drop)
-        word, used = one(plan, (_draw(random, before, plan), _draw(random, before - drop, plan)))
+        word, used = one(plan, (drawn(random, before, plan), drawn(random, before - drop, plan)))
         failed += word is Word.FAIL
         passed += word is Word.PASS
         spent += used
@@ -103,7 +103,7 @@ def _lowered(rates: Array, drop: float) -> Array:
     return np.maximum(rates, drop)
 
 
-def _draw(random: np.random.Generator, rates: Array, plan: Plan) -> NDArray[np.bool_]:
+def drawn(random: np.random.Generator, rates: Array, plan: Plan) -> NDArray[np.bool_]:
     return random.random((plan.repeats, plan.prompts)) < rates
 
 
@@ -127,11 +127,11 @@ def _looked(plan: Plan, draws: Draws) -> tuple[Word, float]:
 
 
 def _word(plan: Plan, draws: Draws, decide: Decide) -> Word:
-    told = difference(_arm(draws[0]), _arm(draws[1]), seed=None)
+    told = difference(counted(draws[0]), counted(draws[1]), seed=None)
     return decide([of_difference(plan.rule, told, How()).seen])[0]
 
 
-def _arm(passed: NDArray[np.bool_]) -> Arm:
+def counted(passed: NDArray[np.bool_]) -> Arm:
     total = passed.sum(axis=0).astype(float)
     return Arm(np.full(passed.shape[1], float(len(passed))), total, total, np.zeros(passed.shape[1]))
 
@@ -149,7 +149,7 @@ def covered(plan: Plan, rates: Rates, question: Question, *, draws: int, seed: i
         change = random.normal(-0.03, 0.05 if question == "population" else 0.0, plan.prompts)
         after = np.clip(before + change, 0, 1)
         truth = float((after - before).mean()) if question == "suite" else _true_mean(rates)
-        arms = [_arm(_draw(random, each, plan)) for each in (before, after)]
+        arms = [counted(drawn(random, each, plan)) for each in (before, after)]
         told = difference(arms[0], arms[1], question=question, seed=None)
         held += told.low is not None and told.high is not None and told.low <= truth <= told.high
     return held / draws

@@ -73,7 +73,7 @@ class Source:
     due: list[tuple[int, int]] = field(default_factory=list)
     waiting: deque[tuple[Stream, bytes]] = field(default_factory=deque)
     busy: int = 0
-    late_ns: array = field(default_factory=lambda: array("q"))  # type: ignore[type-arg]
+    late_ns: array = field(default_factory=lambda: array("q"))  # type: ignore[type-arg]  # array takes none as it runs
     most: int = 0
     replies: int = 0
     cpu_s: float = 0.0

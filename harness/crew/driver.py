@@ -53,7 +53,7 @@ def ray() -> Any:
     """Ray itself. Raises `UsageError` where it is not installed."""
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     try:
-        import ray  # noqa: PLC0415
+        import ray  # noqa: PLC0415  an extra
     except ImportError as error:
         raise UsageError("--cluster: Ray is not installed: pip install 'sigma-harness[ray]'") from error
     return ray
@@ -61,21 +61,21 @@ def ray() -> Any:
 
 def errors() -> tuple[type[Exception], ...]:
     """What is raised for a call that does not come to its end."""
-    from ray.exceptions import RayError  # noqa: PLC0415
+    from ray.exceptions import RayError  # noqa: PLC0415  an extra
 
     return RayError, ConnectionError
 
 
 def is_passing(error: Exception) -> bool:
     """Whether a call that ended in *error* may be made again: the way there broke off for the moment."""
-    from ray.exceptions import ActorUnavailableError  # noqa: PLC0415
+    from ray.exceptions import ActorUnavailableError  # noqa: PLC0415  an extra
 
     return isinstance(error, ActorUnavailableError)
 
 
 def on_node(node: Node) -> Any:
     """The strategy that has Ray put an actor on *node*, and nowhere else."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415  an extra
 
     return NodeAffinitySchedulingStrategy(node.node_id, soft=False)
 

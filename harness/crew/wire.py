@@ -21,7 +21,7 @@ def packed(message: object) -> bytes:
 def read(exactly: Callable[[int], bytes]) -> Any:
     """The next message; *exactly* returns so many bytes, or raises where there are none any more."""
     (length,) = _LENGTH.unpack(exactly(_LENGTH.size))
-    return pickle.loads(exactly(length))  # noqa: S301  from a process of this run
+    return pickle.loads(exactly(length))  # noqa: S301  as above  from a process of this run
 
 
 def whole(exactly: Callable[[int], bytes]) -> bytes:
@@ -33,4 +33,4 @@ def whole(exactly: Callable[[int], bytes]) -> bytes:
 async def received(exactly: Callable[[int], Awaitable[bytes]]) -> Any:
     """The same, waiting."""
     (length,) = _LENGTH.unpack(await exactly(_LENGTH.size))
-    return pickle.loads(await exactly(length))  # noqa: S301
+    return pickle.loads(await exactly(length))  # noqa: S301  as above

@@ -204,7 +204,7 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
             draft.tape.refused = not draft.is_sent
             with anyio.move_on_after(STOP_WAIT_S, shield=True):
                 # Looked at now and then, since a tape wakes nobody: the measured path does nothing but keep.
-                while _may_name_session(draft) and not draft.over.is_set():  # noqa: ASYNC110
+                while _may_name_session(draft) and not draft.over.is_set():  # noqa: ASYNC110  see above
                     await anyio.sleep(_LOOK_S)
             listening.cancel()
 

@@ -72,7 +72,7 @@ class _Checker:
 
     def __init__(self, process: Process) -> None:
         assert process.stdin is not None  # noqa: S101  it was opened with pipes
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101  as above
         self._process = process
         self._calls = process.stdin
         self._answers = BufferedByteReceiveStream(process.stdout)

@@ -89,7 +89,7 @@ def _documents(answer: str) -> Iterator[Any]:
 
 def _fits(document: Any, schema: dict[str, Any]) -> Opinion:
     from jsonschema.exceptions import best_match  # noqa: PLC0415  30 ms, which few suites need
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415  as above
 
     try:
         error = best_match(_validator(json.dumps(schema)).iter_errors(document))
@@ -104,8 +104,8 @@ def _fits(document: Any, schema: dict[str, Any]) -> Opinion:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Any:
-    from jsonschema import validators  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
+    from jsonschema import validators  # noqa: PLC0415  as above
+    from referencing import Registry  # noqa: PLC0415  as above
 
     told = json.loads(schema)
     kind = validators.validator_for(told, validators.Draft202012Validator)
@@ -118,7 +118,7 @@ _TAG = re.compile(r"<\s*([a-zA-Z][a-zA-Z0-9]*)(?:\s[^<>]*)?/?>")
 
 
 def _html(answer: str, *, whole: bool) -> Opinion:
-    from lxml.html import defs  # noqa: PLC0415  few suites need it
+    from lxml.html import defs  # noqa: PLC0415  25 ms, which few suites need
 
     tags = [tag.lower() for tag in _TAG.findall(answer)]
     known = [tag for tag in tags if tag in defs.tags]
@@ -133,7 +133,7 @@ def _html(answer: str, *, whole: bool) -> Opinion:
 
 def _outside(answer: str) -> str:
     """The text of *answer* that is in no element, as browsers would read it."""
-    from lxml import html  # noqa: PLC0415
+    from lxml import html  # noqa: PLC0415  as above
 
     if re.match(r"\s*(<!doctype|<html)", answer, re.IGNORECASE):
         return answer.strip() if not answer.rstrip().endswith(">") else ""
@@ -163,7 +163,7 @@ def _elements(answer: str) -> Iterator[str]:
 
 
 def _parsed(text: str, elements: Sequence[str]) -> Opinion:
-    from lxml import etree  # noqa: PLC0415  few suites need it
+    from lxml import etree  # noqa: PLC0415  25 ms, which few suites need
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
@@ -198,7 +198,7 @@ def _sql(answer: str, sql: Sql, *, whole: bool) -> Opinion:
 
 def _statements(text: str, sql: Sql) -> Opinion:
     import sqlglot  # noqa: PLC0415  0.2 s, which few suites need
-    from sqlglot import exp  # noqa: PLC0415
+    from sqlglot import exp  # noqa: PLC0415  as above
 
     try:
         parsed = [each for each in sqlglot.parse(text, dialect=sql.dialect) if each is not None]
@@ -221,6 +221,6 @@ def _statements(text: str, sql: Sql) -> Opinion:
 
 def _ctes(statement: Any) -> set[str]:
     """The names that a statement gives to queries of its own."""
-    from sqlglot import exp  # noqa: PLC0415
+    from sqlglot import exp  # noqa: PLC0415  as above
 
     return {each.alias for each in statement.find_all(exp.CTE)}

@@ -8,10 +8,10 @@ from rich.text import Text
 
 from harness.compare.comparison import FOUND, Comparison, Line, Moved, Side
 from harness.compare.traces import Divergence
-from harness.gate.ruling import Ruled, Ruling, Word
+from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
 from harness.report.terminal import DASH, NAME, STYLES, named
-from harness.report.visible import shortened, visible
+from harness.report.visible import shortened
 from harness.suite.metric import Metric
 
 _SURE = 0.05
@@ -210,8 +210,3 @@ def notes(found: Comparison) -> Iterator[str]:
         more = "" if len(which) <= 3 else f" and {len(which) - 3} more"
         some = ", ".join(shortened(name, NAME) for name in which[:3])
         yield f"{len(which)} prompts {_LEFT_OUT[why]}: {some}{more}"
-
-
-def rule_line(ruled: Ruled) -> str:
-    """One rule in one line of plain text."""
-    return visible(f"{ruled.word}: {ruled.rule} [{ruled.variant}]: {ruled.reason}")

@@ -77,7 +77,7 @@ def _collector(endpoint: str | None, folder: Path) -> Iterator[Callable[[list[Sp
         try:
             yield send
         finally:
-            exporter.shutdown()  # type: ignore[no-untyped-call]
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # theirs
 
 
 def _traces_url(endpoint: str) -> str:

@@ -34,7 +34,7 @@ class Frame(Struct, frozen=True, gc=False):
     parts: tuple["Frame", ...] = ()
 
 
-class LineTooLong(ValueError):  # noqa: N818
+class LineTooLong(ValueError):  # noqa: N818  a name says it
     """A line that goes on past the limit: no Sigma sends that, and nobody wants it in memory."""
 
     def __init__(self, length: int, limit: int) -> None:

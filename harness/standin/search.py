@@ -202,7 +202,7 @@ def _conditions(filters: Filters) -> list[tuple[str, list[str]]]:
         conditions.append(_in("document.document_set", filters.sets))
     for key in dict.fromkeys(key for key, _ in filters.tags):
         inside, values = _in("value", (value for known, value in filters.tags if known == key))
-        tagged = f"document.rowid IN (SELECT document FROM tag WHERE key = ? AND {inside})"  # noqa: S608
+        tagged = f"document.rowid IN (SELECT document FROM tag WHERE key = ? AND {inside})"  # noqa: S608  marks for values alone
         conditions.append((tagged, [key, *values]))
     for column, span in (("created", filters.created), ("updated", filters.updated)):
         if span.start:

@@ -302,7 +302,7 @@ class Sessions:
         which = "project = ?" if project is not None else "project IS NULL" if outside else "1"
         values = (*((project,) if project is not None else ()), limit + 1)
         rows: Sequence[sqlite3.Row] = self._sql.execute(
-            f"SELECT * FROM session WHERE deleted = 0 AND {which} ORDER BY updated DESC LIMIT ?",  # noqa: S608
+            f"SELECT * FROM session WHERE deleted = 0 AND {which} ORDER BY updated DESC LIMIT ?",  # noqa: S608  of ours alone
             values,
         ).fetchall()
         sessions = [

@@ -40,20 +40,3 @@ def wealth(values: Sequence[float], m: float, alpha: float, staked: Sequence[flo
         higher += log1p(min(stake, 0.5 / m) * (value - m))
         lower += log1p(-min(stake, 0.5 / (1 - m)) * (value - m))
     return Wealth(higher, lower)
-
-
-def interval(values: Sequence[float], alpha: float, step: float = 0.001) -> tuple[float, float]:
-    """The means, on a grid of *step*, that neither capital speaks against: valid at any time."""
-    staked = stakes(values, alpha)
-    limit = log(1 / alpha)
-    kept = [
-        m
-        for m in (at * step for at in range(1, round(1 / step)))
-        if max(wealth(values, m, alpha, staked)) - log(2) < limit
-    ]
-    return (kept[0], kept[-1]) if kept else (0.0, 1.0)
-
-
-def log_threshold(alpha: float) -> float:
-    """The logarithm of the capital that decides."""
-    return -log(alpha)

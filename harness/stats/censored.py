@@ -5,7 +5,6 @@ leaves its share to all that were still waiting; what nobody is left to take lie
 """
 
 from collections.abc import Iterable
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -34,18 +33,3 @@ def kaplan_meier(times: Iterable[float], censored: Iterable[bool]) -> Weighed:
     shares = np.concatenate(([1.0], after[:-1])) - after
     seen = ~lost
     return Weighed(at[seen], shares[seen], float(after[-1]) if len(after) else 1.0)
-
-
-def quantile(weighed: Weighed, per_mille: int) -> float:
-    """The first time by which at least *per_mille* are over; infinity where it lies beyond those seen.
-
-    Without censoring it is the nearest rank.
-    """
-    reached = np.cumsum(weighed.shares)
-    at = int(np.searchsorted(reached, per_mille / 1000 - 1e-9))
-    return float(weighed.times[at]) if at < len(weighed.times) else inf
-
-
-def survival(weighed: Weighed, time: float) -> float:
-    """The share that takes longer than *time*."""
-    return 1 - float(weighed.shares[weighed.times <= time].sum())

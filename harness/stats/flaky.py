@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from math import ceil, log, log2, sqrt
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -135,20 +135,11 @@ def entropy(paths: Iterable[Hashable]) -> float | None:
     return sum(count / counts.total() * log2(counts.total() / count) for count in counts.values())
 
 
-def cusum(values: Sequence[float], mean: float, spread: float, limit: float = ALARM) -> int | None:
-    """The first night on which small drops have added up to an alarm, None where there is none.
-
-    ``S = max(0, S + (mean - x) / spread - 1/2)``: with *limit* 4 one false alarm in 335 nights, 5 in 931.
-    """
-    alarm = _first_alarm([(value - mean) / spread for value in values], limit)
-    return None if alarm is None else alarm.night
-
-
 def drift(values: Sequence[float], noise: Sequence[float], limit: float = ALARM) -> Alarm | None:
     """The last night on which small drops added up, where nobody knows the mean and the spread beforehand.
 
     Each night is held against all before it (Hawkins 1987), which makes of nights without a change normal
-    ones, whatever their mean: the chance of a false alarm is that of `cusum`. After an alarm it begins anew.
+    ones, whatever their mean: a false alarm is as rare as `ALARM` says. After an alarm it begins anew.
     *noise* is the standard error that each night has at least, above 0: a few may be alike by chance.
     """
     begin, last = 0, None
@@ -171,12 +162,19 @@ def _first_alarm(scores: Sequence[float], limit: float) -> Alarm | None:
 
 def _against_those_before(values: Sequence[float], noise: Sequence[float]) -> list[float]:
     """Standard normal scores of each value, 0 of the first two: there is nothing to hold them against."""
-    scores = [0.0] * min(2, len(values))
-    for n, value in enumerate(values[2:], 3):
-        before = values[: n - 1]
-        spread = max(stdev(before), fmean(noise[:n]))
-        t = sqrt((n - 1) / n) * (value - fmean(before)) / spread
-        scores.append(_NORMAL.inv_cdf(min(max(_t_cdf(t, n - 2), _FURTHEST), 1 - _FURTHEST)))
+    scores: list[float] = []
+    mean = squares = noises = 0.0
+    for n, (value, least) in enumerate(zip(values, noise, strict=True), 1):
+        noises += least
+        off = value - mean
+        if n > 2:
+            spread = max(sqrt(squares / (n - 2)), noises / n)
+            share = _t_cdf(sqrt((n - 1) / n) * off / spread, n - 2)
+            scores.append(_NORMAL.inv_cdf(min(max(share, _FURTHEST), 1 - _FURTHEST)))
+        else:
+            scores.append(0.0)
+        mean += off / n
+        squares += off * (value - mean)
     return scores
 
 

@@ -5,10 +5,8 @@ many judged answers it stands. Rates are weighed, and their intervals use the ef
 Kish, ``(Σw)²/Σw²``: weights that differ tell less than as many that are alike.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
 from math import sqrt
 from typing import NamedTuple, TypeVar
 
@@ -44,20 +42,6 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
-    """How many answers that people call good or bad a judge passed and failed. Labels, not their weights.
-
-    Of *unjudged* there is a label and no verdict.
-    """
-
-    good_passed: int
-    good_failed: int
-    bad_passed: int
-    bad_failed: int
-    unjudged: int
-
-
-@dataclass(frozen=True, slots=True)
 class Agreement:
     """How a judge compares with people, by *n* labels of answers that it judged.
 
@@ -82,18 +66,6 @@ class Corrected:
     high: float | None = None
     clipped: bool = False
     why_none: str = ""
-
-
-def confusion(labels: Sequence[Labelled]) -> Confusion:
-    """The table that the rates of a judge are made of."""
-    count = Counter((each.human, each.judge) for each in labels)
-    return Confusion(
-        good_passed=count[True, True],
-        good_failed=count[True, False],
-        bad_passed=count[False, True],
-        bad_failed=count[False, False],
-        unjudged=count[True, None] + count[False, None],
-    )
 
 
 def agreement(labels: Sequence[Labelled], seed: int = 0) -> Agreement:
@@ -138,26 +110,6 @@ def kappa(labels: Sequence[Labelled]) -> float | None:
     return None if chance == 1 else (agreed - chance) / (1 - chance)
 
 
-def alpha(ratings: Sequence[Sequence[str | None]], seed: int = 0) -> Rate:
-    """`krippendorff` of *ratings* with the interval of a bootstrap over what was rated.
-
-    Its *n* have two ratings or more. It has no ends where raters always agree.
-    """
-    units = [each for each in zip(*ratings, strict=True) if len(each) - each.count(None) > 1]
-    ordered = sorted(units, key=lambda unit: [(each is None, each or "") for each in unit])
-    return _bootstrapped(ordered, _alpha, float(len(ordered)), seed)
-
-
-def self_agreement(readings: Sequence[Sequence[bool | None]]) -> Rate:
-    """How often two judgements of the same answer agree: the mean over answers of the share of pairs that do.
-
-    *readings* has the verdicts on each answer; one that is None is missing, and *n* answers have two. The
-    interval is Wilson's for so many, which pairs that agree in part make rather too wide than too narrow.
-    """
-    known = [[each for each in verdicts if each is not None] for verdicts in readings]
-    return _rate([(_alike(verdicts), 1.0) for verdicts in known if len(verdicts) > 1])
-
-
 def corrected(pass_rate: float, n: int, of: Agreement) -> Corrected:
     """The rate that people would have passed, where the judge passed *pass_rate* of *n* (Rogan and Gladen).
 
@@ -181,33 +133,6 @@ def corrected(pass_rate: float, n: int, of: Agreement) -> Corrected:
     return _brought_back(theta, variance)
 
 
-def krippendorff(ratings: Sequence[Sequence[str | None]]) -> float | None:
-    """Krippendorff's alpha of nominal ratings, a sequence for each rater; None where they never differ.
-
-    A rating that is None is missing, and a unit with fewer than two ratings says nothing.
-    """
-    return _alpha(list(zip(*ratings, strict=True)))
-
-
-def prediction_powered(judge: Sequence[bool | None], labelled: Sequence[Labelled]) -> Corrected:
-    """The rate by all judgements, put right by how far off they are where people looked: arXiv 2301.09633.
-
-    How far off is weighed, and its variance is that of the effective number of labels: at least two, and of
-    as many judgements.
-    """
-    verdicts = [float(each) for each in judge if each is not None]
-    known = _judged(labelled)
-    off = [(float(each.human) - float(each.judge is True), each.weight) for each in known]
-    worth = effective([weight for _, weight in off])
-    if len(verdicts) < 2 or worth < 2 - 1e-9:
-        return Corrected(None, why_none="two judgements and labels worth two are needed at least")
-    rate, spread = _moments([(verdict, 1.0) for verdict in verdicts])
-    more, spread_off = _moments(off)
-    doubt = spread_off / (worth - 1) if spread_off else _doubt(1.0, worth)
-    variance = spread / (len(verdicts) - 1) + doubt
-    return _brought_back(rate + more, variance)
-
-
 def _judged(labels: Sequence[Labelled]) -> list[Labelled]:
     """The labels of answers with a verdict, in an order of their own: so that none shows in a bootstrap."""
     return sorted(each for each in labels if each.judge is not None)
@@ -223,11 +148,6 @@ def _rate(hits: Sequence[tuple[float, float]]) -> Rate:
     return Rate(share, *wilson(share, n), n)
 
 
-def _alike(verdicts: Sequence[bool]) -> float:
-    pairs = list(combinations(verdicts, 2))
-    return sum(one == other for one, other in pairs) / len(pairs)
-
-
 def _bootstrapped(
     items: Sequence[T], statistic: Callable[[Sequence[T]], float | None], n: float, seed: int
 ) -> Rate:
@@ -241,22 +161,6 @@ def _bootstrapped(
     return Rate(value, at_share(draws, 0.025), at_share(draws, 0.975), n)
 
 
-def _alpha(units: Sequence[Sequence[str | None]]) -> float | None:
-    pairs: dict[tuple[str, str], float] = {}
-    for unit in units:
-        given = [each for each in unit if each is not None]
-        for pair in permutations(given, 2):
-            pairs[pair] = pairs.get(pair, 0.0) + 1 / (len(given) - 1)
-    total: dict[str, float] = {}
-    for (one, _), weight in pairs.items():
-        total[one] = total.get(one, 0.0) + weight
-    expected = sum(total[one] * total[other] for one, other in permutations(total, 2))
-    if not expected:
-        return None
-    observed = sum(weight for (one, other), weight in pairs.items() if one != other)
-    return 1 - (sum(total.values()) - 1) * observed / expected
-
-
 def _doubt(share: float, n: float) -> float:
     """The variance of a *share* of *n*, never none: half a mistake is added where there is not one.
 
@@ -266,13 +170,6 @@ def _doubt(share: float, n: float) -> float:
     if share in {0.0, 1.0}:
         share = (n + 0.5) / (n + 1)
     return share * (1 - share) / n
-
-
-def _moments(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The mean of weighed values, and the mean of their squares around it."""
-    whole = sum(weight for _, weight in values)
-    mean = sum(value * weight for value, weight in values) / whole
-    return mean, sum((value - mean) ** 2 * weight for value, weight in values) / whole
 
 
 def _brought_back(theta: float, variance: float) -> Corrected:

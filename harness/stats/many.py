@@ -18,24 +18,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
     """Adjusted p-values (q-values) by Benjamini and Hochberg 1995, for tests that do not depend badly."""
-    return _step_up(p, 1.0)
-
-
-def benjamini_yekutieli(p: Sequence[float]) -> list[float]:
-    """The same for tests that depend on each other in any way (Benjamini and Yekutieli 2001)."""
-    return _step_up(p, sum(1 / rank for rank in range(1, len(p) + 1)))
-
-
-def e_benjamini_hochberg(e: Sequence[float], alpha: float) -> int:
-    """How many of the largest e-values are rejected at *alpha* (arXiv 2009.02824)."""
-    ordered = sorted(e, reverse=True)
-    passing = [rank for rank, value in enumerate(ordered, 1) if rank * value / len(e) >= 1 / alpha]
-    return max(passing, default=0)
-
-
-def _step_up(p: Sequence[float], factor: float) -> list[float]:
     adjusted, so_far = [0.0] * len(p), 1.0
     for rank, at in reversed(list(enumerate(sorted(range(len(p)), key=p.__getitem__), 1))):
-        so_far = min(so_far, factor * len(p) / rank * p[at])
+        so_far = min(so_far, len(p) / rank * p[at])
         adjusted[at] = so_far
     return adjusted

@@ -90,13 +90,6 @@ class Difference(Struct, frozen=True):
     note: str = ""
 
 
-class McNemar(NamedTuple):
-    """Two-sided p-values of a test of discordant pairs."""
-
-    exact: float
-    mid_p: float
-
-
 def difference(
     before: Arm,
     after: Arm,
@@ -211,16 +204,6 @@ def sign_flip(d: Array, groups: NDArray[np.intp] | None = None, seed: int = 0) -
         signs = random.integers(0, 2, (min(at_once, _DRAWS - start), len(sums)), np.int8) * 2 - 1
         hits += int((np.abs(signs @ sums) >= seen).sum())
     return (1 + hits) / (1 + _DRAWS)
-
-
-def mcnemar(only_before: int, only_after: int) -> McNemar:
-    """Whether pairs of single repeats that differ differ one way more often, two-sided."""
-    n, least = only_before + only_after, min(only_before, only_after)
-    if not n:
-        return McNemar(1.0, 1.0)
-    tail = sum(comb(n, k) for k in range(least + 1)) / 2**n
-    exact = min(1.0, 2 * tail)
-    return McNemar(exact, min(1.0, exact - comb(n, least) / 2**n))
 
 
 def fisher(passes: tuple[int, int], repeats: tuple[int, int]) -> float:

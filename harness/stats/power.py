@@ -26,11 +26,6 @@ def smallest(error: float, alpha: float, power: float = POWER) -> float:
     return reach(alpha, power) * error
 
 
-def power_at(difference: float, error: float, alpha: float) -> float:
-    """The chance that a one-sided test of *alpha* finds *difference*."""
-    return 1.0 if error == 0 else _NORMAL.cdf(difference / error - _NORMAL.inv_cdf(1 - alpha))
-
-
 def pass_error(rates: Sequence[float], repeats_before: int, repeats_after: int, drop: float = 0.0) -> float:
     """The standard error of a paired difference, suite question, of prompts that pass at *rates*.
 

@@ -147,10 +147,11 @@ def _folded(before: Sample, after: Sample, *, paired: bool) -> tuple[int, tuple[
     else:
         numbers = [np.unique(arm.groups, return_inverse=True) for arm in (before, after)]
         count = min(len(names) for names, _ in numbers)
-        arms = tuple(  # type: ignore[assignment]
+        first, second = (
             Sample(arm.values, groups % count, arm.shares)
             for arm, (_, groups) in zip((before, after), numbers, strict=True)
         )
+        arms = first, second
     if count <= _MOST_GROUPS:
         return count, arms
     place = np.random.default_rng(count).permutation(count) % _MOST_GROUPS

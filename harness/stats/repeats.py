@@ -11,13 +11,12 @@ The trials of a run are reduced by code that imports this module, and scipy take
 quantiles of beta and t are made here, from one incomplete beta function.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from math import comb, exp, fsum, inf, lgamma, log, log1p, sqrt
+from math import comb, exp, inf, lgamma, log, log1p, sqrt
 from random import Random
 from statistics import NormalDist
 from typing import NamedTuple, TypeVar
@@ -29,8 +28,6 @@ LEAST_PROMPTS = 10
 """Of fewer prompts a bootstrap has no interval, and clusters have a rough one."""
 LEAST_MIXED = 10
 """With fewer prompts that both passed and failed, the noise within prompts is too small a sum to trust."""
-LEAST_ACCELERATED = 50
-"""From so many prompts on, a bootstrap is corrected for bias and skew (BCa)."""
 _DRAWS = 2_000
 
 T = TypeVar("T")
@@ -47,21 +44,6 @@ class Tries(NamedTuple):
     repeats: int
     missing: int = 0
     cluster: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Averaged:
-    """A figure averaged over *prompts*, all of which weigh the same, with its 95 % interval.
-
-    *left_out* prompts had too few repeats. *why_none* says why there is no value, or no interval.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    prompts: int
-    left_out: int
-    why_none: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +96,6 @@ def pass_hat_k(passes: int, repeats: int, k: int) -> Fraction:
     """The chance that all of *k* tries pass (arXiv 2406.12045). Raises `ValueError` for k > n."""
     _check(passes, repeats, k)
     return Fraction(comb(passes, k), comb(repeats, k))
-
-
-def majority(passes: int, repeats: int) -> bool:
-    """Whether more than half passed; a tie is no majority."""
-    return 2 * passes > repeats
-
-
-def average_score(scores: Sequence[Sequence[float]], seed: int = 0) -> Averaged:
-    """The mean over prompts of their mean score; *scores* has those of each prompt's graded repeats."""
-    known = [sum(each) / len(each) for each in scores if each]
-    return _averaged(known, len(scores) - len(known), seed)
-
-
-def average_majority(tries: Sequence[Tries], seed: int = 0) -> Averaged:
-    """The share of prompts of which more than half the repeats that passed or failed passed."""
-    known = [float(majority(each.passes, each.repeats)) for each in tries if each.repeats]
-    return _averaged(known, len(tries) - len(known), seed)
-
-
-def average_pass_at_k(tries: Sequence[Tries], k: int, seed: int = 0) -> Averaged:
-    """pass@k averaged over prompts with *k* repeats, others left out. Raises `ValueError` for k < 1."""
-    return _average_of(pass_at_k, tries, k, seed)
-
-
-def average_pass_hat_k(tries: Sequence[Tries], k: int, seed: int = 0) -> Averaged:
-    """pass^k averaged over prompts with *k* repeats, others left out. Raises `ValueError` for k < 1."""
-    return _average_of(pass_hat_k, tries, k, seed)
 
 
 def pass_rate(tries: Sequence[Tries], within: float | None = None) -> PassRate:
@@ -230,13 +185,6 @@ def clopper_pearson(share: float, n: float) -> tuple[float, float]:
     return low, high
 
 
-def jeffreys(share: float, n: float) -> tuple[float, float]:
-    """The middle 95 % of what is believed of a share of *n*, after half a pass and half a failure before."""
-    passes = share * n
-    a, b = passes + 0.5, n - passes + 0.5
-    return beta_quantile(0.025, a, b), beta_quantile(0.975, a, b)
-
-
 def bootstrap(items: Sequence[T], statistic: Callable[[Sequence[T]], float | None], seed: int) -> list[float]:
     """*statistic* of 2,000 resamples of *items*, in order; resamples of which there is none are left out."""
     random = Random(seed)  # noqa: S311  a bootstrap, no secret
@@ -291,42 +239,6 @@ def _numerator(j: int, x: float, a: float, b: float) -> float:
     if j % 2:
         return -(a + m) * (a + b + m) * x / ((a + j - 1) * (a + j))
     return m * (b - m) * x / ((a + j - 1) * (a + j))
-
-
-def _average_of(
-    chance: Callable[[int, int, int], Fraction], tries: Sequence[Tries], k: int, seed: int
-) -> Averaged:
-    if k < 1:
-        raise ValueError(f"k is {k}: at least one try is needed")
-    known = [float(chance(each.passes, each.repeats, k)) for each in tries if each.repeats >= k]
-    return _averaged(known, len(tries) - len(known), seed, f" with {k} repeats that passed or failed")
-
-
-def _averaged(values: Sequence[float], left_out: int, seed: int, which: str = "") -> Averaged:
-    """The mean of *values*, one for each prompt, with a bootstrap's interval where there can be one."""
-    ordered, m = sorted(values), len(values)  # sorted: the order of prompts changes no draw
-    if not m:
-        return Averaged(None, None, None, 0, left_out, f"there is no prompt{which}")
-    value = fsum(ordered) / m
-    if m < LEAST_PROMPTS:
-        why = f"an interval asks for {LEAST_PROMPTS} prompts{which}, and there are {m}"
-        return Averaged(value, None, None, m, left_out, why)
-    if ordered[0] == ordered[-1]:
-        return Averaged(value, None, None, m, left_out, f"all {m} prompts are alike, which shows no spread")
-    draws = bootstrap(ordered, lambda drawn: fsum(drawn) / m, seed)
-    low, high = _accelerated(ordered, draws) if m >= LEAST_ACCELERATED else (0.025, 0.975)
-    return Averaged(value, at_share(draws, low), at_share(draws, high), m, left_out)
-
-
-def _accelerated(values: Sequence[float], draws: Sequence[float]) -> tuple[float, float]:
-    """Which shares of *draws* of a mean of *values* are the ends of an interval, by BCa (Efron 1987)."""
-    mean = fsum(values) / len(values)
-    below = (bisect_left(draws, mean) + bisect_right(draws, mean)) / 2 / len(draws)
-    bias = NORMAL.inv_cdf(below)
-    off = [value - mean for value in values]
-    skew = sum(each**3 for each in off) / (6 * sum(each**2 for each in off) ** 1.5)
-    low, high = (bias + (bias + z) / (1 - skew * (bias + z)) for z in (-Z, Z))
-    return NORMAL.cdf(low), NORMAL.cdf(high)
 
 
 def _suite(known: Sequence[Tries], population: Range, within: float | None) -> Range:

@@ -9,6 +9,7 @@ look (Armitage, McPherson and Rowe 1969): 400 nodes give four digits where an ev
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from math import erfc, inf, sqrt
 from statistics import NormalDist
@@ -68,17 +69,6 @@ def bounds(
     return found
 
 
-def crossing_probability(fractions: Sequence[float], z: Sequence[float]) -> float:
-    """The chance that a drift of nothing crosses one of the bounds *z* at these looks."""
-    total = 0.0
-    paths: tuple[Array, Array] | None = None
-    for at, bound in enumerate(z):
-        total += _crossing(paths, fractions, at)(bound)
-        step = fractions[at] - (fractions[at - 1] if at else 0.0)
-        paths = _surviving(paths, bound, fractions, at=at, step=step)
-    return total
-
-
 def _crossing(
     paths: tuple[Array, Array] | None, fractions: Sequence[float], at: int
 ) -> Callable[[float], float]:
@@ -110,7 +100,7 @@ def _surviving(
     paths: tuple[Array, Array] | None, bound: float, fractions: Sequence[float], *, at: int, step: float
 ) -> tuple[Array, Array]:
     """Nodes and the mass at each of the paths that have not crossed by look *at*."""
-    unit, weights = np.polynomial.legendre.leggauss(_NODES)
+    unit, weights = _nodes()
     high = min(bound, _HIGHEST)
     nodes = (unit + 1) / 2 * (high - _LOWEST) + _LOWEST
     weights = weights * (high - _LOWEST) / 2
@@ -119,6 +109,13 @@ def _surviving(
     before, mass = paths
     far = (nodes[:, None] * sqrt(fractions[at]) - before[None, :] * sqrt(fractions[at - 1])) / sqrt(step)
     return nodes, weights * sqrt(fractions[at] / step) * (_density(far) @ mass)
+
+
+@cache
+def _nodes() -> tuple[Array, Array]:
+    """Where to look between -1 and 1, and how much each place weighs."""
+    unit, weights = np.polynomial.legendre.leggauss(_NODES)
+    return unit, weights
 
 
 def _above(z: Array) -> Array:

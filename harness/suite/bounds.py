@@ -27,7 +27,7 @@ _WIDE = re.compile(r"\d{7}|%[^a-zA-Z%]*\*|\{[^{}]*\{")
 _left: ContextVar[list[int]] = ContextVar("left")
 
 
-class TooMuch(ValueError):  # noqa: N818
+class TooMuch(ValueError):  # noqa: N818  a name says it
     """A template takes more than it may."""
 
 

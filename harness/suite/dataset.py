@@ -193,15 +193,15 @@ def _objects(path: Path, chosen: frozenset[int] | None) -> Iterator[dict[str, An
     number = -1
     with path.open("rb") as file:
         for at, line in enumerate(file, start=1):
-            line = line.removeprefix(BOM_UTF8) if at == 1 else line  # noqa: PLW2901
-            if not line.strip():
+            told = line.removeprefix(BOM_UTF8) if at == 1 else line
+            if not told.strip():
                 continue
             number += 1
             if chosen is not None and number not in chosen:
                 yield {}
                 continue
             try:
-                yield msgspec.json.decode(line, type=dict[str, Any])
+                yield msgspec.json.decode(told, type=dict[str, Any])
             except (msgspec.DecodeError, RecursionError) as error:
                 raise DatasetError(f"{path.name}: line {at} is no JSON object: {error}") from error
 
@@ -214,7 +214,7 @@ def _columns(path: Path) -> Iterator[dict[str, Any]]:
 
 def _taken(path: Path, wanted: Collection[str], most: int) -> tuple[list[str], Iterator[dict[str, Any]]]:
     """The columns that a Parquet file has, and its first rows, one more than *most*, with those *wanted*."""
-    import polars as pl  # noqa: PLC0415
+    import polars as pl  # noqa: PLC0415  as above
 
     with _polars_errors(path):
         parquet.check(path)
@@ -231,7 +231,7 @@ def _picked(path: Path, chosen: frozenset[int]) -> Iterator[Row]:
 
 def _window(path: Path, start: int, places: Sequence[int]) -> Iterator[Row]:
     """The rows at *places* of a stretch of a Parquet file: what polars streams grows with the file."""
-    import polars as pl  # noqa: PLC0415
+    import polars as pl  # noqa: PLC0415  as above
 
     with _polars_errors(path):
         stretch = pl.scan_parquet(path).slice(start, _AT_ONCE).collect()
@@ -242,7 +242,7 @@ def _window(path: Path, start: int, places: Sequence[int]) -> Iterator[Row]:
 
 @contextmanager
 def _polars_errors(path: Path) -> Iterator[None]:
-    import polars as pl  # noqa: PLC0415
+    import polars as pl  # noqa: PLC0415  as above
 
     try:
         yield

@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
 from harness.suite.asserts import TYPES, AssertSet
-from harness.suite.asserts.stream import TimeCheck
 from harness.suite.places import Finding, Tell, Where
 from harness.suite.prompts import Expect
 from harness.suite.templates import is_template, render
@@ -60,11 +59,6 @@ NOT_OFFERED = {
     "trace-span-duration": _NEEDS_OTLP,
     "trace-error-spans": _NEEDS_OTLP,
 }
-
-
-def claims_time(expect: Expect) -> bool:
-    """Whether the check says something about time."""
-    return isinstance(expect.args, TimeCheck) or any(map(claims_time, expect.asserts))
 
 
 def check_type(expect: Expect, path: Where, tell: Tell) -> None:

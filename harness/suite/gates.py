@@ -217,7 +217,7 @@ def _share(written: float | str, *, is_difference: bool) -> float:
 
 def _number(written: float | str, wrong: str) -> float:
     if isinstance(written, str):
-        raise ValueError(wrong)  # noqa: TRY004  a value that a person wrote
+        raise ValueError(wrong)
     return float(written)
 
 

@@ -5,7 +5,7 @@ some twenty times their size in memory; a file that says it is hundreds of times
 memory, and is not opened. The footer is thrift, of which this reads no more than the numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ _DEEPEST = 16
 Fields = dict[int, Any]
 
 
-class Bomb(ValueError):  # noqa: N818
+class Bomb(ValueError):  # noqa: N818  a name says it
     """A file that unpacks to far more than it is, or whose footer is none."""
 
 
@@ -103,8 +103,8 @@ class _Reader:
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         length = head >> 4 if head >> 4 < 15 else self._varint()
-        read: Callable[[], Any] = lambda: self._value(head & 15, depth + 1)  # noqa: E731
-        return [read() for _ in range(length)]  # an item is a byte at least: the end of the data ends it
+        # An item is a byte at least: the end of the data ends it.
+        return [self._value(head & 15, depth + 1) for _ in range(length)]
 
     def _byte(self) -> int:
         self._at += 1

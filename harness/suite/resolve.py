@@ -376,9 +376,9 @@ def in_order(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     for turn in turns:
         message = turn.message if turn.regenerate is None else said.get(turn.regenerate)
         said[turn.id] = message
-        turn = turn if message == turn.message else turn.model_copy(update={"message": message})  # noqa: PLW2901
+        asked = turn if message == turn.message else turn.model_copy(update={"message": message})
         among, parent = (again, turn.regenerate) if turn.regenerate else (follow, turn.after or before)
-        among.setdefault(parent, []).extend(_siblings(turn))
+        among.setdefault(parent, []).extend(_siblings(asked))
         before = turn.id
     ordered: list[Turn] = []
     waiting = follow.pop(None, [])[::-1]

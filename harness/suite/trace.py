@@ -141,7 +141,7 @@ def _text(column: str, row: Mapping[str, Any], texts: dict[str, str]) -> str | N
     if type(value) is str:
         return texts.setdefault(value, value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"{column} is {_shown(value)}: a name is wanted")  # noqa: TRY004  a value
+        raise ValueError(f"{column} is {_shown(value)}: a name is wanted")
     return texts.setdefault(str(value), str(value))
 
 
@@ -152,7 +152,7 @@ def _nanoseconds(column: str, value: Any) -> int:
     whole = int(value) if in_words or (isinstance(value, float) and value.is_integer()) else value
     if isinstance(whole, bool) or not isinstance(whole, int):
         told = f"{column} is {_shown(value)}: a whole number of nanoseconds is wanted"
-        raise ValueError(told)  # noqa: TRY004  a value
+        raise ValueError(told)
     return _not_negative(column, whole, value)
 
 

@@ -126,12 +126,12 @@ def _longest_leg(trials: pl.DataFrame, sent: pl.DataFrame) -> pl.DataFrame:
 
 def _seconds(sent: pl.DataFrame) -> float:
     ends = (sent["sent_ns"].max(), sent["sent_ns"].min())
-    return (int(ends[0]) - int(ends[1])) / _SECOND  # type: ignore[arg-type]
+    return (int(ends[0]) - int(ends[1])) / _SECOND  # type: ignore[arg-type]  # a number, as the column is
 
 
 def _within(sent: pl.DataFrame, moments: Sequence[Moment]) -> list[Moment]:
     """The seconds in which measured requests were under way, but for the odd one at the end."""
-    first, last = int(sent["sent_ns"].min()), int(sent["ended_ns"].max())  # type: ignore[arg-type]
+    first, last = int(sent["sent_ns"].min()), int(sent["ended_ns"].max())  # type: ignore[arg-type]  # a number, as the column is
     return [moment for moment in moments if first < moment.at_ns and moment.at_ns - last < _SECOND]
 
 

@@ -13,7 +13,6 @@ from harness.view.seen import Seen
 from harness.view.texts import Change, changes
 
 Row = Mapping[str, Any]
-SIDES = ("a", "b")
 MEASURES = (
     ("ttft_ms", "TTFT"),
     ("first_tool_ms", "first tool"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture import PACKAGE, PAGE, rendered
-from tests.docs.written import ROOT
+from tests.docs.pages import ROOT
 
 TEXT = PAGE.read_text()
 NAMED = [

@@ -11,7 +11,7 @@ from harness.calibrate.kept import Calibration, Exactness
 from harness.calibrate.shapes import remarks, unsearched
 from harness.report.calibration import calibration_table
 from harness.report.terminal import exactness
-from tests.docs.written import ROOT
+from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "calibration.md").read_text()
 KEPT = msgspec.json.decode((Path(__file__).parent / "calibration.json").read_bytes(), type=Calibration)

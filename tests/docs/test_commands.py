@@ -1,6 +1,8 @@
 """What the pages say of the command line is what the command line says, and takes."""
 
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ import pytest
 
 from harness.cli.optional import OptionalValue, _filled
 from tests.cli_reference import PAGE, WIDTH, commands, helped, reference, trimmed
-from tests.docs.written import PAGES, ROOT, command_lines, named
+from tests.docs.pages import ROOT
+from tests.docs.written import PAGES, command_lines, named
 
 COMMANDS = commands()
 README = (ROOT / "README.md").read_text()
@@ -44,10 +47,23 @@ def test_every_command_line_of_a_page_has_commands_and_options_that_there_are(pa
     assert wrong == []
 
 
+_OF_ALL = {"--debug", "--version", "--help", "--install-completion", "--show-completion"}
+
+
+RECIPES = sorted(path for kind in ("yml", "yaml") for path in (ROOT / "docs").rglob(f"*.{kind}"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=named)
+def test_every_command_line_of_a_recipe_has_commands_and_options_that_there_are(recipe: Path) -> None:
+    lines = re.findall(r"(?:^|[\s/`])harness ([a-z][^`\n]*)", recipe.read_text())
+    assert lines
+    assert [line for line in lines if _wrong(shlex.split(line, comments=True))] == []
+
+
 def _wrong(words: list[str]) -> str:
     """What the parser of the command line says of *words* after ``harness``; nothing is run."""
     rest = [word.strip("[]") if word.startswith("[-") else word for word in words]
-    while rest and rest[0] in {"--debug", "--version", "--help"}:
+    while rest and rest[0] in _OF_ALL:
         del rest[0]
     known = "harness"
     while rest and f"{known} {rest[0]}" in COMMANDS:

@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.docs.written import PAGES, ROOT, anchors, inline, links, named
+from tests.docs.pages import ROOT
+from tests.docs.written import PAGES, anchors, inline, links, named
 
 _PATH = re.compile(r"(?:docs|harness|results|suites|tests|\.ci)/[\w./-]+\.(?:json|md|py|toml|txt|ya?ml)")
 _MADE = re.compile(r"results/(?!README)")

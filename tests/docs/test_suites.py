@@ -16,11 +16,13 @@ from harness.suite.asserts import TYPES
 from harness.suite.model import Suite, SuiteFile
 from harness.suite.read import load_suite, parse_suite
 from tests.checks_reference import reference
-from tests.docs.written import PAGES, ROOT, Block, blocks, inline
+from tests.docs.pages import ROOT, Block, blocks
+from tests.docs.written import PAGES, inline, named
 
 ENVIRON = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}
 (WRITTEN,) = (kind for kind in SuiteFile.__bases__)
-FRAGMENTS = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
+FRAGMENTS = [(page, block) for page in PAGES for block in blocks(page) if block.language == "yaml"]
+WHERE = [f"{named(page)}:{block.line}" for page, block in FRAGMENTS]
 ASIDE: dict[str, Any] = {
     "target": "standin",
     "judge": "self",
@@ -46,14 +48,14 @@ def shown(block: Block) -> dict[str, Any] | None:
     return None
 
 
-def beside(folder: Path, block: Block) -> None:
-    """The files that fragments name, in *folder*."""
+def beside(folder: Path, page: Path) -> None:
+    """The files that fragments of *page* name, in *folder*."""
     columns = {"trial_id": ["t"], "variant": ["base"], "case_id": ["p"], "phase": ["peak"], "due_ns": [5]}
     pl.DataFrame({**columns, "began_ns": [6]}).write_parquet(folder / "last-night.parquet")
     (folder / "production.csv").write_text("due_s\n0\n28900\n")
-    shutil.copy(ROOT / "tests" / "suites" / "faq.parquet", folder)
+    shutil.copytree(ROOT / "tests" / "suites", folder, dirs_exist_ok=True)
     (folder / "checks.py").write_text(
-        "\n".join(each.text for each in blocks(block.page) if each.language == "python")
+        "\n".join(each.text for each in blocks(page) if each.language == "python")
     )
     key = folder / ".config" / "sigma" / "judge.key"
     key.parent.mkdir(parents=True)
@@ -61,11 +63,11 @@ def beside(folder: Path, block: Block) -> None:
     key.chmod(0o600)
 
 
-def read(block: Block, folder: Path) -> Suite | None:
+def read(page: Path, block: Block, folder: Path) -> Suite | None:
     """The suite that *block* is, or is a part of; None where it is neither."""
     if (told := shown(block)) is None:
         return None
-    beside(folder, block)
+    beside(folder, page)
     missing = {key: value for key, value in ASIDE.items() if key in _wanted(told) - set(told)}
     text = block.text if told == yaml.safe_load(block.text) else yaml.safe_dump(told)
     rest = yaml.safe_dump(missing) if missing else ""
@@ -79,28 +81,28 @@ def _wanted(told: dict[str, Any]) -> set[str]:
     return {"target", "prompts"} | judged | arms
 
 
-@pytest.mark.parametrize("block", FRAGMENTS, ids=str)
+@pytest.mark.parametrize(("page", "block"), FRAGMENTS, ids=WHERE)
 def test_every_suite_of_a_page_is_read_and_planned(
-    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    suite = read(block, tmp_path)
+    suite = read(page, block, tmp_path)
     if suite is not None:
         assert make_plan(suite).trials
 
 
 def test_most_blocks_of_yaml_are_suites() -> None:
-    assert sum(shown(block) is not None for block in FRAGMENTS) > 18
+    assert sum(shown(block) is not None for _, block in FRAGMENTS) > 18
 
 
 def test_every_key_of_a_phase_has_an_example_on_the_page_on_loads(tmp_path: Path) -> None:
     page = ROOT / "docs" / "loads.md"
     seen: set[str] = set()
     known: set[str] = set()
-    for number, block in enumerate(block for block in FRAGMENTS if block.page == page):
+    for number, block in enumerate(block for there, block in FRAGMENTS if there == page):
         folder = tmp_path / str(number)
         folder.mkdir()
-        suite = read(block, folder)
+        suite = read(page, block, folder)
         for phase in (suite.load if suite else {}).values():
             seen |= phase.model_fields_set
             known |= set(type(phase).model_fields)

@@ -1,4 +1,7 @@
-"""Pages of the documentation taken apart: headings, links, code, and the command lines in it."""
+"""Pages of the documentation taken apart: headings, links, code, and the command lines in it.
+
+Blocks between fences are those of `tests.docs.pages`, which runs them.
+"""
 
 import re
 import shlex
@@ -7,41 +10,19 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.pages import ROOT, Block, blocks
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "results" / "README.md"])
 _OPERATORS = {"|", "||", "&&", "&", ";", ">", ">>", "2>&1", "…", "..."}
-
-
-class Block(NamedTuple):
-    """A fenced block: its language as written, its text, the page and the line where it begins."""
-
-    language: str
-    text: str
-    page: Path
-    line: int
-
-    def __str__(self) -> str:
-        return f"{named(self.page)}:{self.line}"
 
 
 def named(page: Path) -> str:
     """*page* as seen from the root of the repository."""
     return str(page.relative_to(ROOT))
-
-
-@cache
-def blocks(page: Path) -> tuple[Block, ...]:
-    """The fenced blocks of *page*."""
-    return tuple(
-        Block(token.info.strip(), token.content, page, token.map[0] + 1 if token.map else 0)
-        for token in _tokens(page)
-        if token.type == "fence"
-    )
 
 
 @cache
@@ -77,7 +58,7 @@ def command_lines(page: Path) -> Iterator[tuple[str, list[str]]]:
         yield from ((f"{named(page)}: {code}", words) for words in _ours(code.replace("\n", " ")))
     for block in blocks(page):
         for line in _lines(block):
-            yield from ((f"{block}: {line}", words) for words in _ours(line))
+            yield from ((f"{named(page)}:{block.line}: {line}", words) for words in _ours(line))
 
 
 def _lines(block: Block) -> Iterator[str]:
@@ -110,7 +91,7 @@ def _ours(line: str) -> Iterator[list[str]]:
 
 @cache
 def _tokens(page: Path) -> tuple[Token, ...]:
-    return tuple(MarkdownIt("commonmark").enable("table").parse(page.read_text()))
+    return tuple(MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")))
 
 
 def _parts(page: Path) -> Iterator[Token]:

@@ -93,7 +93,7 @@ async def test_a_mangled_reply_is_read_or_is_a_fault_and_never_a_bug(seed: int) 
                 assert isinstance((await client.get("/me")).text, str)
                 answered.append("/me")
 
-    with listening(partial(serve, Random(seed))) as port:  # noqa: S311
+    with listening(partial(serve, Random(seed))) as port:
         transport = StampedTransport()
         async with Client(Address(f"http://127.0.0.1:{port}"), transport, call_s=0.3) as client:
             async with anyio.create_task_group() as tasks:

@@ -13,13 +13,11 @@ from harness.pipeline import Options, Run, run
 from harness.plan.trials import make_plan
 from harness.sigma.client import Address
 from harness.suite.model import Suite
-from harness.suite.read import load_suite, parse_suite
+from harness.suite.read import parse_suite
 from tests.conftest import Serving, Standin
 from tests.standin.provider import scripted
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
-
-ROOT = Path(__file__).parents[2]
 
 
 def ran(text: str, folder: Path) -> Run:
@@ -28,14 +26,6 @@ def ran(text: str, folder: Path) -> Run:
 
 def read(text: str, folder: Path) -> Suite:
     return parse_suite(text, folder / "s.yaml", {"KEY": "right"})
-
-
-@pytest.mark.parametrize("name", ["parameters", "migration"])
-def test_the_suites_that_are_shipped_pass(tmp_path: Path, name: str) -> None:
-    done = run(load_suite(ROOT / "suites" / f"{name}.yaml"), Options(results=tmp_path))
-    assert done.not_passed() == []
-    assert done.exit_code == 0
-    assert done.manifest.warnings == ()
 
 
 def test_a_server_that_has_dropped_an_endpoint_says_what_to_use_before_anything_is_sent(

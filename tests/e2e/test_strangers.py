@@ -62,20 +62,22 @@ READING: dict[str, list[str]] = {
 class Recorded(NamedTuple):
     folder: Path
     run_id: str
+    trapped: list[str]
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """A run as somebody made it, elsewhere."""
+    """A run as somebody made it, elsewhere; the trap was set for it, too."""
     cwd = tmp_path_factory.mktemp("theirs")
+    log = tmp_path_factory.mktemp("trap") / "trapped"
     (cwd / "suite.yaml").write_text(SUITE)
     (cwd / "checks.py").write_text("def good(output, context): return True\n")
-    command = [sys.executable, "-m", "harness", "run", "suite.yaml", "-q"]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, check=False)
+    command = [sys.executable, "-m", "tests.e2e.trap", str(log), str(cwd), "run", "suite.yaml", "-q"]
+    done = subprocess.run(command, cwd=cwd, env=trapping(), capture_output=True, timeout=60, check=False)
     assert done.returncode == Exit.OK, done.stderr.decode()
     folder = (cwd / "results" / "s" / "latest").resolve()
     (cwd / "suite.yaml").unlink()
-    return Recorded(folder, folder.name)
+    return Recorded(folder, folder.name, log.read_text().splitlines())
 
 
 class Given(NamedTuple):
@@ -129,6 +131,15 @@ def read(given: Given, command: str) -> Read:
         check=False,
     )
     return Read(done.returncode, (done.stdout + done.stderr).decode(), log.read_text().splitlines())
+
+
+@pytest.mark.slow
+def test_a_run_connects_to_its_target_and_to_nobody_else(recorded: Recorded) -> None:
+    """Target and judge are the stand-in here; no telemetry is sent, and nobody asked for a newer version."""
+    called = [line for line in recorded.trapped if line.startswith("connects ")]
+    hosts = {host for line in called for host in re.findall(r"\(+'?([^',]*)'?, ", line)}
+    assert {line.split()[1] for line in called} >= {"socket.connect", "socket.getaddrinfo"}
+    assert hosts == {"127.0.0.1"}
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ def main() -> None:
 def _starts(event: str, args: tuple[Any, ...]) -> str:
     if event in _STARTS:
         return f"starts {event} {args!r}"
-    return f"connects {event} {args[1:]!r}" if event in _CONNECTS else ""
+    named = args if event == "socket.getaddrinfo" else args[1:]  # of others the first is the socket
+    return f"connects {event} {named!r}" if event in _CONNECTS else ""
 
 
 def _touches(event: str, args: tuple[Any, ...], inside: Path) -> str:

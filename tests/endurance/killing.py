@@ -85,7 +85,7 @@ TAKES_S = 4.0
 
 def at_random(seed: int) -> tuple[Moment, ...]:
     """One to three moments, the first anywhere in a run: half of them by time, half by what is journalled."""
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)
 
     def moment() -> Moment:
         match random.randrange(4):

@@ -42,7 +42,7 @@ def run_of(
     seed: int = 1,
 ) -> Scan:
     """A run that has something for every chart: each variant with so many trials, the last of which broke."""
-    random = Random(seed)  # noqa: S311  values for a test
+    random = Random(seed)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
     names = list(variants)
     for at, variant in enumerate(names):

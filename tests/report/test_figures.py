@@ -108,7 +108,7 @@ def test_a_distribution_of_five_values_says_of_each_how_many_are_at_most_as_long
 
 
 def test_a_distribution_of_many_values_is_bounded_and_exact_at_its_points() -> None:
-    random = Random(1)  # noqa: S311  values for a test
+    random = Random(1)
     values = [round(random.lognormvariate(5, 1), 2) for _ in range(5_001)]
     trials, exchanges = with_ttft(values)
     found = figures.ecdf(run_of(trials=trials, exchanges=exchanges), "ttft_ms")
@@ -175,7 +175,7 @@ def test_how_many_were_in_flight_is_counted_when_each_is_sent_whatever_became_of
 
 
 def test_bins_of_concurrency_hold_all_that_counts_with_the_quantiles_of_stats() -> None:
-    random = Random(3)  # noqa: S311  values for a test
+    random = Random(3)
     exchanges = [
         sent(f"{at}", sent_ns=at * 10, ended_ns=at * 10 + random.randrange(1, 400), ttft_ms=random.random())
         for at in range(3_000)
@@ -331,7 +331,7 @@ def test_a_tag_is_as_sure_as_its_prompts_and_not_as_their_repeats() -> None:
 
 
 def test_variants_have_their_counts_and_null_where_there_is_no_value() -> None:
-    random = Random(2)  # noqa: S311  values for a test
+    random = Random(2)
     values = [random.lognormvariate(5, 1) for _ in range(120)]
     trials, exchanges = with_ttft(values)
     trials += [trial("lost", "w", state="not_run"), trial("bad", "w", state="failed")]

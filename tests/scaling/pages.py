@@ -1,6 +1,6 @@
 """The tables of docs/scale.md as functions of what was measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,12 @@ class Band:
         return min(found), max(found)
 
 
-def rendered(page: str, figures: Figures) -> str:
-    """*page* with every table as *figures* have it."""
+SIMULATED = frozenset({"delays", "points"})
+"""Tables that take ten seconds: the others are arithmetic."""
+
+
+def rendered(page: str, figures: Figures, without: Collection[str] = ()) -> str:
+    """*page* with every table as *figures* have it, but for those *without* which it is."""
     cost, fit = constants(figures), costs(figures["points"])
     tables: dict[str, Iterable[str]] = {
         "measured": measured_rows(figures),
@@ -61,7 +65,8 @@ def rendered(page: str, figures: Figures) -> str:
         "delays": delay_rows(cost, fit),
         "points": point_rows(figures["points"], fit),
     }
-    for name, rows in tables.items():
+    for name in tables.keys() - set(without):
+        rows = tables[name]
         before, mark, rest = page.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         page = before + mark + "\n".join(rows) + "\n" + end + after

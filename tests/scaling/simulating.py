@@ -261,7 +261,7 @@ def simulate(
     load: Load, costs: Costs, *, seconds: float = 3.0, warm_up: float = 1.0, seed: int = 0
 ) -> Simulated:
     """What *load* comes to in so many simulated *seconds*, after those of *warm_up* that do not count."""
-    random, world = Random(seed), World(load, costs, free=load.cores)  # noqa: S311
+    random, world = Random(seed), World(load, costs, free=load.cores)
     world.clients = [Process() for _ in range(load.processes)]
     world.source.steps = source(world, world.source)
     for process in world.clients:

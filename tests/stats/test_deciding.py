@@ -1,9 +1,11 @@
 """The estimators of deciding: against their oracles, exact values, and what they promise in the long run."""
 
 import json
+from collections.abc import Sequence
 from itertools import product
 from math import comb, inf, isclose, log
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,26 +15,42 @@ from hypothesis import strategies as st
 
 from harness.gate.ruling import fixed
 from harness.gate.weighing import Better, How, of_drop
-from harness.stats import censored, many
-from harness.stats.betting import interval, log_threshold, stakes, wealth
+from harness.stats import censored, many, sequential
+from harness.stats.betting import stakes, wealth
 from harness.stats.limits import Evidence, as_normal, of_mean, of_share, p_of, z_of
 from harness.stats.paired import (
     Arm,
     binomial_at_most,
     difference,
     fisher,
-    mcnemar,
     sign_flip,
     standard_error,
 )
-from harness.stats.power import pass_error, power_at, repeats_for, smallest, smallest_drop
+from harness.stats.power import pass_error, repeats_for, smallest, smallest_drop
 from harness.stats.quantiles import quantile
 from harness.stats.ratios import Sample, mean_error, ratio, timed
-from harness.stats.sequential import bounds, crossing_probability, spent
+from harness.stats.sequential import bounds, spent
 from harness.stats.sprt import Sprt
 
 ORACLES: dict[str, Any] = json.loads((Path(__file__).parent / "oracles" / "deciding.json").read_text())
 EIGHTHS = [at / 8 for at in range(1, 9)]
+
+
+def crossing_probability(fractions: Sequence[float], z: Sequence[float]) -> float:
+    """The chance that a drift of nothing crosses one of the bounds *z* at these looks."""
+    total = 0.0
+    paths: Any = None
+    for at, bound in enumerate(z):
+        total += sequential._crossing(paths, fractions, at)(bound)
+        step = fractions[at] - (fractions[at - 1] if at else 0.0)
+        paths = sequential._surviving(paths, bound, fractions, at=at, step=step)
+    return total
+
+
+def quantile_of(weighed: censored.Weighed, per_mille: int) -> float:
+    """The first time by which at least *per_mille* are over."""
+    reached = zip(weighed.times, np.cumsum(weighed.shares), strict=True)
+    return next((float(time) for time, share in reached if share >= per_mille / 1000 - 1e-9), inf)
 
 
 def arm(*passes: int, of: int = 5, missing: int = 0) -> Arm:
@@ -48,13 +66,11 @@ def test_adjusted_p_values_are_the_oracle_s() -> None:
     told = ORACLES["multiplicity"]
     assert many.holm(told["p"]) == pytest.approx(told["holm"], abs=1e-6)
     assert many.benjamini_hochberg(told["p"]) == pytest.approx(told["bh"], abs=1e-6)
-    assert many.benjamini_yekutieli(told["p"]) == pytest.approx(told["by"], abs=1e-6)
-    assert many.e_benjamini_hochberg(told["e_values"], 0.1) == told["e_bh_rejections_alpha_0_10"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_adjusting_keeps_the_order_and_never_makes_anything_surer(p: list[float]) -> None:
-    for adjust in (many.holm, many.benjamini_hochberg, many.benjamini_yekutieli):
+    for adjust in (many.holm, many.benjamini_hochberg):
         adjusted = adjust(p)
         assert all(after >= before - 1e-12 for before, after in zip(p, adjusted, strict=True))
         ordered = [after for _, after in sorted(zip(p, adjusted, strict=True))]
@@ -124,7 +140,6 @@ def test_bets_are_the_oracle_s() -> None:
     assert wealth(values, 0.5, 0.05).higher == pytest.approx(told["log_K_plus_at_0_5"], abs=1e-5)
     assert wealth(values, 0.5, 0.05).lower == pytest.approx(told["log_K_minus_at_0_5"], abs=1e-5)
     assert wealth(values, 0.3, 0.05).higher == pytest.approx(told["log_K_plus_at_0_3"], abs=1e-5)
-    assert interval(values, 0.05) == pytest.approx(told["interval_95"], abs=1e-3)
 
 
 def test_who_bets_against_the_truth_hardly_ever_gets_rich_at_any_time() -> None:
@@ -133,22 +148,16 @@ def test_who_bets_against_the_truth_hardly_ever_gets_rich_at_any_time() -> None:
     for _ in range(300):
         values = list(random.integers(0, 2, 120).astype(float))
         staked = stakes(values, 0.05)
-        rich += any(
-            wealth(values[:n], 0.5, 0.05, staked[:n]).lower >= log_threshold(0.05) for n in range(5, 121, 5)
-        )
+        rich += any(wealth(values[:n], 0.5, 0.05, staked[:n]).lower >= log(20) for n in range(5, 121, 5))
     assert rich / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
 
 
 # Pairs
 
 
-def test_paired_tests_are_the_oracle_s() -> None:
+def test_the_paired_test_is_the_oracle_s() -> None:
     told = ORACLES["paired_tests"]
     assert sign_flip(np.array(told["d"])) == pytest.approx(told["sign_flip_p_two_sided"], abs=1e-6)
-    for case in told["mcnemar"]:
-        found = mcnemar(case["b"], case["c"])
-        assert found.exact == pytest.approx(case["exact_two_sided"], abs=1e-6)
-        assert found.mid_p == pytest.approx(case["mid_p_two_sided"], abs=1e-6)
 
 
 def test_random_signs_come_to_what_all_signs_do() -> None:
@@ -265,7 +274,8 @@ def test_smallest_differences_are_the_oracle_s() -> None:
 
 
 def test_power_at_the_smallest_difference_is_what_was_asked() -> None:
-    assert power_at(smallest(0.02, 0.05), 0.02, 0.05) == pytest.approx(0.8)
+    found = smallest(0.02, 0.05) / 0.02 - z_of(0.05)
+    assert NormalDist().cdf(found) == pytest.approx(0.8)
 
 
 def test_more_repeats_see_less_and_never_nothing() -> None:
@@ -314,17 +324,18 @@ def exactly(test: Sprt, rate: float) -> tuple[float, float, float]:
 def test_kaplan_meier_is_the_oracle_s() -> None:
     told = ORACLES["censoring"]
     found = censored.kaplan_meier(told["times"], [bool(each) for each in told["censored"]])
-    survival = [censored.survival(found, time) for time in told["event_times"]]
-    assert survival == pytest.approx(told["survival"], abs=1e-6)
-    assert censored.quantile(found, 500) == told["q50"]
-    assert censored.quantile(found, 600) == inf
+    assert [1 - found.shares[found.times <= time].sum() for time in told["event_times"]] == pytest.approx(
+        told["survival"], abs=1e-6
+    )
+    assert quantile_of(found, 500) == told["q50"]
+    assert quantile_of(found, 600) == inf
 
 
 @settings(max_examples=50)
 @given(st.lists(st.floats(0.1, 100), min_size=20, max_size=80), st.sampled_from([500, 900, 950]))
 def test_without_censoring_kaplan_meier_is_the_nearest_rank(times: list[float], per_mille: int) -> None:
     found = censored.kaplan_meier(times, [False] * len(times))
-    assert censored.quantile(found, per_mille) == quantile(times, per_mille)
+    assert quantile_of(found, per_mille) == quantile(times, per_mille)
 
 
 def test_a_ratio_of_quantiles_is_that_of_the_nearest_ranks() -> None:
@@ -343,7 +354,7 @@ def test_a_ratio_of_quantiles_is_that_of_the_nearest_ranks() -> None:
 def test_arms_that_are_alike_are_found_different_5_percent_of_the_time() -> None:
     random = np.random.default_rng(4)
     found, held = 0, 0
-    for seed in range(200):
+    for seed in range(100):
         base = random.lognormal(0, 0.5, 40)
         arms = [
             Sample(np.repeat(base, 5) * random.lognormal(0, 0.6, 200), np.arange(200) // 5) for _ in range(2)
@@ -354,8 +365,8 @@ def test_arms_that_are_alike_are_found_different_5_percent_of_the_time() -> None
         assert told.high is not None
         found += told.p < 0.05
         held += told.low <= 1 <= told.high
-    assert found / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
-    assert held / 200 >= 0.95 - 3 * (0.05 * 0.95 / 200) ** 0.5
+    assert found / 100 <= 0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5
+    assert held / 100 >= 0.95 - 3 * (0.05 * 0.95 / 100) ** 0.5
 
 
 def test_a_quantile_beyond_the_time_limit_has_no_ratio_and_says_so() -> None:
@@ -372,7 +383,3 @@ def test_a_mean_has_the_error_of_its_groups() -> None:
     assert error == pytest.approx(float(alone.std(ddof=1)) / 2)
     assert mean_error(alone, grouped)[1] == pytest.approx(1.0)
     assert mean_error(alone, np.zeros(4, int))[1] is None
-
-
-def test_the_wealth_that_decides_is_one_over_alpha() -> None:
-    assert log_threshold(0.05) == pytest.approx(log(20))

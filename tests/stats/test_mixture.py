@@ -47,7 +47,7 @@ def test_of_a_share_at_its_limit_the_capital_is_worth_one_on_average(limit: floa
 def test_looked_at_after_every_try_it_is_wrong_in_no_more_than_alpha_of_runs(share: float, side: int) -> None:
     wrong = 0
     for seed in range(500):
-        random, hits = Random(seed), 0  # noqa: S311  a simulation
+        random, hits = Random(seed), 0
         for n in range(1, 301):
             hits += random.random() < share
             if evidence(hits, n, 0.05)[side] >= log(1 / ALPHA):

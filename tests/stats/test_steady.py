@@ -73,7 +73,7 @@ def test_a_line_has_its_slope_and_bounds_without_width() -> None:
 
 def test_noise_has_a_trend_as_seldom_as_its_bounds_say() -> None:
     """One-sided 95 % bounds: 5 % of 2,000 series, give or take three standard errors of 0.5 %."""
-    random = Random(7)  # noqa: S311  noise, no secret
+    random = Random(7)
     times = [float(i) for i in range(100)]
     rising = 0
     for _ in range(2000):
@@ -120,7 +120,7 @@ def test_a_line_is_found_however_its_values_came_in_batches() -> None:
 
 def waiting(load: float) -> Trend:
     """How the waiting time of a single queue with random arrivals goes; one arrival a second."""
-    random, waited, series = Random(12), 0.0, []  # noqa: S311  noise, no secret
+    random, waited, series = Random(12), 0.0, []
     for _ in range(2000):
         series.append(waited)
         waited = max(0.0, waited + random.expovariate(1 / load) - random.expovariate(1.0))

@@ -3,6 +3,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,6 @@ from harness.journal import (
     Leg,
     heads,
     last_leg,
-    legs,
     moments,
     read,
     read_some,
@@ -148,7 +148,7 @@ def test_every_stamp_of_a_later_leg_is_moved_and_nothing_else(tmp_path: Path) ->
     assert stamps(after) == [stamp + 1_000 for stamp in stamps(one)]
     assert after.exchanges[0].transcript == one.exchanges[0].transcript
     assert moments(path) == [structs.replace(moment(3, began=1), at_ns=moment(3, began=1).at_ns + 1_000)]
-    assert legs(path) == [LEG]
+    assert path.read_bytes().splitlines().count(msgspec.json.encode(LEG)) == 1
 
 
 def test_what_came_in_no_time_is_not_moved_to_one(tmp_path: Path) -> None:

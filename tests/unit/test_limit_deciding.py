@@ -121,7 +121,7 @@ def test_a_figure_that_lies_among_what_failed_or_is_awaited_is_none() -> None:
 def test_a_share_that_is_at_its_limit_is_called_past_early_in_no_more_than_alpha_of_probes() -> None:
     wrong = 0
     for seed in range(120):
-        random = Random(seed)  # noqa: S311  a simulation
+        random = Random(seed)
         values = [1500.0 if random.random() < TTFT.allowed else 200.0 for _ in range(600)]
         wrong += any(
             looked(TTFT, seen(*values[:upto], passed_s=upto / 20, longest_s=60)).word == "past"

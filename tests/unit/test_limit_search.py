@@ -52,7 +52,7 @@ def test_what_holds_and_what_does_not_lie_on_both_sides_of_the_capacity_and_clos
 def test_three_hundred_servers_whose_answers_waver_are_found_within_a_tenth_in_nine_of_ten() -> None:
     close = 0
     for seed in range(300):
-        random = Random(seed)  # noqa: S311  a simulation
+        random = Random(seed)
         capacity = random.uniform(2, 500)
         found = search(wavering(capacity, 0.06, random), Span(start=1.0, least=0.01))
         close += found.holds is not None and abs(found.holds / capacity - 1) <= 0.1
@@ -198,7 +198,7 @@ def test_a_server_that_contradicts_itself_without_an_end_is_given_up() -> None:
     def ask(load: float, longer: bool, why: str) -> Word:
         del why, longer
         counts[load] = counts.get(load, 0) + 1
-        return "holds" if Random(answers()).random() < 0.5 else "past"  # noqa: S311  a simulation
+        return "holds" if Random(answers()).random() < 0.5 else "past"
 
     search(ask, Span(start=8.0, least=1.0))
     assert answers() <= MOST_PROBES

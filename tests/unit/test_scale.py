@@ -20,7 +20,7 @@ from tests.scaling.arithmetic import (
     processes_a_machine,
     streams_a_process,
 )
-from tests.scaling.pages import rendered, simulated
+from tests.scaling.pages import SIMULATED, rendered, simulated
 from tests.scaling.simulating import Costs, Load, simulate
 
 AGAIN = "python -m tests.scale_tables"
@@ -54,9 +54,14 @@ CHEAP = Costs(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_tables_are_those_of_the_figures() -> None:
+    page = PAGE.read_text()
+    assert rendered(page, MEASURED, without=SIMULATED) == page, f"{AGAIN} writes the page"
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(300)
+def test_the_tables_of_the_simulation_are_those_of_the_figures() -> None:
     page = PAGE.read_text()
     assert rendered(page, MEASURED) == page, f"{AGAIN} writes the page"
 

@@ -85,7 +85,7 @@ def test_what_was_decided_and_never_sent_is_no_arrival_and_changes_nothing() -> 
 
 def a_part(frames: Mapping[str, pl.DataFrame], seed: int) -> dict[str, pl.DataFrame]:
     """Nine tenths of what a run recorded, drawn by *seed*, one second of six left out."""
-    random = Random(seed)  # noqa: S311  a sample, no secret
+    random = Random(seed)
     every = frames["trials"]["trial_id"].to_list()
     kept = set(random.sample(every, len(every) * 9 // 10))
     exchanges = frames["exchanges"].filter(pl.col("trial_id").is_in(kept))
@@ -180,8 +180,8 @@ def test_of_one_sign_only_the_worst_word_is_told() -> None:
 
 
 def test_a_load_that_came_in_bunches_though_asked_to_be_even_is_degraded() -> None:
-    asked = Conformance(100, 10.0, 0.0, 0.0, None)
-    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 10.0, 0.4, 0.1, -0.2))
+    asked = Conformance(100, 0.0)
+    spoilt = structs.replace(GOOD, asked=asked, began=Conformance(100, 0.4))
     (reason,) = verdict([spoilt]).reasons
     assert reason.word is Word.DEGRADED
     assert reason.says.startswith("conversations began otherwise spaced than asked: their gaps vary by 0.40")

@@ -31,7 +31,7 @@ def _schema_error(schema: str) -> str | None:
 
 def _schema(value: object) -> object:
     if isinstance(value, str):
-        raise ValueError("a JSON Schema is wanted, as a mapping: write it here, not as text")  # noqa: TRY004
+        raise ValueError("a JSON Schema is wanted, as a mapping: write it here, not as text")
     if isinstance(value, dict | bool) and (wrong := _schema_error(dumps(value))) is not None:
         raise ValueError(wrong)
     return value

@@ -19,9 +19,9 @@ class TextCheck(Arguments):
 
 def _whole_text(value: object) -> object:
     if isinstance(value, list):
-        raise ValueError("one text is wanted; for a list there are the types with -all and -any")  # noqa: TRY004
+        raise ValueError("one text is wanted; for a list there are the types with -all and -any")
     if isinstance(value, bool | int | float):
-        raise ValueError(f'text is wanted; quote it: "{value}"')  # noqa: TRY004
+        raise ValueError(f'text is wanted; quote it: "{value}"')
     return value
 
 

@@ -6,6 +6,7 @@ is told, and left out.
 """
 
 import csv
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -248,8 +249,6 @@ def _schema(piece: Piece, source: Source) -> Any:
 
 
 def _schema_in_text(piece: Piece, source: Source) -> Any:
-    import json  # noqa: PLC0415 - cells of a table only
-
     try:
         return json.loads(piece.value)
     except (ValueError, RecursionError):
