@@ -20,6 +20,7 @@ import polars as pl
 from msgspec import Struct, convert, structs
 
 from harness.errors import HarnessError, UsageError, did_you_mean
+from harness.plan.trials import PARTS
 from harness.record.baselines import whole
 from harness.record.histograms import filename
 from harness.record.runs import run_folder
@@ -324,8 +325,7 @@ def _listed(
     nights: Mapping[Pair, list[_Told]], kept: Sequence[_Run]
 ) -> tuple[dict[Pair, list[_Told]], tuple[Pair, ...]]:
     """The prompts that the last run of the whole suite asked, or one after it; and those that are gone."""
-    chosen = ("variants", "prompts", "tags", "limit", "pairs", "phases")
-    of_all = (at for at, run in enumerate(kept) if not any(map(run.manifest.choice.get, chosen)))
+    of_all = (at for at, run in enumerate(kept) if not any(map(run.manifest.choice.get, PARTS)))
     newest = max(of_all, default=0)
     gone = tuple(pair for pair, told in nights.items() if told[-1].run < newest)
     return {pair: told for pair, told in nights.items() if told[-1].run >= newest}, gone

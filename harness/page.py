@@ -15,6 +15,7 @@ from harness.compare.arms import Arm
 from harness.compare.comparison import Asked, Comparison, compare
 from harness.decide.sides import Against, Pair, Standing, against, bench, pairs, source
 from harness.errors import HarnessError, RunDirectoryError, UsageError
+from harness.record.baselines import selected
 from harness.record.runs import planned, run_folder
 from harness.record.store import Manifest, read_manifest
 from harness.record.tables import scan
@@ -59,6 +60,8 @@ def _drawn(found: Iterable[charts.Chart]) -> list[html.Drawn]:
 def _against_baseline(folder: Path, results: Path, verdict: Verdict | None) -> tuple[list[Comparison], str]:
     """How the run compares with its baseline, and why it does not, where one is named that is not there."""
     manifest = read_manifest(folder)
+    if why := selected(manifest):
+        return [], f"it is held against no baseline: {why}"
     try:
         plan = planned(manifest, {})
         if plan.suite.gates is None:

@@ -25,7 +25,8 @@ from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
 from harness.crew.cluster import Cluster, joined
 from harness.decide.confirm import Confirmed, Confirming, red
 from harness.decide.confirm import exit_of as exit_of_confirmed
-from harness.decide.sides import Standing, against, finding, ruled, source
+from harness.decide.rerun import NO_GATE
+from harness.decide.sides import Against, Standing, against, finding, ruled, source
 from harness.decide.sitting import Sitting
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
@@ -70,12 +71,15 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    elsewhere = options.target is not None
-    suite = suite if isinstance(suite, Suite) else load_suite(suite, elsewhere=elsewhere)
-    suite = accessed(suite, options.target, options.access)
+    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    if options.gate and options.rerun is not None:
+        raise UsageError(NO_GATE)
     if options.gate:
         options = _extended(options, suite)
-    return in_a_loop(partial(_run, suite, make_plan(suite, options.choice, seed=options.seed), options))
+    plan = make_plan(suite, options.choice, seed=options.seed)
+    than = _checked(suite, plan, options)
+    _agree(plan, options)
+    return in_a_loop(partial(_run, suite, plan, options, than=than))
 
 
 def resume(folder: Path, options: Options | None = None, suite: Path | None = None) -> Run:
@@ -100,7 +104,9 @@ def resume(folder: Path, options: Options | None = None, suite: Path | None = No
                 f"{manifest.run_id}: nothing is missing, all {len(plan.trials)} trials have a result; "
                 "harness grade grades it again, harness report shows it"
             )
-        return in_a_loop(partial(_run, loaded, plan, options, before))
+        than = _checked(loaded, plan, options)
+        _agree(plan.without(before.done), options)
+        return in_a_loop(partial(_run, loaded, plan, options, than=than, before=before))
 
 
 def _suite_of(manifest: store.Manifest) -> Path:
@@ -122,8 +128,18 @@ def _extended(options: Options, suite: Suite) -> Options:
     return replace(options, choice=replace(options.choice, extend_to=suite.gates.extend_to))
 
 
-def _check(suite: Suite, plan: Plan, options: Options) -> None:
-    """Raise `UsageError` where nothing would be sent, or more than this machine can have under way."""
+def _agree(left: Plan, options: Options) -> None:
+    """Ask whoever is to be asked whether what is *left* to be sent is to be."""
+    if options.agree is not None:
+        options.agree(left, options.target)
+
+
+def _checked(suite: Suite, plan: Plan, options: Options) -> Against | None:
+    """What the gate compares with, if there is one.
+
+    Raises `UsageError` where nothing would be sent, or more than this machine can have under way, or where
+    the gate has no baseline.
+    """
     if not plan.trials and not plan.cycles:
         raise UsageError("nothing to run: no trial is left after the choice of variants, prompts and tags")
     if options.workers is not None and all(load.is_open for load in suite.load.values()):
@@ -134,6 +150,7 @@ def _check(suite: Suite, plan: Plan, options: Options) -> None:
     for load in suite.load.values():
         if load.max_in_flight is not None:
             make_room(load.max_in_flight, what="trials in flight (max_in_flight)")
+    return against(suite, plan.variants, options.results, options.baseline) if options.gate else None
 
 
 def _refuse_shared(suite: Suite, flag: str) -> None:
@@ -146,9 +163,9 @@ def _refuse_shared(suite: Suite, flag: str) -> None:
         )
 
 
-async def _run(suite: Suite, plan: Plan, options: Options, before: Earlier | None = None) -> Run:
-    _check(suite, plan, options)
-    than = against(suite, plan.variants, options.results, options.baseline) if options.gate else None
+async def _run(
+    suite: Suite, plan: Plan, options: Options, *, than: Against | None, before: Earlier | None = None
+) -> Run:
     unverified = _unverified(suite, options)
     async with AsyncExitStack() as alone, AsyncExitStack() as nodes:
         cluster = await _cluster(options, nodes)

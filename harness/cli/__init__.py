@@ -39,7 +39,6 @@ app = typer.Typer(
     name="harness",
     help="Evaluate and load-test Sigma chat agents.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

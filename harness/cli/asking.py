@@ -1,8 +1,16 @@
 """A question to whoever sits at the terminal, before something that cannot be taken back."""
 
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.plan.trials import Plan
 
 
 def agreed(question: str, *, what: str) -> bool:
@@ -10,8 +18,6 @@ def agreed(question: str, *, what: str) -> bool:
 
     Raises `UsageError` where nobody is there to answer; *what* is what would be done.
     """
-    import click
-
     from harness.errors import UsageError
     from harness.report.visible import visible
 
@@ -19,6 +25,37 @@ def agreed(question: str, *, what: str) -> bool:
         raise UsageError(f"{what}: nobody is at a terminal to be asked; --yes goes on without asking")
     try:
         return typer.confirm(visible(question), err=True)
-    except click.Abort:
+    except typer.Abort:
         typer.echo("", err=True)
         return False
+
+
+def before_spending(
+    results: Path, above: Sequence[str], talk: "Console | None"
+) -> "Callable[[Plan, str | None], None]":
+    """What asks before a plan is sent that takes more than may be spent without a word.
+
+    *above* is what the command line says of that. A no ends the command with the exit code of a Ctrl-C before
+    the first trial, which it is another word for. Raises `UsageError` where *above* is no amount.
+    """
+    from harness.decide.forecast import takes
+    from harness.decide.spending import beyond, is_free, limits_of, not_known
+    from harness.errors import Exit
+    from harness.report.live import say
+    from harness.suite.model import Budget
+
+    limits_of(Budget(), above)
+
+    def ask(plan: "Plan", target: str | None) -> None:
+        if is_free(plan.suite, target):
+            return
+        told = takes(plan, results)
+        limits = limits_of(plan.suite.budget, above)
+        question = beyond(plan, told, limits)
+        if question and not agreed(f"{question}. Send it?", what=question):
+            typer.echo("nothing was sent", err=True)
+            raise typer.Exit(Exit.INCOMPLETE)
+        if unknown := not_known(plan, told, limits):
+            say(talk, unknown)
+
+    return ask

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
+
 baseline = typer.Typer(name="baseline", help="Name runs that others are held against.", no_args_is_help=True)
 
 _Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
@@ -14,7 +16,12 @@ _Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
 def set_(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="RUN... NAME", help="One run or several, then the name.", show_default=False),
+        typer.Argument(
+            metavar="RUN... NAME",
+            help="One run or several, then the name.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ],
     pin: Annotated[
         bool,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 def calibrate(
     suite: Annotated[
         Path | None,
-        typer.Argument(metavar="[SUITE]", help="Take the load of this suite.", show_default=False),
+        typer.Argument(
+            metavar="[SUITE]",
+            help="Take the load of this suite.",
+            show_default=False,
+            autocompletion=complete.suites,
+        ),
     ] = None,
     streams: Annotated[int | None, typer.Option(min=1, help="So many streams at once.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not look for the ceiling.")] = False,

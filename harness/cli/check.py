@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import CaFile, ClientCert, ClientKey, Insecure, KeyFile, Proxy
 
 QUESTION = "What is the capital of France?"
@@ -17,6 +18,7 @@ def check(
             envvar="SIGMA_URL",
             help="URL of a Sigma, with or without /api; the file of a suite; or [bold]standin[/].",
             show_default=False,
+            autocompletion=complete.servers,
         ),
     ] = None,
     ask: Annotated[

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli import complete
+
 
 def compare(
     before: Annotated[
@@ -12,14 +14,24 @@ def compare(
         typer.Argument(
             metavar="A",
             help="Before: RUN, RUN:VARIANT, a baseline; or a variant, with --of.",
+            autocompletion=complete.runs,
             show_default=False,
         ),
     ],
     after: Annotated[
-        str, typer.Argument(metavar="B", help="After, held against A: the same.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="B",
+            help="After, held against A: the same.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ],
     of: Annotated[
-        str | None, typer.Option("--of", metavar="RUN", help="A and B are variants of this run.")
+        str | None,
+        typer.Option(
+            "--of", metavar="RUN", help="A and B are variants of this run.", autocompletion=complete.runs
+        ),
     ] = None,
     question: Annotated[
         str,

@@ -5,13 +5,29 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.choice import CaFile, ClientCert, ClientKey, Insecure, Proxy, RunName, Seed, Target
+from harness.cli import complete
+from harness.cli.choice import (
+    AskAbove,
+    CaFile,
+    ClientCert,
+    ClientKey,
+    Insecure,
+    Proxy,
+    RunName,
+    Seed,
+    Target,
+    Yes,
+)
 
 
 def confirm(
     run: RunName,
     suite: Annotated[
-        Path | None, typer.Option(help="The suite, if it is not where it was, or was changed since.")
+        Path | None,
+        typer.Option(
+            help="The suite, if it is not where it was, or was changed since.",
+            autocompletion=complete.suites,
+        ),
     ] = None,
     target: Target = None,
     ca_file: CaFile = None,
@@ -25,6 +41,8 @@ def confirm(
         bool, typer.Option("--json", help="Print the summary as JSON, on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Ask the prompts that failed in a run again, each until it is confirmed, or found to be flaky.
 
@@ -35,6 +53,7 @@ def confirm(
     """
     from rich.console import Console
 
+    from harness.cli.asking import before_spending
     from harness.cli.run import show
     from harness.drive.access import Access
     from harness.errors import Exit
@@ -48,6 +67,7 @@ def confirm(
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
         results=results,
+        agree=None if yes else before_spending(results, ask_above or (), None if quiet else talk),
         console=None if quiet else talk,
         interruptible=True,
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,6 +25,7 @@ def flaky(
             metavar="SUITE|RUN",
             help="A suite, by name or file; a run, for the suite as of that run. By default the suite of the "
             "newest run.",
+            autocompletion=complete.suites_and_runs,
             show_default=False,
         ),
     ] = None,

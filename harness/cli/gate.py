@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import RunName
 from harness.cli.report import Junit, Markdown, publish
 
@@ -14,11 +15,16 @@ def gate(
     baseline: Annotated[
         str | None,
         typer.Option(
-            help="Hold it against this: a variant, a stored baseline, or a run.", show_default=False
+            help="Hold it against this: a variant, a stored baseline, or a run.",
+            show_default=False,
+            autocompletion=complete.baselines,
         ),
     ] = None,
     suite: Annotated[
-        Path | None, typer.Option(help="Take the gates of this suite instead of the run's own.")
+        Path | None,
+        typer.Option(
+            help="Take the gates of this suite instead of the run's own.", autocompletion=complete.suites
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
     markdown: Markdown = None,

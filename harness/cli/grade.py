@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import RunName
 
 
@@ -12,7 +13,10 @@ def grade(
     run: RunName,
     suite: Annotated[
         Path | None,
-        typer.Option(help="Take the checks of this suite, which asks the same, instead of the run's own."),
+        typer.Option(
+            help="Take the checks of this suite, which asks the same, instead of the run's own.",
+            autocompletion=complete.suites,
+        ),
     ] = None,
     append: Annotated[
         bool,

@@ -1,4 +1,7 @@
-"""Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there."""
+"""Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there.
+
+And one whose value is not written yet, at a TAB: without it the parser would lose what stands before.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +20,9 @@ class OptionalValue(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes a bare `--html` for `--html=`, an empty value."""
+        """Takes a bare `--html` for `--html=`, an empty value; at a TAB, leaves a last option out."""
+        if ctx.resilient_parsing and args and args[-1].startswith("-"):
+            args = args[:-1]
         return super().parse_args(ctx, list(_filled(args)))
 
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
     CaFile,
     ClientCert,
     ClientKey,
     Insecure,
     Limit,
+    Of,
     Prompts,
     Proxy,
     Repeat,
+    Rerun,
     Seed,
     SuitePath,
     Tags,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 
 def plan(
+    context: typer.Context,
     suite: SuitePath,
     target: Target = None,
     ca_file: CaFile = None,
@@ -45,13 +49,19 @@ def plan(
     limit: Limit = None,
     repeat: Repeat = None,
     seed: Seed = 0,
+    rerun: Rerun = None,
+    of: Of = None,
     offline: Annotated[bool, typer.Option("--offline", help="Look nothing up: names stay names.")] = False,
     forecast: Annotated[
         bool,
         typer.Option("--forecast", help="Print only what it takes and what its gate can see."),
     ] = False,
     baseline: Annotated[
-        str | None, typer.Option(help="What the gate would be held against, if not what the suite names.")
+        str | None,
+        typer.Option(
+            help="What the gate would be held against, if not what the suite names.",
+            autocompletion=complete.baselines,
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where runs are: the last says what to expect.")] = Path(
         "results"
@@ -66,6 +76,9 @@ def plan(
     The names in the suite (models, tools, personas, files ...) are looked up at the
     target unless --offline; a name that does not exist is an error, as it is in a run.
     """
+    from rich.console import Console
+
+    from harness.cli.run import to_rerun
     from harness.decide.forecast import lines as forecast_lines
     from harness.drive.access import Access, accessed, doubts
     from harness.plan.trials import Choice, make_plan
@@ -74,6 +87,7 @@ def plan(
 
     gc.disable()  # what is made here is kept to the end, which is near
     choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
+    choice, _ = to_rerun(context, suite, choice, Console(stderr=True))
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
     loaded = accessed(load_suite(suite, elsewhere=target is not None), target, access)
     for words in doubts(loaded, target):
@@ -89,7 +103,7 @@ def plan(
     for warning in warnings:
         typer.echo(f"warning: {visible(warning)}", err=True)
     expected = _expected(planned, results, baseline)
-    told = list(forecast_lines(expected))
+    told = [*forecast_lines(expected), *_asks(planned, expected, target)]
     if forecast:
         typer.echo(_json(expected) if as_json else "\n".join(told))
         return
@@ -98,14 +112,24 @@ def plan(
     else:
         lines = map(_json_line, planned.trials) if as_json else map(one_line, planned.lines())
     typer.echo("\n".join(lines))
-    for line in _loads(planned):
+    for line in (*_loads(planned), *told, f"{_counted(planned)}; {visible(found)}"):
         typer.echo(line, err=True)
-    budget = planned.suite.budget
-    research = planned.deep_research
-    spent = f", {research} deep-research runs of {budget.deep_research} allowed" if research else ""
-    for line in told:
-        typer.echo(line, err=True)
-    typer.echo(f"{len(planned.trials)} trials{spent}; {visible(found)}", err=True)
+
+
+def _asks(plan: "Plan", expected: "Forecast", target: str | None) -> "Iterator[str]":
+    """That a run would ask before it spends that much."""
+    from harness.decide.spending import beyond, is_free, limits_of
+
+    above = beyond(plan, expected, limits_of(plan.suite.budget, ()))
+    if above and not is_free(plan.suite, target):
+        yield f"harness run asks before it sends this, unless --yes: {above}"
+
+
+def _counted(plan: "Plan") -> str:
+    research = plan.deep_research
+    allowed = plan.suite.budget.deep_research
+    spent = f", {research} deep-research runs of {allowed} allowed" if research else ""
+    return f"{len(plan.trials)} trials{spent}"
 
 
 def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
+
 if TYPE_CHECKING:
     from harness.conduct.finish import Run
     from harness.gate.ruling import Ruling
@@ -37,13 +39,19 @@ Results = Annotated[Path, typer.Option(help="Where runs are kept.")]
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="A folder, an id, a suite, or latest.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="A folder, an id, a suite, or latest.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
             metavar="A B",
             help="In place of RUN: B held against A, each a RUN, a RUN:VARIANT or a baseline.",
+            autocompletion=complete.runs,
             show_default=False,
         ),
     ] = None,

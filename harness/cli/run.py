@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import complete
 from harness.cli.choice import (
+    AskAbove,
     CaFile,
     ClientCert,
     ClientKey,
     Cluster,
     Insecure,
     Limit,
+    Of,
     Processes,
     Prompts,
     Proxy,
     Repeat,
+    Rerun,
     Seed,
     Tags,
     Target,
     Variants,
+    Yes,
     cores,
     process_count,
 )
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.pipeline import Options, Run
+    from harness.plan.trials import Choice
+    from harness.record.store import Rerun as Selection
     from harness.report.tally import Tally
 
 
@@ -45,6 +52,7 @@ def run(
             metavar="SUITE",
             help="The suite, a YAML file; with --resume only where it lies elsewhere now.",
             show_default=False,
+            autocompletion=complete.suites,
         ),
     ] = None,
     target: Target = None,
@@ -68,8 +76,11 @@ def run(
             metavar="RUN",
             help="Go on with a run that was killed or stopped: what is missing is sent, once. A folder, an "
             "id, a suite (its latest run), or latest.",
+            autocompletion=complete.runs,
         ),
     ] = None,
+    rerun: Rerun = None,
+    of: Of = None,
     gate: Annotated[
         bool,
         typer.Option(
@@ -78,7 +89,10 @@ def run(
     ] = False,
     baseline: Annotated[
         str | None,
-        typer.Option(help="With --gate: hold it against this, a variant, a stored baseline or a run."),
+        typer.Option(
+            help="With --gate: hold it against this, a variant, a stored baseline or a run.",
+            autocompletion=complete.baselines,
+        ),
     ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure of Sigma.")
@@ -101,27 +115,34 @@ def run(
         ),
     ] = None,
     otel: Otel = False,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Run a suite: send every trial, record, grade, and print a summary per variant.
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
-    3 some trials ended in an error, were invalid or were not run, or you interrupted · 4 no Sigma
+    3 some trials ended in an error, were invalid or were not run, or you interrupted or said no · 4 no Sigma
     answers, or the results cannot be written. With --gate the rules decide: 0 pass · 1 fail · 3 inconclusive.
     """
     from rich.console import Console
 
+    from harness.cli.asking import before_spending
     from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
     from harness.plan.trials import Choice
 
-    again = _to_start(suite) if resume is None else _to_resume(context, suite, resume, results)
+    begin = _to_start(suite) if resume is None else _to_resume(context, suite, resume, results)
     if baseline is not None and not gate:
         raise UsageError("--baseline: what for? add --gate")
     talk = Console(stderr=True)
     send = exporter() if otel else None
+    choice = Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit)
+    choice, selection = to_rerun(context, suite, choice, talk)
     options = Options(
-        choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ()), repeat, limit),
+        choice=choice,
+        rerun=selection,
+        agree=None if yes else before_spending(results, ask_above or (), None if quiet else talk),
         seed=seed,
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
@@ -137,7 +158,7 @@ def run(
     )
     try:
         with _metrics(metrics_port, talk) as onlooker:
-            done = again(replace(options, onlooker=onlooker))
+            done = begin(replace(options, onlooker=onlooker))
     except KeyboardInterrupt:  # before the first trial, or after the last: between them it is the run's own
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
@@ -163,7 +184,7 @@ _WITH_RESUME = frozenset(
             "markdown",
             "junit",
         ),
-        *("as_json", "quiet", "metrics_port", "otel"),
+        *("as_json", "quiet", "metrics_port", "otel", "ask_above", "yes"),
         *("ca_file", "client_cert", "client_key", "proxy", "insecure"),
     }
 )
@@ -196,6 +217,41 @@ def _to_resume(
     return lambda options: resume(folder, options, suite)
 
 
+def to_rerun(
+    context: typer.Context, suite: Path | None, choice: "Choice", talk: "Console"
+) -> "tuple[Choice, Selection | None]":
+    """What of *choice* is asked again, and of which run, and says so; all of it where no rerun is asked for.
+
+    Ends the command where nothing is left to be asked. Raises `UsageError` for an option that does not go
+    with a rerun.
+    """
+    from harness.decide.rerun import NO_GATE, again, states_of
+    from harness.errors import Exit, UsageError
+    from harness.report.live import say
+    from harness.suite.read import load_suite
+
+    given = context.params
+    if given["rerun"] is None or suite is None:
+        if given["of"] is not None:
+            raise UsageError("--of: what for? add --rerun failed, or failed,error")
+        return choice, None
+    if given.get("gate"):
+        raise UsageError(NO_GATE)
+    if choice.repeat is not None:
+        raise UsageError(
+            "--repeat: not with --rerun, which asks each trial again that ended so; leave it out"
+        )
+    states = states_of(given["rerun"])
+    found = again(load_suite(suite), choice, states, results=given["results"], of=given["of"])
+    for line in found.told:
+        say(talk, line)
+    count = len(found.choice.trials)
+    say(talk, f"a rerun of {count:,} of them" if count else "nothing is left to rerun", style="bold")
+    if not count:
+        raise typer.Exit(Exit.OK)
+    return found.choice, found.rerun
+
+
 @contextmanager
 def _metrics(port: int | None, talk: "Console") -> "Iterator[Callable[[Tally], None] | None]":
     """Who looks on for Prometheus, where a *port* is given; it is taken before anything is sent."""
@@ -218,15 +274,18 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
 
     from harness.report.decided import ruling
     from harness.report.nodes import clock_lines
-    from harness.report.terminal import exactness, reasons, spending, summary_table, verdict_lines
+    from harness.report.terminal import exactness, named, reasons, spending, summary_table, verdict_lines
     from harness.report.visible import document, visible
 
     _warn(done, talk, everything=warn)
+    rerun = done.manifest.rerun
     if as_json:
         typer.echo(document(_as_told(done)))
     else:
         figures = Console()
         figures.width = figures.width if figures.is_terminal else 160
+        if rerun is not None:
+            figures.print(named(f"this is {rerun.says}", "bold yellow"), soft_wrap=True)
         figures.print(summary_table(done.summary))
         told = done.manifest
         for line in (
@@ -278,6 +337,7 @@ def _as_told(done: "Run") -> dict[str, Any]:
     import msgspec
 
     told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
+    told |= {} if done.manifest.rerun is None else {"rerun": msgspec.to_builtins(done.manifest.rerun)}
     told |= {"nodes": msgspec.to_builtins(done.manifest.nodes)} if done.manifest.nodes else {}
     told |= msgspec.to_builtins(done.summary)
     return told | ({} if done.ruling is None else {"gate": msgspec.to_builtins(done.ruling)})

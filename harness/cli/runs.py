@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import complete
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,6 +27,7 @@ def runs(
             metavar="SUITE",
             help="Only the runs of this suite, by its name or its file; of all if not said.",
             show_default=False,
+            autocompletion=complete.of_suites,
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="List so many, the newest first.")] = _LISTED,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import complete
 from harness.cli.written import others_than
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ def serve(
         ),
     ] = None,
     suite: Annotated[
-        Path | None, typer.Option(help="Serve as target.standin of this suite says: ignore, providers.")
+        Path | None,
+        typer.Option(
+            help="Serve as target.standin of this suite says: ignore, providers.",
+            autocompletion=complete.suites,
+        ),
     ] = None,
     without_deprecated: Annotated[
         bool, typer.Option("--without-deprecated", help="Drop the endpoints of old, as real servers have.")
@@ -60,6 +65,7 @@ def serve(
         typer.Option(
             metavar="RUN",
             help="Play this run back: a folder, an id, the name of a suite (its latest run), or latest.",
+            autocompletion=complete.runs,
         ),
     ] = None,
     speed: Annotated[

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from harness.compare.arms import Arm, Prompts, Values, blocks, of_both, prompts, rates
 from harness.compare.traces import Divergence, divergences
+from harness.record.baselines import selected
 from harness.record.store import Manifest
 from harness.sigma.fingerprint import changed
 from harness.stats.many import benjamini_hochberg
@@ -225,6 +226,7 @@ def what_differs(before: Manifest, after: Manifest) -> list[str]:
         for run in (before, after)
         if run.changed
     ]
+    told += [f"{run.run_id}: {why}" for run in (before, after) if (why := selected(run))]
     if before.judge != after.judge:
         told.append(
             f"judged by {before.judge or 'nobody'} before and {after.judge or 'nobody'} after: "

@@ -139,7 +139,8 @@ def finish(
     anew = frames if retime else {name: frames[name] for name in FROM_GRADES}
     write(anew | {"grades": tables.grades()}, folder)
     tables.forget()
-    store.write_json(told | to_builtins(summary), folder / store.SUMMARY)
+    chosen = {} if manifest.rerun is None else {"rerun": to_builtins(manifest.rerun)}
+    store.write_json(told | chosen | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
     return Run(folder, manifest, summary, Stored(folder), believed, exit_code)
 

@@ -29,7 +29,8 @@ def begun(
     asked = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in asked.items() if value not in {None, False}}
     given |= {"processes": options.processes} if options.processes > 1 else {}
-    return folder, structs.replace(manifest, options=given, trials_digest=digest_of(plan))
+    made = {"options": given, "rerun": options.rerun, "trials_digest": digest_of(plan)}
+    return folder, structs.replace(manifest, **made)
 
 
 def going_on(before: Earlier, catalogue: Catalogue, address: Address) -> store.Manifest:

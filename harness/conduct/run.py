@@ -39,6 +39,7 @@ from harness.errors import StandinError, TargetError
 from harness.metrics.figures import CountTokens, cost_usd, spent
 from harness.plan.trials import Choice, Plan, Trial
 from harness.record.nodes import NodeClock
+from harness.record.store import Rerun
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say, shown
 from harness.report.tally import Tally
@@ -60,6 +61,8 @@ class Options:
     *cluster* (``local``, ``auto``, HOST:PORT, ray://HOST:PORT), where 1 means one on each node. *console*
     shows the progress; None shows nothing. *onlooker* gets what is known of the run while it goes on, before
     anything is sent.
+    *agree* is handed what is to be sent, and the target, before anything is; it raises to stop it.
+    *rerun*: the trials of *choice* are a selection of another run's, and the run says so.
     *gate*: the rules of the suite decide how much of it is asked, and the exit code, held against *baseline*
     (what the suite names, if None). *confirm*: the pairs of *choice* are asked until each is decided.
     *interruptible*: the first Ctrl-C lets trials under way finish (for at most
@@ -78,6 +81,8 @@ class Options:
     gate: bool = False
     baseline: str | None = None
     confirm: bool = False
+    agree: Callable[[Plan, str | None], None] | None = None
+    rerun: Rerun | None = None
     results: Path = Path("results")
     console: Console | None = None
     onlooker: Callable[[Tally], None] | None = None

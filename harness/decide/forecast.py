@@ -11,7 +11,7 @@ from math import exp, log
 from pathlib import Path
 
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.compare.arms import Arm, prompts, rates, values
 from harness.compare.comparison import Asked, line
@@ -20,7 +20,9 @@ from harness.errors import HarnessError
 from harness.gate.ruling import Held
 from harness.gate.weighing import How, best_case
 from harness.plan.trials import Plan
-from harness.record.runs import run_folder
+from harness.record.baselines import selected
+from harness.record.histograms import filename
+from harness.record.places import places
 from harness.record.store import read_manifest
 from harness.record.tables import scan
 from harness.stats.limits import z_of
@@ -70,6 +72,15 @@ class Forecast(Struct, frozen=True):
 def forecast(plan: Plan, results: Path, than: Against | None) -> Forecast:
     """What *plan* takes and sees, by the last run of its suite in *results*, if there is one."""
     before = _last(plan, results)
+    return structs.replace(_takes(plan, before), sights=tuple(_sights(plan, before, than)))
+
+
+def takes(plan: Plan, results: Path) -> Forecast:
+    """What *plan* takes, by the last run of its suite in *results*, without what its gate sees."""
+    return _takes(plan, _last(plan, results))
+
+
+def _takes(plan: Plan, before: Path | None) -> Forecast:
     costs = None if before is None else _costs(before)
     tokens, usd = (_sum(plan, costs, column) for column in ("tokens", "usd"))
     minutes = _minutes(plan, costs)
@@ -80,21 +91,23 @@ def forecast(plan: Plan, results: Path, than: Against | None) -> Forecast:
         usd=usd,
         minutes=minutes,
         deep_research=plan.deep_research,
-        sights=tuple(_sights(plan, before, than)),
         cut=tuple(_cut(plan, tokens, usd, minutes)),
     )
 
 
 def _last(plan: Plan, results: Path) -> Path | None:
-    """The last run of the suite, if it can be read."""
+    """The last run of the suite that has ended and can be read, and is no selection of another's trials."""
+    mine = (place.folder for place in places(results) if place.suite == filename(plan.suite.name))
+    return next(filter(_tells, mine), None)
+
+
+def _tells(folder: Path) -> bool:
     try:
-        folder = run_folder(plan.suite.name, results)
-        if read_manifest(folder).exit_code is None:
-            return None
+        manifest = read_manifest(folder)
         scan("trials", folder), scan("exchanges", folder)
     except HarnessError:
-        return None
-    return folder
+        return False
+    return manifest.exit_code is not None and not selected(manifest)
 
 
 Costs = Mapping[str | None, Mapping[str, float | None]]

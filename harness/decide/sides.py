@@ -80,9 +80,11 @@ def against(
         if wanted is None:
             raise
         try:
-            return Against(name, (run_folder(name, results),))
+            folder = run_folder(name, results)
         except UsageError as neither:
             raise UsageError(f"{name} is no baseline of {suite.name}, and {neither}") from None
+        baselines.refuse_selected(store.read_manifest(folder), "Hold it against a run of the suite")
+        return Against(name, (folder,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,7 @@ def gated(folder: Path, results: Path, *, baseline: str | None = None, suite: Pa
     Raises `UsageError` where there are no gates or no baseline, `RunDirectoryError` where tables are missing.
     """
     manifest = store.read_manifest(folder)
+    baselines.refuse_selected(manifest, "A gate rules on a run of the suite")
     plan = planned(manifest)
     verdict, own = judged(manifest)
     if own is not None and baseline is None and suite is None:  # as it was ruled then
@@ -383,6 +386,8 @@ def set_baseline(name: str, folders: Sequence[Path], results: Path, *, pin: bool
     pass rate is unlike that of the others.
     """
     manifests = [store.read_manifest(folder) for folder in folders]
+    for manifest in manifests:
+        baselines.refuse_selected(manifest, "A baseline is a run of the suite")
     suites = {manifest.suite for manifest in manifests}
     if len(suites) > 1:
         raise UsageError(f"a baseline is of one suite, and these are of {', '.join(sorted(suites))}")

@@ -19,9 +19,9 @@ from harness.limit.watching import PHASE, Watch, per_second
 from harness.metrics.figures import SECOND
 from harness.pipeline import Run, run
 from harness.result import Skip
+from harness.suite.edit import with_key
 from harness.suite.model import Suite
 from harness.suite.phases import Phase
-from harness.suite.read import with_key
 from harness.verdict.word import Word
 
 WARM_UP = 0.2

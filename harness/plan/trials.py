@@ -12,10 +12,10 @@ again and again, each variant in its share; one that replays a trace asks what
 its rows name. The order comes from the seed and nothing else.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import count, islice
+from itertools import chain, count, islice
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -177,6 +177,7 @@ class Choice:
     *limit* keeps the first so many trials of the order. *repeat* takes the
     place of every `repeat` in the suite. *pairs* are (prompt, variant). *extend_to* is how many times the
     repeats there may be, if those that are planned do not decide a gate. *phases* are entries of `load:`.
+    *trials* are ids, of those whose number is known.
     """
 
     variants: tuple[str, ...] = ()
@@ -187,6 +188,11 @@ class Choice:
     pairs: tuple[tuple[str, str], ...] = ()
     phases: tuple[str, ...] = ()
     extend_to: float | None = None
+    trials: tuple[str, ...] = ()
+
+
+PARTS = ("variants", "prompts", "tags", "limit", "pairs", "phases", "trials")
+"""What of a `Choice` makes it one of a part of the suite."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -303,17 +309,24 @@ def make_plan(suite: Suite, choice: Choice | None = None, *, seed: int = 0) -> P
     if sum(times for block in blocks for _, times in block) > _MOST_TRIALS:
         raise UsageError(f"{suite.path}: {_TOO_MANY}")
     loads = _chosen(suite.load, choice.phases, "phase")
-    trials = (trial for name in loads for trial in _listed(blocks, suite, name, seed=seed))
+    trials: Iterator[Trial] = (t for name in loads for t in _listed(blocks, suite, name, seed=seed))
     cycles = {
         name: _cycle(blocks, name, load, seed=seed)
         for name, load in loads.items()
         if _is_endless(load) and any(blocks)
     }
+    more = tuple(_more(blocks, suite, choice, seed)) if choice.extend_to else ()
+    if choice.trials:
+        trials, cycles, more = _those(choice.trials, chain(trials, more)), {}, ()
     listed = tuple(islice(trials, _MOST_TRIALS + 1 if choice.limit is None else choice.limit))
     if len(listed) > _MOST_TRIALS:
         raise UsageError(f"{suite.path}: {_TOO_MANY}")
-    more = tuple(_more(blocks, suite, choice, seed)) if choice.extend_to else ()
     return Plan(suite, choice, seed, variants=variants, trials=listed, cycles=cycles, more=more)
+
+
+def _those(ids: Collection[str], trials: Iterable[Trial]) -> Iterator[Trial]:
+    wanted = frozenset(ids)
+    return (trial for trial in trials if trial.trial_id in wanted)
 
 
 def _more(blocks: Blocks, suite: Suite, choice: Choice, seed: int) -> Iterator[Trial]:

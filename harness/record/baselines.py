@@ -156,11 +156,30 @@ def whole(manifest: Manifest) -> list[str]:
         told.append("it was interrupted")
     if manifest.decided is not None:
         told.append("it was stopped early, which biases what it found")
+    if manifest.rerun is not None:
+        told.append(selected(manifest))
     if manifest.changed:
         told.append(f"the target changed while it went on ({', '.join(manifest.changed)})")
     if verdict in {"client-bound", "server-saturated"}:
         told.append(f"its verdict is {verdict}")
     return told
+
+
+def selected(manifest: Manifest) -> str:
+    """Why a run is a selection, by how its trials came out before; empty where it is none."""
+    if manifest.rerun is not None:
+        states = ", ".join(manifest.rerun.states)
+        return f"it is a rerun, of what ended as {states} in {manifest.rerun.of}"
+    return "it asked again what had failed in another run" if manifest.options.get("confirm") else ""
+
+
+def refuse_selected(manifest: Manifest, instead: str) -> None:
+    """Raise `UsageError` where a run is a selection; *instead* is what to take in its place."""
+    if why := selected(manifest):
+        of = f": {manifest.rerun.of}" if manifest.rerun is not None else ""
+        raise UsageError(
+            f"{manifest.run_id}: {why}; chosen like that, its trials say nothing of the suite. {instead}{of}"
+        )
 
 
 def _read(folder: Path) -> dict[str, Entry]:

@@ -48,19 +48,21 @@ class Rerun(Struct, frozen=True):
     """That a run asked again what had ended in one of *states* in the run *of*.
 
     Its trials are chosen by how they came out before: what was good luck there is not asked again, so no rate
-    of it is one of the suite.
+    of it is one of the suite. *gone* are the ids of those that its suite did not have any more.
     """
 
     of: str
     states: tuple[str, ...]
+    gone: tuple[str, ...] = ()
 
     @property
     def says(self) -> str:
         """A line for people, who must not take it for a run of the suite."""
         states = " or ".join(state.replace("_", " ") for state in self.states)
+        gone = f" ({len(self.gone):,} of that the suite did not have any more)" if self.gone else ""
         return (
-            f"a rerun of what ended as {states} in {self.of}: chosen by how it came out there, so no figure "
-            "of it is one of the suite"
+            f"a rerun of what ended as {states} in {self.of}{gone}: chosen by how it came out there, so no "
+            "figure of it is one of the suite"
         )
 
 

@@ -18,8 +18,8 @@ from harness.sigma.catalogue import Persona, Tool
 from harness.sigma.request import SEND
 from harness.sigma.tolerant import whole_text
 from harness.sigma.transcript import Outcome
+from harness.suite.edit import as_yaml
 from harness.suite.keys import KEY_VARIABLE
-from harness.suite.read import as_yaml
 
 _STYLES = {Known.YES: "green", Known.NO: "red", Known.UNKNOWN: "yellow"}
 _LISTED = 40

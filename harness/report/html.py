@@ -305,7 +305,8 @@ def facts(told: Story) -> Iterator[tuple[str, str]]:
     yield "merged reads", f"{pages.share(merged.value)} of {merged.n:,} reads brought several packets"
     yield "clock", f"{manifest.clock}; the wall clock was set {manifest.clock_steps} times meanwhile"
     yield "suite", manifest.suite_path
-    chosen = {name: value for name, value in manifest.choice.items() if value}
+    ids = {"trials": f"{len(manifest.choice.get('trials') or ()):,} by their ids"}
+    chosen = {name: ids.get(name, value) for name, value in manifest.choice.items() if value}
     yield "chosen of it", ", ".join(f"{name} {value}" for name, value in chosen.items()) or "all"
     yield "tables", f"schema version {manifest.schema_version}"
 
@@ -317,7 +318,10 @@ def command(manifest: Manifest) -> str:
     for option, name in (("--variant", "variants"), ("--prompt", "prompts"), ("--only", "tags")):
         words += [word for value in chosen.get(name) or () for word in (option, str(value))]
     for option, name in (("--repeat", "repeat"), ("--limit", "limit")):
-        words += [option, str(chosen[name])] if chosen.get(name) else []
+        is_given = chosen.get(name) and not (name == "repeat" and manifest.rerun)
+        words += [option, str(chosen[name])] if is_given else []
+    if manifest.rerun is not None:
+        words += ["--rerun", ",".join(manifest.rerun.states), "--of", manifest.rerun.of]
     asked = manifest.options
     for option, name in (("--target", "target"), ("--workers", "workers"), ("--baseline", "baseline")):
         words += [option, str(asked[name])] if asked.get(name) else []

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as Xml
 
 from harness.gate.ruling import Ruled, Word
 from harness.grade.states import State
+from harness.record.store import Manifest
 from harness.report.outcome import Outcome, Prompt
 from harness.report.visible import cut, shortened
 
@@ -21,18 +22,21 @@ def junit(told: Outcome) -> str:
     ordered = sorted(told.prompts, key=lambda each: (each.variant, each.phase))
     for (variant, phase), prompts in groupby(ordered, key=lambda each: (each.variant, each.phase)):
         name = f"{told.manifest.suite}.{variant}" + (f".{phase}" if phases else "")
-        _suite(root, name, [_case(name, each) for each in prompts], told.manifest.started_at)
+        _suite(root, name, [_case(name, each) for each in prompts], told.manifest)
     if told.ruling is not None:
         name = f"{told.manifest.suite}.gate"
-        _suite(root, name, [_rule(name, each) for each in told.ruling.rules], told.manifest.started_at)
+        _suite(root, name, [_rule(name, each) for each in told.ruling.rules], told.manifest)
     _count(root, [case for suite in root for case in suite.iter("testcase")])
     Xml.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: Xml.Element, name: str, cases: list[Xml.Element], began: str) -> None:
-    suite = Xml.SubElement(root, "testsuite", {"name": _text(name), "timestamp": began[:19]})
+def _suite(root: Xml.Element, name: str, cases: list[Xml.Element], of: Manifest) -> None:
+    suite = Xml.SubElement(root, "testsuite", {"name": _text(name), "timestamp": of.started_at[:19]})
     _count(suite, cases)
+    if of.rerun is not None:
+        told = Xml.SubElement(suite, "properties")
+        Xml.SubElement(told, "property", {"name": "rerun", "value": _text(of.rerun.says)})
     suite.extend(cases)
 
 

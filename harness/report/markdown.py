@@ -32,6 +32,8 @@ def _lines(told: Outcome) -> Iterator[str]:
     yield ""
     if manifest.interrupted or manifest.exit_code is None:
         yield "**The run was interrupted.**"
+    if manifest.rerun is not None:
+        yield f"**This is {escaped(manifest.rerun.says)}.**  "
     for line in told.verdict_says:
         yield f"{escaped(line)}  "
     yield ""

@@ -134,7 +134,7 @@ class Retry(Written):
     unless it is said.
     """
     for_: Annotated[tuple[RetryReason, ...], Field(alias="for")] = ("connect", "429", "503")
-    """After what it is tried again: outages only, by the name of the fault or by HTTP status."""
+    """After what: outages only, of `connect`, `reset`, `timeout`, 429, 500, 502, 503, 504."""
 
 
 class Turn(Settings):

@@ -71,7 +71,6 @@ def suite_schema() -> Schema:
     suite = found.pop(SuiteFile.__name__)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "suite",
         **suite,
         "definitions": dict(sorted(found.items())),
     }
@@ -84,30 +83,30 @@ def schema_text() -> str:
 
 def _of_model(model: type[Written], refers: list[type[Written]]) -> Schema:
     """A mapping with the keys of *model*, or its short form. The models that it names go to *refers*."""
-    marks = _FILLED
-    if model.__module__.startswith("harness.suite.asserts"):
-        marks = f"{_FILLED}|{_TEMPLATE}"
-    of = _Of(marks, refers)
+    in_checks = model.__module__.startswith("harness.suite.asserts")
+    of = _Of(f"{_FILLED}|{_TEMPLATE}" if in_checks else _FILLED, refers)
+    fields = model.model_fields.items()
     made: Schema = {
         "description": _meaning(model),
         "type": "object",
-        "properties": {},
+        "properties": dict(_properties(model, of)),
         "additionalProperties": False,
+        "required": [field.alias or name for name, field in fields if field.is_required()],
+        "allOf": RULES.get(model.__name__, []),
     }
-    if issubclass(model, Arguments):
-        # `Check` says what they are, so that each is there once; what is meant by a type is said here.
-        made["properties"] = {"type": {"description": _meaning(model)}, "weight": True, "metric": True}
+    _mend(model, made, of)
+    made = {key: value for key, value in made.items() if value != []}
+    return _either(of.hint(model.short), made) if model.short is not None else made
+
+
+def _properties(model: type[Written], of: "_Of") -> Iterator[tuple[str, Schema | bool]]:
+    if issubclass(model, Arguments):  # `Check` says what these are, so that each is there once
+        yield from (("type", {"description": _meaning(model)}), ("weight", True), ("metric", True))
+    shared = Settings.model_fields if issubclass(model, Settings) and model is not Settings else {}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if model is Turn and key in OF_THE_CONVERSATION:
-            continue
-        inherited = issubclass(model, Settings) and model is not Settings and name in Settings.model_fields
-        made["properties"][key] = _setting(name) if inherited else of.field(model, name)
-    required = [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
-    made |= {"required": required} if required else {}
-    _mend(model, made, of)
-    made |= {"allOf": rules} if (rules := RULES.get(model.__name__)) else {}
-    return _either(of.hint(model.short), made) if model.short is not None else made
+        if not (model is Turn and key in OF_THE_CONVERSATION):
+            yield key, _setting(name) if name in shared else of.field(model, name)
 
 
 def _mend(model: type[Written], made: Schema, of: "_Of") -> None:
@@ -332,8 +331,10 @@ def _default(value: Any, made: Schema) -> Any:
     match value:
         case tuple():
             return list(value) or None
-        case int() if made.get("title") == "duration" and value:
-            unit, size = next(each for each in _UNITS.items() if value % each[1] == 0)
+        case int() if made.get("title") == "duration":
+            unit, size = next(
+                each for each in _UNITS.items() if value % each[1] == 0 and (value or each[0] == "s")
+            )
             return f"{value // size}{unit}"
         case float() if made.get("title") == "share" and "number" not in _kinds(made):
             return f"{value:.0%}"

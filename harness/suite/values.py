@@ -21,10 +21,10 @@ from pydantic import (
     Field,
     SecretStr,
     Strict,
-    WithJsonSchema,
 )
 
 from harness.suite import literals, redaction
+from harness.suite.hints import DURATION, FROM_OUTSIDE, IN_UNITS, LETTER, SERVER, SHARE, SIZE, written
 from harness.suite.scalars import Filled
 
 
@@ -179,7 +179,10 @@ def _limit(value: object) -> object:
 
 
 def _portion(value: object) -> object:
-    return literals.share(value) if isinstance(value, str) else _unfilled(value)
+    value = _unfilled(value)
+    if isinstance(value, bool):
+        raise ValueError("a share lies between 0 and 1, or 0% and 100%")
+    return literals.share(value) if isinstance(value, str) else value
 
 
 _REDUCTION = re.compile(r"mean|majority|pass[@^][1-9]\d*|([1-9]\d*) of ([1-9]\d*)", re.ASCII)
@@ -194,49 +197,29 @@ def _reduction(value: str) -> str:
     return value
 
 
-def _written(title: str, **schema: Any) -> WithJsonSchema:
-    """How editors are told of a type: what people call it, and its JSON Schema.
-
-    What is shown where it is not met is said in *wanted*. The schema may take more than the reader does and
-    never less: a suite that runs has no red line in it.
-    """
-    wanted = schema.pop("wanted", None)
-    told = {} if wanted is None else {"errorMessage": wanted, "patternErrorMessage": wanted}
-    return WithJsonSchema({"title": title, **schema, **told})
-
-
-_SIZE = r"[0-9]+(\.[0-9]+)?"
-_IN_UNITS = "".join(rf"({_SIZE}{unit})?" for unit in ("d", "h", "m", "s", "ms", "(us|µs)", "ns"))
-_LETTERS = r"[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
-"""What Python calls ``\\w``, in the words of both kinds of regular expressions."""
-_SERVER = r"^\s*[hH][tT][tT][pP][sS]?://"
-_DURATION = "a duration has units: 90s, 1h30m, 500ms (d h m s ms us ns, largest first)"
-_SHARE = rf"^{_SIZE}(%|pp)$"
-_FROM_OUTSIDE = "keys come from the environment or a file: write ${SIGMA_API_KEY}, or api_key_file"
-
 Whole = Annotated[
     int,
     Strict(),
     BeforeValidator(_unfilled),
-    _written("whole number", type="integer", wanted="a whole number is wanted"),
+    written("whole number", type="integer", wanted="a whole number is wanted"),
 ]
 Number = Annotated[
     float,
     Strict(),
     Field(allow_inf_nan=False),
     BeforeValidator(_unfilled),
-    _written("number", type="number", wanted="a number is wanted"),
+    written("number", type="number", wanted="a number is wanted"),
 ]
 Flag = Annotated[
     bool,
     Strict(),
     BeforeValidator(_unfilled),
-    _written("true or false", type="boolean", wanted="true or false is wanted"),
+    written("true or false", type="boolean", wanted="true or false is wanted"),
 ]
 Id = Annotated[
     int | str,
     BeforeValidator(_id_or_name),
-    _written("id or name", type=["integer", "string"], minLength=1),
+    written("id or name", type=["integer", "string"], minLength=1),
 ]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(list_of_one)]
@@ -244,52 +227,52 @@ Duration = Annotated[
     int,
     BeforeValidator(literals.duration),
     Field(gt=0),
-    _written("duration", type="string", pattern=f"^(?=.*[1-9]){_IN_UNITS}$", wanted=_DURATION),
+    written("duration", type="string", pattern=f"^(?=.*[1-9]){IN_UNITS}$", wanted=DURATION),
 ]
 Span = Annotated[
     int,
     BeforeValidator(literals.duration),
     Field(ge=0),
-    _written("duration", type="string", pattern=f"^(?=[0-9]){_IN_UNITS}$", wanted=_DURATION),
+    written("duration", type="string", pattern=f"^(?=[0-9]){IN_UNITS}$", wanted=DURATION),
 ]
 Count = Annotated[
     int,
     BeforeValidator(lambda value: literals.count(_unfilled(value))),
-    _written(
+    written(
         "count",
         type=["integer", "string"],
         minimum=0,
-        pattern=f"^{_SIZE}[kM]?$",
+        pattern=f"^{SIZE}[kM]?$",
         wanted="a count is a whole number, or one with k or M: 500, 20k, 3M",
     ),
 ]
 Rate = Annotated[
     float,
     BeforeValidator(literals.rate),
-    _written(
+    written(
         "rate",
         type="string",
-        pattern=f"^(?=.*[1-9]){_SIZE}/(s|m|h)$",
+        pattern=f"^(?=.*[1-9]){SIZE}/(s|m|h)$",
         wanted="a rate has a unit: 2/s, 30/m or 100/h",
     ),
 ]
 Speed = Annotated[
     float,
     BeforeValidator(literals.times),
-    _written(
+    written(
         "speed",
         type="string",
-        pattern=f"^(?=.*[1-9]){_SIZE}x$",
+        pattern=f"^(?=.*[1-9]){SIZE}x$",
         wanted="a speed is so many times as fast: 2x, or 0.5x for half as fast",
     ),
 ]
 Limit = Annotated[
     float | str,
     BeforeValidator(_limit),
-    _written(
+    written(
         "limit",
         type=["number", "string"],
-        pattern=f"^({_SIZE}(%|pp|[kM]|/[smh])?|(?=[0-9]){_IN_UNITS})$",
+        pattern=f"^({SIZE}(%|pp|[kM]|/[smh])?|(?=[0-9]){IN_UNITS})$",
         wanted="a limit is a number or has a unit: 0.95, 3pp, 15%, 4s, 3M",
     ),
 ]
@@ -297,31 +280,31 @@ AtLeastOne = Annotated[Whole, Field(ge=1)]
 VariableName = Annotated[
     str,
     AfterValidator(_variable_name),
-    _written("name", type="string", pattern=f"^(?![0-9]){_LETTERS}+$"),
+    written("name", type="string", pattern=f"^(?![0-9]){LETTER}+$"),
 ]
 Variables = dict[VariableName, Any]
 Address = Annotated[
     str,
     AfterValidator(address),
-    _written("URL", type="string", pattern=_SERVER, wanted="a URL is wanted: https://sigma.example.com/api"),
+    written("URL", type="string", pattern=SERVER, wanted="a URL is wanted: https://sigma.example.com/api"),
 ]
 Secret = Annotated[
     SecretStr,
     BeforeValidator(_secret),
-    _written("${NAME}", type="string", pattern=r"\$\{", wanted=_FROM_OUTSIDE),
+    written("${NAME}", type="string", pattern=r"\$\{", wanted=FROM_OUTSIDE),
 ]
 ProxyAddress = Annotated[
     SecretStr | Literal[False],
     BeforeValidator(_proxy),
-    _written(
+    written(
         "URL, or false",
-        anyOf=[{"enum": [False]}, {"type": "string", "pattern": _SERVER}],
+        anyOf=[{"enum": [False]}, {"type": "string", "pattern": SERVER}],
     ),
 ]
 Moment = Annotated[
     str,
     AfterValidator(_zoned),
-    _written(
+    written(
         "moment with its zone",
         type="string",
         pattern=r"^[0-9]{4}[0-9W-]+[^0-9-][0-9:.,]+([zZ]|[+-][0-9:.]+)$",
@@ -331,23 +314,23 @@ Moment = Annotated[
 Day = Annotated[
     str,
     AfterValidator(_day),
-    _written("day", type="string", pattern="^[0-9]{4}[0-9W-]+$", wanted='a day is wanted: "2026-12-31"'),
+    written("day", type="string", pattern="^[0-9]{4}[0-9W-]+$", wanted='a day is wanted: "2026-12-31"'),
 ]
 FileName = Annotated[
     str,
     AfterValidator(_file_name),
-    _written(
+    written(
         "name",
         type="string",
-        pattern=rf"^(?![.-])({_LETTERS}|[.-])+$",
+        pattern=rf"^(?![.-])({LETTER}|[.-])+$",
         wanted="results are kept under this name: letters, digits, _ - and . only",
     ),
 ]
-CellName = Annotated[str, AfterValidator(_cell_name), _written("name", type="string", pattern="^[^+/]+$")]
+CellName = Annotated[str, AfterValidator(_cell_name), written("name", type="string", pattern="^[^+/]+$")]
 RetryReason = Annotated[
     Literal["connect", "reset", "timeout", "429", "500", "502", "503", "504"],
     BeforeValidator(_retry_reason),
-    _written(
+    written(
         "fault",
         enum=["connect", "reset", "timeout", 429, 500, 502, 503, 504, "429", "500", "502", "503", "504"],
     ),
@@ -355,36 +338,36 @@ RetryReason = Annotated[
 HeaderName = Annotated[
     str,
     AfterValidator(_header_name),
-    _written("name", type="string", pattern=r"^[A-Za-z0-9_!#$%&'*+.^`|~-]+$"),
+    written("name", type="string", pattern=r"^[A-Za-z0-9_!#$%&'*+.^`|~-]+$"),
 ]
 HeaderValue = Annotated[
-    SecretStr, BeforeValidator(_header_value), _written("text", type="string", pattern="^[ -~]+$")
+    SecretStr, BeforeValidator(_header_value), written("text", type="string", pattern="^[ -~]+$")
 ]
 KnownPattern = Annotated[
-    str, AfterValidator(redaction.known), _written("name", type="string", enum=list(redaction.KNOWN))
+    str, AfterValidator(redaction.known), written("name", type="string", enum=list(redaction.KNOWN))
 ]
 Pattern = Annotated[
-    str, AfterValidator(redaction.pattern), _written("regular expression", type="string", minLength=1)
+    str, AfterValidator(redaction.pattern), written("regular expression", type="string", minLength=1)
 ]
 Uuid = Annotated[
     str,
     AfterValidator(_uuid),
-    _written("UUID", type="string", pattern="^[{}urnid:0-9A-Fa-f-]{32,}$", wanted="a UUID is wanted"),
+    written("UUID", type="string", pattern="^[{}urnid:0-9A-Fa-f-]{32,}$", wanted="a UUID is wanted"),
 ]
 Share = Annotated[
     float,
     BeforeValidator(literals.share),
     Field(ge=0, le=1),
-    _written("share", type="string", pattern=_SHARE, wanted="a share has a unit: 15%"),
+    written("share", type="string", pattern=SHARE, wanted="a share has a unit: 15%"),
 ]
 Portion = Annotated[
     float,
     BeforeValidator(_portion),
     Field(ge=0, le=1),
-    _written(
+    written(
         "share",
         type=["number", "string"],
-        pattern=_SHARE,
+        pattern=SHARE,
         wanted="a share lies between 0 and 1, or 0% and 100%",
     ),
 ]
@@ -392,7 +375,7 @@ Portion = Annotated[
 Reduction = Annotated[
     str,
     AfterValidator(_reduction),
-    _written(
+    written(
         "reduction",
         type="string",
         pattern=r"^(mean|majority|pass[@^][1-9][0-9]*|[1-9][0-9]* of [1-9][0-9]*)$",

@@ -47,6 +47,9 @@ def test_every_command_line_of_a_page_has_commands_and_options_that_there_are(pa
     assert wrong == []
 
 
+_OF_ALL = {"--debug", "--version", "--help", "--install-completion", "--show-completion"}
+
+
 RECIPES = sorted(path for kind in ("yml", "yaml") for path in (ROOT / "docs").rglob(f"*.{kind}"))
 
 
@@ -60,7 +63,7 @@ def test_every_command_line_of_a_recipe_has_commands_and_options_that_there_are(
 def _wrong(words: list[str]) -> str:
     """What the parser of the command line says of *words* after ``harness``; nothing is run."""
     rest = [word.strip("[]") if word.startswith("[-") else word for word in words]
-    while rest and rest[0] in {"--debug", "--version", "--help"}:
+    while rest and rest[0] in _OF_ALL:
         del rest[0]
     known = "harness"
     while rest and f"{known} {rest[0]}" in COMMANDS:

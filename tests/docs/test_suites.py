@@ -53,7 +53,7 @@ def beside(folder: Path, page: Path) -> None:
     columns = {"trial_id": ["t"], "variant": ["base"], "case_id": ["p"], "phase": ["peak"], "due_ns": [5]}
     pl.DataFrame({**columns, "began_ns": [6]}).write_parquet(folder / "last-night.parquet")
     (folder / "production.csv").write_text("due_s\n0\n28900\n")
-    shutil.copy(ROOT / "tests" / "suites" / "faq.parquet", folder)
+    shutil.copytree(ROOT / "tests" / "suites", folder, dirs_exist_ok=True)
     (folder / "checks.py").write_text(
         "\n".join(each.text for each in blocks(page) if each.language == "python")
     )

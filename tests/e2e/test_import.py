@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Exit, SuiteError
-from harness.suite.read import parse_foreign, parse_suite
+from harness.suite.document import parse_foreign
+from harness.suite.read import parse_suite
 
 CONFIGS = Path(__file__).parents[1] / "promptfoo"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

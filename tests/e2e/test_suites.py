@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.journal import read
-from harness.suite.model import Expect, Suite
+from harness.suite.model import Suite
+from harness.suite.prompts import Expect
 from harness.suite.read import load_suite
 
 ROOT = Path(__file__).parents[2]

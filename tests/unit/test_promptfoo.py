@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SuiteError, UsageError
+from harness.suite.document import parse_foreign
+from harness.suite.edit import as_yaml
 from harness.suite.expect import NOT_OFFERED
 from harness.suite.promptfoo import Imported, imported
 from harness.suite.promptfoo.asserts import OURS, cell
-from harness.suite.read import as_yaml, parse_foreign, parse_suite
+from harness.suite.read import parse_suite
 
 FILES = {
     "words.txt": "one",

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SuiteError, UsageError
+from harness.suite.edit import with_key
 from harness.suite.gates import rules_of
 from harness.suite.model import Suite
 from harness.suite.phases import Phase
 from harness.suite.prompts import Prompt, Turn, Variant
-from harness.suite.read import MOST_BYTES, load_suite, parse_suite, with_key
+from harness.suite.read import MOST_BYTES, load_suite, parse_suite
 from harness.suite.servers import Standin, Target
 from harness.suite.settings import FileDescriptor, LlmOverride, SearchFilters
 

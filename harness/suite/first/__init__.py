@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from harness import __version__
-from harness.suite.read import as_yaml
+from harness.suite.edit import as_yaml
 from harness.suite.schema import FIRST_LINE
 
 SUITE = "suite.yaml"

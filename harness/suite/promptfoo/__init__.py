@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UsageError
+from harness.suite.edit import as_yaml
 from harness.suite.places import Place
 from harness.suite.promptfoo.config import config_of
 from harness.suite.promptfoo.pieces import Find, Note, Piece, Source, document
 from harness.suite.promptfoo.suite import suite_of
 from harness.suite.promptfoo.tools import Check
-from harness.suite.read import as_yaml
 
 _JUDGED = frozenset(
     {"llm-rubric", "factuality", "model-graded-factuality", "model-graded-closedqa"}

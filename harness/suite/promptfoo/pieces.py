@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import SuiteError, UsageError
+from harness.suite.document import parse_foreign
 from harness.suite.places import Place
-from harness.suite.read import parse_foreign
 
 
 @dataclass(frozen=True, slots=True)

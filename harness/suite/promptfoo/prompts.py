@@ -9,7 +9,6 @@ from typing import Any
 from harness.errors import SuiteError
 from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo.templates import as_jinja
-from harness.suite.read import parse_foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +134,8 @@ def _is_message(value: object) -> bool:
 
 
 def _yaml_chat(text: str) -> Any:
+    from harness.suite.document import parse_foreign  # noqa: PLC0415
+
     if not re.match(r"\s*-\s+role:", text):
         return None
     try:

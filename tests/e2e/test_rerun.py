@@ -1,0 +1,218 @@
+"""Asking again what failed, and being asked before much is spent: one whole run, and what follows it."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.cli import app
+from harness.errors import UsageError
+from tests.conftest import Standin
+from tests.once import once
+
+pytestmark = pytest.mark.slow
+
+SUITE = """
+suite: s
+target: {base_url: "${SIGMA_URL}", dialect: sigma}
+defaults:
+  repeat: 2
+  llm_override: {model_provider: Simulated, model_version: "sim:ttft=1ms,gap=0ms,tokens=3"}
+prompts:
+  - {id: bad, message: "bad?", assert: [{type: starts-with, value: never}]}
+  - {id: good, message: "good?", assert: [stream-complete]}
+gates: {rules: [{metric: pass_rate, min: 50%}]}
+load: {workers: 4}
+"""
+
+
+def harness(*args: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def ran(folder: Path) -> None:
+    """One whole run, of which one of two prompts failed."""
+    (folder / "s.yaml").write_text(SUITE)
+    done = harness("run", folder / "s.yaml", "-q", "--results", folder / "results")
+    assert done.exit_code == 1, done.output
+
+
+@pytest.fixture
+def at(tmp_path_factory: pytest.TempPathFactory, sigma: Standin, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SIGMA_URL", sigma.url)
+    folder = once(tmp_path_factory, "rerun", ran)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def runs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("results/s/2*"))
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return told
+
+
+def test_what_failed_is_asked_again_in_a_run_that_says_so_everywhere(at: Path) -> None:
+    (whole,) = runs(at)
+    again = harness(
+        "run", "s.yaml", "--rerun", "failed", "--markdown", "s.md", "--junit", "s.xml", "--html", "s.html"
+    )
+    assert again.exit_code == 1, again.output
+    (rerun,) = {*runs(at)} - {whole}
+    sent = pl.read_parquet(rerun / "trials.parquet")
+    failed = pl.read_parquet(whole / "trials.parquet").filter(pl.col("state") == "failed")
+    assert set(sent["trial_id"]) == set(failed["trial_id"])
+    assert manifest(rerun)["rerun"] == {"of": whole.name, "states": ["failed"], "gone": []}
+    says = f"a rerun of what ended as failed in {whole.name}"
+    for text in (
+        again.stdout,
+        Path("s.md").read_text(),
+        Path("s.xml").read_text(),
+        Path("s.html").read_text(),
+    ):
+        assert says in re.sub(r"\s+|\\", " ", text).replace("  ", " ")
+    assert json.loads((rerun / "summary.json").read_text())["rerun"]["of"] == whole.name
+    assert f"--rerun failed --of {whole.name}" in Path("s.html").read_text()
+    _refused("gate", rerun.name)
+    _refused("baseline", "set", rerun.name, "green", "--anyway")
+    assert harness("grade", rerun.name, "-q").exit_code == 1
+    assert manifest(rerun)["rerun"]["of"] == whole.name
+    planned = harness("plan", "s.yaml", "--rerun", "failed", "--offline")
+    assert {line.split()[0] for line in planned.stdout.splitlines()[1:]} == set(failed["trial_id"])
+    assert whole.name in planned.stderr
+    left = harness("run", "s.yaml", "--rerun", "error,invalid")
+    assert (left.exit_code, "nothing is left to rerun" in left.stderr) == (0, True)
+    listed = json.loads(harness("runs", "--json").stdout)
+    told = {each["run_id"]: each["rerun"] and each["rerun"]["of"] for each in listed}
+    assert told == {whole.name: None, rerun.name: whole.name}
+
+
+def _refused(*args: str) -> None:
+    refused = harness(*args)
+    assert isinstance(refused.exception, UsageError), args
+    assert "rerun" in str(refused.exception)
+
+
+def test_a_rerun_that_was_killed_goes_on_as_one(at: Path) -> None:
+    (whole,) = runs(at)
+    harness("run", "s.yaml", "--rerun", "failed", "-q")
+    (rerun,) = {*runs(at)} - {whole}
+    journal = rerun / "journal-0.jsonl"
+    first = next(line for line in journal.read_bytes().splitlines(keepends=True) if b'"trial_id"' in line)
+    journal.write_bytes(first)
+    told = manifest(rerun) | {"exit_code": None, "ended_ns": None}
+    (rerun / "manifest.json").write_text(json.dumps(told))
+    went_on = harness("run", "--resume", rerun.name)
+    assert went_on.exit_code == 1, went_on.output
+    assert f"a rerun of what ended as failed in {whole.name}" in went_on.stdout
+    assert len(pl.read_parquet(rerun / "trials.parquet")) == 2
+    assert manifest(rerun)["rerun"]["of"] == whole.name
+
+
+@pytest.mark.parametrize(
+    ("args", "fix"),
+    [
+        (["--rerun", "failed", "--gate"], "harness confirm RUN"),
+        (["--rerun", "failed", "--repeat", "3"], "leave it out"),
+        (["--of", "latest"], "add --rerun"),
+        (["--rerun", "failed", "--of", "nowhere"], "no run nowhere"),
+        (["--rerun", "failed", "--resume", "latest"], "not with --resume"),
+    ],
+)
+def test_what_does_not_go_with_a_rerun_is_refused_and_nothing_is_sent(
+    at: Path, args: list[str], fix: str
+) -> None:
+    before = runs(at)
+    refused = harness("run", "s.yaml", *args)
+    assert isinstance(refused.exception, UsageError), refused.output
+    assert fix in str(refused.exception)
+    assert runs(at) == before
+
+
+def test_much_is_not_spent_unasked_where_nobody_can_be_asked(at: Path) -> None:
+    before = runs(at)
+    refused = harness("run", "s.yaml", "--ask-above", "1 tokens")
+    assert isinstance(refused.exception, UsageError)
+    for words in ("4 trials take about", before[0].name, "more than 1 tokens", "--yes"):
+        assert words in str(refused.exception)
+    confirmed = harness("confirm", before[0].name, "--suite", "s.yaml", "--ask-above", "1 tokens")
+    assert isinstance(confirmed.exception, UsageError)
+    assert "at most about" in str(confirmed.exception)
+    assert runs(at) == before
+    free = harness("run", "s.yaml", "--ask-above", "1 tokens", "--target", "standin", "-q")
+    assert free.exit_code == 1
+    assert harness("run", "s.yaml", "--ask-above", "1 tokens", "--yes", "-q").exit_code == 1
+    assert len(runs(at)) == 3
+
+
+def test_what_is_not_known_is_said_and_not_asked(at: Path) -> None:
+    shutil.rmtree("results")
+    first = harness("run", "s.yaml", "--ask-above", "1 tokens")
+    assert first.exit_code == 1, first.output
+    assert "is not known before a first run of the suite: you are not asked" in first.stderr
+
+
+def on_a_terminal(*args: str, says: str | None) -> tuple[int, str]:
+    """The exit code of a command that is asked something, and what was seen; None is a Ctrl-C."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "harness", *args]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while b"[y/N]" not in seen and (some := _read(ours)):
+            seen += some
+        if says is None:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, f"{says}\n".encode())
+        while some := _read(ours):
+            seen += some
+        process.wait(30)
+    os.close(ours)
+    return process.returncode, seen.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux says so where nobody has the other side open any more
+        return b""
+
+
+@pytest.mark.parametrize("says", ["n", None])
+def test_a_no_and_a_ctrl_c_send_nothing_and_leave_nothing(at: Path, says: str | None) -> None:
+    before = runs(at)
+    code, seen = on_a_terminal("run", "s.yaml", "--ask-above", "1 tokens", says=says)
+    assert "4 trials take about" in seen
+    assert "nothing was sent" in seen
+    assert (code, runs(at)) == (3, before)
+
+
+def test_a_yes_sends_it(at: Path) -> None:
+    code, seen = on_a_terminal("run", "s.yaml", "--ask-above", "1 tokens", "-q", says="y")
+    assert code == 1, seen
+    assert len(runs(at)) == 2
+
+
+def test_runs_are_deleted_once_that_was_answered(at: Path) -> None:
+    old = runs(at)[0]
+    copied = old.parent / "20260101T000000Z-0000"
+    shutil.copytree(old, copied)
+    code, seen = on_a_terminal("runs", "--prune", "--keep", "1", says="n")
+    assert (code, "nothing was deleted" in seen, copied.exists()) == (3, True, True)
+    code, seen = on_a_terminal("runs", "--prune", "--keep", "1", says="y")
+    assert (code, copied.exists(), old.exists()) == (0, False, True), seen
