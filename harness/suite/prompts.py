@@ -152,8 +152,8 @@ class Turn(Settings):
     """The id of an earlier turn whose answer it follows, in place of the turn before it: a branch."""
     regenerate: Text | None = None
     """The id of an earlier turn that is to be answered again; it then has no message."""
-    repeat: AtLeastOne | None = None
-    """So many siblings of a branch, one with `after` or `regenerate`."""
+    repeat: Annotated[AtLeastOne, Field(le=1_000)] | None = None
+    """So many siblings of a branch, one with `after` or `regenerate`; 1,000 at most."""
 
 
 class Each(Written):

@@ -127,6 +127,7 @@ def run(command: Command, folder: Path) -> tuple[int, str]:
     told = {key: value for key, value in os.environ.items() if not key.startswith(("SIGMA_", "GITHUB_"))}
     told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told['PATH']}"
     told["PYTHONUNBUFFERED"] = "1"  # else what goes to standard output comes last, as in no terminal
+    told["OPENBLAS_NUM_THREADS"] = "1"  # its threads spin while they wait: twice the CPU on a busy machine
     line = command.line.removesuffix('; echo "exit $?"')
     done = subprocess.run(
         ["bash", "-c", line],

@@ -19,7 +19,9 @@ from tests.checks_reference import reference
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.written import PAGES, inline, named
 
-ENVIRON = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}
+ENVIRON = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k", "OPENAI_API_KEY": "k"}
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one that takes what our reader takes."""
 (WRITTEN,) = (kind for kind in SuiteFile.__bases__)
 FRAGMENTS = [(page, block) for page in PAGES for block in blocks(page) if block.language == "yaml"]
 WHERE = [f"{named(page)}:{block.line}" for page, block in FRAGMENTS]
@@ -33,9 +35,14 @@ ASIDE: dict[str, Any] = {
 """What a fragment may speak of, beside what it shows."""
 
 
+def parsed(block: Block) -> Any:
+    """What stands in *block*."""
+    return yaml.load(block.text, LOADER)  # noqa: S506  it is a safe one
+
+
 def shown(block: Block) -> dict[str, Any] | None:
     """What *block* has of a suite, by its keys; None where it is no part of one."""
-    told = yaml.safe_load(block.text)
+    told = parsed(block)
     match told:
         case [{"type": _}, *_]:
             return {"prompts": [{"message": "hi", "assert": told}]}
@@ -69,7 +76,7 @@ def read(page: Path, block: Block, folder: Path) -> Suite | None:
         return None
     beside(folder, page)
     missing = {key: value for key, value in ASIDE.items() if key in _wanted(told) - set(told)}
-    text = block.text if told == yaml.safe_load(block.text) else yaml.safe_dump(told)
+    text = block.text if told == parsed(block) else yaml.safe_dump(told)
     rest = yaml.safe_dump(missing) if missing else ""
     return parse_suite(f"{text}\n{rest}", folder / "suite.yaml", ENVIRON)
 

@@ -181,6 +181,7 @@ BOTH_REFUSE = {
     "prompt without a message": "target: standin\nprompts: [{id: a}]\n",
     "message and turns": with_prompt("turns: [{message: ho}]"),
     "setting of a conversation in a turn": with_turns("[{message: a, persona_id: 3}]"),
+    "more siblings than memory holds": with_turns("[{message: a}, {regenerate: '1', repeat: 1000000000}]"),
     "repeat without a branch": with_turns("[{message: a, repeat: 2}]"),
     "unknown check": with_check("strem-complete"),
     "check that is not built": with_check("{type: g-eval, value: x}"),
