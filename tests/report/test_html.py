@@ -242,9 +242,10 @@ def test_tables_have_an_end_too_and_say_what_is_missing(tmp_path: Path) -> None:
     text = page(story(made(tmp_path / "r1", came)), Beside(drawn))
     assert len(text.encode()) <= LIMIT
     assert "<figure" in text
-    (rows,) = re.findall(r"Tables are cut at (\d+) rows", words(text))
-    assert f"{len(names) - int(rows)} more prompts are not shown here" in words(text)
-    assert f"{len(names) - int(rows)} more tags are not shown here" in words(text)
+    told = words(text)
+    (rows,) = re.findall(r"Tables are cut at (\d+) rows", told)
+    assert f"{len(names) - int(rows)} more prompts are not shown here" in told
+    assert f"{len(names) - int(rows)} more tags are not shown here" in told
 
 
 def test_charts_go_last_and_are_missed(tmp_path: Path) -> None:
