@@ -20,8 +20,10 @@ from rich.console import Console
 from harness.conduct.consult import Desk, asks_others, consult, known_of
 from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.going import AtRoundEnd, Conduct
 from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
-from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
+from harness.conduct.options import Options
+from harness.conduct.run import conduct
 from harness.crew.cluster import Cluster, joined
 from harness.decide.confirm import Confirmed, Confirming, red
 from harness.decide.confirm import exit_of as exit_of_confirmed
@@ -71,7 +73,9 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    elsewhere = options.target is not None
+    suite = suite if isinstance(suite, Suite) else load_suite(suite, elsewhere=elsewhere)
+    suite = accessed(suite, options.target, options.access)
     if options.gate and options.rerun is not None:
         raise UsageError(NO_GATE)
     if options.gate:
