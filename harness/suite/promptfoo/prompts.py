@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import SuiteError
+from harness.suite.document import parse_foreign
 from harness.suite.promptfoo.pieces import Piece, Source, ends, is_number, named_file
 from harness.suite.promptfoo.templates import as_jinja
 
@@ -134,8 +135,6 @@ def _is_message(value: object) -> bool:
 
 
 def _yaml_chat(text: str) -> Any:
-    from harness.suite.document import parse_foreign  # noqa: PLC0415
-
     if not re.match(r"\s*-\s+role:", text):
         return None
     try:
