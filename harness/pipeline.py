@@ -71,7 +71,9 @@ def run(suite: Suite | str | Path, options: Options | None = None) -> Run:
     no Sigma answers, `RunDirectoryError` where the results cannot be written.
     """
     options = options or Options()
-    suite = accessed(suite if isinstance(suite, Suite) else load_suite(suite), options.target, options.access)
+    elsewhere = options.target is not None
+    suite = suite if isinstance(suite, Suite) else load_suite(suite, elsewhere=elsewhere)
+    suite = accessed(suite, options.target, options.access)
     if options.gate and options.rerun is not None:
         raise UsageError(NO_GATE)
     if options.gate:

@@ -242,7 +242,8 @@ def to_rerun(
             "--repeat: not with --rerun, which asks each trial again that ended so; leave it out"
         )
     states = states_of(given["rerun"])
-    found = again(load_suite(suite), choice, states, results=given["results"], of=given["of"])
+    loaded = load_suite(suite, elsewhere=given["target"] is not None)
+    found = again(loaded, choice, states, results=given["results"], of=given["of"])
     for line in found.told:
         say(talk, line)
     count = len(found.choice.trials)

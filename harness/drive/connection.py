@@ -110,6 +110,8 @@ class Connection:
         """Put *outgoing* on the wire, up to its end or to an answer that comes before it."""
         unsent = memoryview(outgoing)
         while unsent and not (self.status or self.done):
+            if self._tape is not None and self._tape.refused:
+                await asyncio.Event().wait()  # the cancellation is on its way
             before = time.perf_counter_ns()
             try:
                 unsent = unsent[self._sock.send(unsent) :]

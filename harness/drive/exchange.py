@@ -48,7 +48,7 @@ class Draft:
     """An exchange under way: what is sent, and what is known so far of what came back.
 
     *parent_message_id* is None where the turn simply follows the last message; then the key stays out of the
-    request. *listened* is False once we have given up.
+    request. *listened* is False once we have given up. *opening*: its session is being made ahead.
     """
 
     trial: Trial
@@ -69,6 +69,7 @@ class Draft:
     failure: Failure | None = None
     masked: int = 0
     listened: bool = True
+    opening: bool = False
     over: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -199,11 +200,18 @@ async def _give_up(draft: Draft, listening: anyio.CancelScope) -> None:
     finally:
         if not draft.over.is_set():
             draft.listened = draft.failure is not None
+            # Until it is cancelled, at its next wait, the task might send what nobody could stop any more.
+            draft.tape.refused = not draft.is_sent
             with anyio.move_on_after(STOP_WAIT_S, shield=True):
                 # Looked at now and then, since a tape wakes nobody: the measured path does nothing but keep.
-                while draft.is_sent and not _names_session(draft) and not draft.over.is_set():  # noqa: ASYNC110  see above
+                while _may_name_session(draft) and not draft.over.is_set():  # noqa: ASYNC110  see above
                     await anyio.sleep(_LOOK_S)
             listening.cancel()
+
+
+def _may_name_session(draft: Draft) -> bool:
+    """Whether the server may be about to say which session it made, and has not done so."""
+    return (draft.is_sent or draft.opening) and not _names_session(draft)
 
 
 def _names_session(draft: Draft) -> bool:
@@ -260,7 +268,9 @@ async def _open_session(draft: Draft, client: Client, now: Clock) -> None:
     trial = draft.trial
     title = f"{trial.case.case_id} / {trial.variant} / {trial.repeat}"
     info = session_info(draft.settings, description=title)
+    draft.opening = True
     response = await client.create_session(info)
+    draft.opening = False
     draft.session_ns, draft.session_info = now(), info
     status = response.status_code
     if not response.is_success:

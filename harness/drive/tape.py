@@ -41,11 +41,12 @@ class Tape:
     - `headers_ns`: the first byte of the final response came (not of a 1xx before it).
     - `ended_ns`: the last byte came, or the reply broke, timed out or was given up.
     - `resent`: a kept connection turned out to be dead, and the request went out once more.
+    - `refused`: nothing may go out any more: whoever asked has given up, and is about to cancel.
     """
 
     __slots__ = (
         "arrived", "began_ns", "body", "connected_ns", "ended_ns", "ends", "headers_ns",
-        "resent", "resolved_ns", "seen", "sent_ns", "stamps", "tcp_ns",
+        "refused", "resent", "resolved_ns", "seen", "sent_ns", "stamps", "tcp_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class Tape:
         self.headers_ns: int | None = None
         self.ended_ns: int | None = None
         self.resent = False
+        self.refused = False
 
     def keep(self, chunk: bytes, arrived: int, seen: int) -> None:
         """Put *chunk* on the tape; pieces of one read (the same *seen*) become one entry."""

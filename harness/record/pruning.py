@@ -6,7 +6,7 @@ next.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +47,12 @@ def old_runs(results: Path, rules: Rules, suite: str | None = None) -> list[Old]
     Raises `RunDirectoryError` where it cannot be read which runs baselines name.
     """
     found = [place for place in places(results) if suite is None or place.suite == suite]
-    return [Old(place, why_it_stays(place)) for place in _beyond(found, rules)]
+    named = {folder: names_of(folder) for folder in {place.folder.parent for place in found}}
+    latest = {folder: _latest(folder, found) for folder in named}
+    return [
+        Old(place, _why(place, named[place.folder.parent], latest[place.folder.parent]))
+        for place in _beyond(found, rules)
+    ]
 
 
 def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
@@ -57,21 +62,17 @@ def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
         young = rules.before is not None and (place.began is None or place.began >= rules.before)
         if not (kept or young):
             yield place
-        told = head(place.folder) if rules.keep is not None else ""
-        ended[place.suite] += not isinstance(told, str) and told.exit_code is not None
+        ended[place.suite] += rules.keep is not None and _has_ended(place)
 
 
-def why_it_stays(place: Place) -> str:
-    """Why a run is never deleted; empty where it may be.
-
-    Raises `RunDirectoryError` where it cannot be read which runs baselines name.
-    """
+def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -> str:
+    """Why a run is never deleted; empty where it may be."""
     if place.began is None:
         return "its folder was given a name of its own"
-    if names := names_of(place.folder.parent).get(place.run_id):
+    if names := named.get(place.run_id):
         return f"baseline {', '.join(names)}"
-    if place.run_id == _latest(place):
-        return "latest"
+    if place.run_id == latest:
+        return store.LATEST
     told = head(place.folder)
     exit_code = None if isinstance(told, str) else told.exit_code
     if store.is_being_written(place.folder) or standing(place.folder, exit_code) == "going":
@@ -79,19 +80,20 @@ def why_it_stays(place: Place) -> str:
     return ""
 
 
-def _latest(place: Place) -> str | None:
-    """The latest run of the suite: by the link beside it, else the newest that has ended."""
-    link = place.folder.parent / store.LATEST
-    if link.is_symlink() and (target := link.readlink().name) and (link.parent / target).is_dir():
-        return target
-    return next(_ended(place.folder.parent), None)
+def _latest(suite: Path, found: Iterable[Place]) -> str | None:
+    """The latest run of a suite: by the link beside it, else the newest of those *found* that has ended."""
+    ended = (place.run_id for place in found if place.folder.parent == suite and _has_ended(place))
+    return _linked(suite) or next(ended, None)
 
 
-def _ended(suite: Path) -> Iterator[str]:
-    """The runs of a suite that have ended, the newest first."""
-    for place in places(suite.parent):
-        if place.suite == suite.name and not isinstance(told := head(place.folder), str):
-            yield from () if told.exit_code is None else (place.run_id,)
+def _linked(suite: Path) -> str | None:
+    link = suite / store.LATEST
+    return link.readlink().name if link.is_symlink() and link.is_dir() else None
+
+
+def _has_ended(place: Place) -> bool:
+    told = head(place.folder)
+    return not isinstance(told, str) and told.exit_code is not None
 
 
 def delete(place: Place) -> str:
@@ -127,10 +129,9 @@ def _moved_aside(place: Place, aside: Path) -> str:
 
 def _kept_now(place: Place) -> str:
     """Why it stays, for who holds its lock: that it is being written is known to be by ourselves."""
-    names = names_of(place.folder.parent).get(place.run_id)
-    if names or place.run_id == _latest(place):
-        return f"baseline {', '.join(names)}" if names else "latest"
-    return ""
+    if names := names_of(place.folder.parent).get(place.run_id):
+        return f"baseline {', '.join(names)}"
+    return store.LATEST if place.run_id == _linked(place.folder.parent) else ""
 
 
 def sweep(results: Path) -> int:
@@ -160,8 +161,9 @@ def mend_latest(suite: Path) -> None:
     link = suite / store.LATEST
     if not link.is_symlink() or link.exists():
         return
-    newest = next(_ended(suite), None)
+    mine = (place for place in places(suite.parent) if place.suite == suite.name)
+    newest = next(filter(_has_ended, mine), None)
     if newest is None:
         link.unlink()
     else:
-        store.point_latest(suite / newest)
+        store.point_latest(newest.folder)

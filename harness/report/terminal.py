@@ -111,7 +111,7 @@ def _checks(summary: Summary) -> RenderableType:
     told = [row for row in summary.checks if _tells(row)]
     if not told:
         count = sum(row.passed for row in summary.checks if row.deciding)
-        return Text(f"checks: all {count:,} passed", style="dim")
+        return Text("checks: 1 passed" if count == 1 else f"checks: all {count:,} passed", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column("\ncheck")
     table.add_column("\nvariant")

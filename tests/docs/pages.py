@@ -7,7 +7,7 @@ output: each of its lines has to be printed, in that order. Figures, ids and tim
 and rows that begin with a figure are not looked for; ``...`` stands for lines left out, and within a line for
 a part of it. A command ends with 0, or with what a last line ``exit N`` says.
 
-    python -m tests.docs.pages docs/jobs.md        what its commands really print, to be pasted
+    python -m tests.docs.pages README.md           what its commands really print, to be pasted
 """
 
 import os

@@ -19,7 +19,9 @@ from tests.checks_reference import reference
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.written import PAGES, inline, named
 
-ENVIRON = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k"}
+ENVIRON = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "k", "OPENAI_API_KEY": "k"}
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one that takes what our reader takes."""
 (WRITTEN,) = (kind for kind in SuiteFile.__bases__)
 FRAGMENTS = [(page, block) for page in PAGES for block in blocks(page) if block.language == "yaml"]
 WHERE = [f"{named(page)}:{block.line}" for page, block in FRAGMENTS]
@@ -33,9 +35,14 @@ ASIDE: dict[str, Any] = {
 """What a fragment may speak of, beside what it shows."""
 
 
+def parsed(block: Block) -> Any:
+    """What stands in *block*."""
+    return yaml.load(block.text, LOADER)  # noqa: S506  it is a safe one
+
+
 def shown(block: Block) -> dict[str, Any] | None:
     """What *block* has of a suite, by its keys; None where it is no part of one."""
-    told = yaml.safe_load(block.text)
+    told = parsed(block)
     match told:
         case [{"type": _}, *_]:
             return {"prompts": [{"message": "hi", "assert": told}]}
@@ -54,6 +61,8 @@ def beside(folder: Path, page: Path) -> None:
     pl.DataFrame({**columns, "began_ns": [6]}).write_parquet(folder / "last-night.parquet")
     (folder / "production.csv").write_text("due_s\n0\n28900\n")
     shutil.copytree(ROOT / "tests" / "suites", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "suites" / "fixtures", folder / "suites" / "fixtures")
+    (folder / "suites").symlink_to(ROOT / "suites")
     (folder / "checks.py").write_text(
         "\n".join(each.text for each in blocks(page) if each.language == "python")
     )
@@ -69,7 +78,7 @@ def read(page: Path, block: Block, folder: Path) -> Suite | None:
         return None
     beside(folder, page)
     missing = {key: value for key, value in ASIDE.items() if key in _wanted(told) - set(told)}
-    text = block.text if told == yaml.safe_load(block.text) else yaml.safe_dump(told)
+    text = block.text if told == parsed(block) else yaml.safe_dump(told)
     rest = yaml.safe_dump(missing) if missing else ""
     return parse_suite(f"{text}\n{rest}", folder / "suite.yaml", ENVIRON)
 

@@ -129,17 +129,24 @@ def test_a_recorded_server_is_told_of_as_it_was() -> None:
     assert "no model was asked" in shown.stdout
 
 
-def test_a_key_that_may_not_ask_is_exit_4_and_what_it_may_see_is_shown(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_key_that_may_not_ask_is_exit_4_and_a_run_that_got_no_answer_points_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SIGMA_API_KEY", "onyx_pat_of_few_rights")
     scoped = {
         "POST /chat/send-chat-message": "d1-pat-insufficient-scope",
+        "POST /chat/create-chat-session": "d1-pat-insufficient-scope",
         "GET /tool": "d2b-writechat-tool-list",
     }
+    suite = tmp_path / "s.yaml"
+    suite.write_text("target: {standin: {}, dialect: onyx}\nprompts: [{message: hi}]\n")
     with replaying(*LISTS.values(), *REFUSALS, instead=scoped) as url:
         found = told(url, code=Exit.ENVIRONMENT)
         shown = check(url)
+        run = ["run", str(suite), "--target", url, "-q", "--results", str(tmp_path)]
+        ran = CliRunner().invoke(app, run)
+    assert ran.exit_code == Exit.INCOMPLETE
+    assert f"nothing was answered: harness check {url} --ask says what is refused" in ran.stderr
     assert words(found)["asking"] == "no"
     assert found["tools"] is None
     assert found["refused"]["/tool"] == "GET /tool answered 403"

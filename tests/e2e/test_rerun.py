@@ -64,11 +64,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     return told
 
 
-def test_what_failed_is_asked_again_in_a_run_that_says_so_everywhere(at: Path) -> None:
+def test_what_failed_is_asked_again_in_a_run_that_says_so(at: Path) -> None:
     (whole,) = runs(at)
-    again = harness(
-        "run", "s.yaml", "--rerun", "failed", "--markdown", "s.md", "--junit", "s.xml", "--html", "s.html"
-    )
+    again = harness("run", "s.yaml", "--rerun", "failed")
     assert again.exit_code == 1, again.output
     (rerun,) = {*runs(at)} - {whole}
     sent = pl.read_parquet(rerun / "trials.parquet")
@@ -76,15 +74,8 @@ def test_what_failed_is_asked_again_in_a_run_that_says_so_everywhere(at: Path) -
     assert set(sent["trial_id"]) == set(failed["trial_id"])
     assert manifest(rerun)["rerun"] == {"of": whole.name, "states": ["failed"], "gone": []}
     says = f"a rerun of what ended as failed in {whole.name}"
-    for text in (
-        again.stdout,
-        Path("s.md").read_text(),
-        Path("s.xml").read_text(),
-        Path("s.html").read_text(),
-    ):
-        assert says in re.sub(r"\s+|\\", " ", text).replace("  ", " ")
+    assert says in re.sub(r"\s+", " ", again.stdout)
     assert json.loads((rerun / "summary.json").read_text())["rerun"]["of"] == whole.name
-    assert f"--rerun failed --of {whole.name}" in Path("s.html").read_text()
     _refused("gate", rerun.name)
     _refused("baseline", "set", rerun.name, "green", "--anyway")
     assert harness("grade", rerun.name, "-q").exit_code == 1

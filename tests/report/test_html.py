@@ -18,10 +18,13 @@ from harness.decide.sides import source
 from harness.errors import RunDirectoryError
 from harness.gate.ruling import Word
 from harness.grade.states import State
-from harness.record.store import SUMMARY, read_manifest
+from harness.record.store import SUMMARY, Rerun, read_manifest
 from harness.report import versus
 from harness.report.failures import SHOWN, failures, said
 from harness.report.html import LIMIT, Beside, Drawn, command, page, took
+from harness.report.junit import junit
+from harness.report.markdown import markdown
+from harness.report.outcome import outcome
 from harness.report.pages import ours
 from harness.report.story import COLUMNS, ROWS, story
 from harness.report.twins import pieces, twins
@@ -350,3 +353,18 @@ def test_a_comparison_shows_flags_metrics_what_moved_and_both_answers(tmp_path: 
     read = Read(page_)
     assert read.open == []
     assert len(read.ids()) == len(set(read.ids()))
+
+
+def test_a_rerun_says_so_and_how_it_is_made_again(tmp_path: Path) -> None:
+    rerun = Rerun("20261101T000000Z-0001", ("failed", "not_run"), ("0123",))
+    ids = ["q/v/main/1"]
+    folder = made(tmp_path / "r1", [Came()], rerun=rerun, choice={"trials": ids, "repeat": 2})
+    text = page(story(folder))
+    assert "a rerun of what ended as failed or not run in 20261101T000000Z-0001" in text
+    assert "No gate rules on a rerun" in text
+    assert "harness gate" not in text
+    assert "1 by their ids" in text
+    assert command(read_manifest(folder)).endswith("--rerun failed,not_run --of 20261101T000000Z-0001")
+    told = outcome(folder)
+    assert rerun.of in markdown(told)
+    assert rerun.says in junit(told)

@@ -76,7 +76,7 @@ def test_every_run_is_listed_with_how_it_ended_the_newest_first(tmp_path: Path) 
         (killed.name, "killed"),
         (old.name, "failed (1)"),
     ]
-    assert listed[0]["rerun"] == {"of": old.name, "states": ["failed"]}
+    assert listed[0]["rerun"] == {"of": old.name, "states": ["failed"], "gone": []}
     assert (listed[1]["states"], listed[1]["verdict"]) == (None, "valid")
     facts = {key: listed[2][key] for key in ("planned", "verdict", "gate", "baselines")}
     assert facts == {"planned": 2, "verdict": "valid", "gate": "fail", "baselines": ["green"]}

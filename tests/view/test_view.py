@@ -362,6 +362,17 @@ def test_a_page_that_there_is_not_is_one_that_there_is(number: str, view: httpx.
     assert url(shown) in page(view, "/", page=number)
 
 
+def test_a_rerun_is_shown_as_one(shown: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results" / "shown" / shown.name
+    shutil.copytree(shown, copy)
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    rerun = {"of": "20260101T000000Z-aaaa", "states": ["failed"], "gone": []}
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "rerun": rerun}))
+    with viewing(tmp_path / "results") as view:
+        assert "a rerun of what ended as failed in 20260101T000000Z-aaaa" in page(view, url(copy))
+        assert "rerun of 20260101T000000Z-aaaa: failed" in page(view, "/")
+
+
 def test_a_report_beside_the_run_is_shown_as_if_from_elsewhere(shown: Path, tmp_path: Path) -> None:
     copy = tmp_path / "results" / "shown" / shown.name
     shutil.copytree(shown, copy)

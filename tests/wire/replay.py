@@ -39,6 +39,7 @@ def replaying(*names: str, instead: Mapping[str, str] | None = None) -> Iterator
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each body waits 40 ms for the client to acknowledge its head
 
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
