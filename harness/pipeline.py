@@ -21,10 +21,10 @@ from rich.console import Console
 from harness.conduct.consult import Desk, asks_others, consult, known_of
 from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.going import AtRoundEnd, Conduct
 from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
+from harness.conduct.options import Options
 from harness.conduct.run import conduct
-from harness.conduct.run.going import AtRoundEnd, Conduct
-from harness.conduct.run.options import Options
 from harness.crew.cluster import Cluster, joined
 from harness.decide.confirm import Confirmed, Confirming, red
 from harness.decide.confirm import exit_of as exit_of_confirmed

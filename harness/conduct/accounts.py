@@ -6,7 +6,7 @@ from itertools import chain, repeat
 
 import anyio
 
-from harness.conduct.run.going import Conduct
+from harness.conduct.going import Conduct
 from harness.drive.transport import transport_of
 from harness.errors import UsageError
 from harness.plan.trials import Plan

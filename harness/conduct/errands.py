@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from harness import journal
-from harness.conduct.run.going import Conduct
+from harness.conduct.going import Conduct
 from harness.drive.preflight import looked_up_again
 from harness.drive.sessions import Errand, Ids, delete_sessions, look_at
 from harness.drive.transport import transport_of

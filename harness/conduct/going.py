@@ -9,7 +9,7 @@ from msgspec import structs
 
 from harness import journal
 from harness.conduct.earlier import Earlier
-from harness.conduct.run.options import Options
+from harness.conduct.options import Options
 from harness.crew.cluster import Cluster
 from harness.crew.crew import Crew
 from harness.drive.purse import Purse

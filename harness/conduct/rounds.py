@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
 
 from harness import journal
-from harness.conduct.run.errands import look_at_sessions
-from harness.conduct.run.going import Conduct, Round, Wanted
+from harness.conduct.errands import look_at_sessions
+from harness.conduct.going import Conduct, Round, Wanted
 from harness.drive.pool import Sink
 from harness.plan.trials import Trial
 from harness.result import Result, Skip

@@ -16,10 +16,10 @@ import anyio
 from harness import journal
 from harness.calibrate.probe import stream_source
 from harness.conduct.accounts import accounts
+from harness.conduct.errands import compare_target, delete_made, look_at_sessions
+from harness.conduct.going import Conduct
 from harness.conduct.interrupts import rein_in
-from harness.conduct.run.errands import compare_target, delete_made, look_at_sessions
-from harness.conduct.run.going import Conduct
-from harness.conduct.run.rounds import Send, send_all
+from harness.conduct.rounds import Send, send_all
 from harness.crew.crew import Crew, leading
 from harness.crew.messages import Hello
 from harness.crew.processes import Seat, processes

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.conduct.run.errands import compare_target
-from harness.conduct.run.going import Conduct
 
+from harness.conduct.errands import compare_target
+from harness.conduct.going import Conduct
 from harness.drive.preflight import resolved
 from harness.errors import TargetError, UsageError
 from harness.grade.states import State

@@ -7,8 +7,8 @@ that a queue grows without end. Printed is what each search found, and what it t
 from pathlib import Path
 
 import pytest
-from harness.conduct.run.options import Options
 
+from harness.conduct.options import Options
 from harness.limit.probing import Asked
 from harness.limit.search import Span
 from harness.limit.seeking import limit
