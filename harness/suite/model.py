@@ -53,8 +53,13 @@ class Budget(Written):
     """By `prices`."""
 
 
+_NO_METRIC = "no metric is called so: docs/gates.md has all of them"
 MetricName = Annotated[
-    Text, written("metric", anyOf=[{"enum": list(USUAL)}, {"type": "string", "pattern": PATTERN}])
+    Text,
+    written(
+        "metric",
+        anyOf=[{"enum": list(USUAL), "errorMessage": _NO_METRIC}, {"type": "string", "pattern": PATTERN}],
+    ),
 ]
 
 
