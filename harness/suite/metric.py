@@ -34,6 +34,22 @@ _QUANTILE = re.compile(r"(?P<name>[\w@^-]+)(:(?P<tool>[^.]+))?\.(p(?P<at>\d{1,2}
 _WITHIN = re.compile(r"(?P<name>\w+)(:(?P<tool>[^<]+))?\s*<=\s*(?P<limit>\S+)")
 _REDUCED = re.compile(r"(pass[@^])([1-9]\d*)")
 
+_WITHIN_LIMIT = "|".join(name for name in TIMES if name not in {"tokens_per_s", "tool"})
+PATTERN = (
+    rf"^(pass_rate|score|{'|'.join((*STATES, *AMOUNTS))}|check:.+|pass[@^][1-9][0-9]*"
+    rf"|(({'|'.join(TIMES)})|tool:[^.]+)\.(p[0-9]{{1,2}}(\.[0-9])?|mean)|({_WITHIN_LIMIT})\s*<=\s*\S+)$"
+)
+"""What the names of all metrics look like, for editors."""
+USUAL = (
+    "pass_rate",
+    "score",
+    *STATES,
+    *AMOUNTS,
+    "pass^3",
+    *(f"{n}.{q}" for n in TIMES for q in ("p50", "p95")),
+)
+"""The names that an editor offers."""
+
 
 class Metric(Struct, frozen=True):
     """One metric: of what *kind* it is, and where it comes from.

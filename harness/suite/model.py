@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from harness.suite.hints import written
+from harness.suite.metric import PATTERN, USUAL
 from harness.suite.phases import Phase
 from harness.suite.prompts import Defaults, Prompt, Variant
 from harness.suite.servers import Embeddings, Judge, Target
@@ -51,10 +53,20 @@ class Budget(Written):
     """By `prices`."""
 
 
+_NO_METRIC = "no metric is called so: docs/gates.md has all of them"
+MetricName = Annotated[
+    Text,
+    written(
+        "metric",
+        anyOf=[{"enum": list(USUAL), "errorMessage": _NO_METRIC}, {"type": "string", "pattern": PATTERN}],
+    ),
+]
+
+
 class GateRule(Written):
     """One limit, or several, on one metric (`harness.suite.metric` has their names)."""
 
-    metric: Text
+    metric: MetricName
     """What is held against a limit: `pass_rate`, `ttft.p95`, `ttft<=2s`, `pass^3`, `check:NAME` ..."""
     variant: Text | None = None
     """Of this variant only; of every one but the baseline if not said."""

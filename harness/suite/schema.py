@@ -117,6 +117,12 @@ def _mend(model: type[Written], made: Schema, of: "_Of") -> None:
         case "SuiteFile":
             made["properties"]["load"] = {"$ref": "#/definitions/Load"} | _saying(SuiteFile, "load")
             made["properties"]["prompts"]["minItems"] = 1
+        case "Gates":
+            made["properties"]["rules"]["minItems"] = 1
+            made["required"] = ["rules"]
+        case "Phase":
+            made["properties"]["stages"]["minItems"] = 1
+            made["properties"]["mix"]["minProperties"] = 1
         case "AssertSet":
             made["properties"]["assert"] = of.field(Expect, "asserts") | {"minItems": 1}
             made["required"] = ["assert"]

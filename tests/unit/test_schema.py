@@ -136,6 +136,15 @@ BOTH_TAKE = [
     with_check("{type: word-count, value: 3}, {type: is-sql, value: {databaseType: mysql}}"),
     with_check("{type: documents, relevant: a, recall@5: 80%, recall@10: 0.9}"),
     with_check("{type: ttft, threshold: '{{ 4 }}s'}, {type: assert-set, assert: [stream-complete]}"),
+    *(
+        with_prompt("id: a") + f"gates: {{rules: [{{metric: '{metric}', min: {least}}}]}}\n"
+        for metric, least in {
+            **dict.fromkeys(("pass_rate", "score", "pass^1", "pass@1", "check:contains", "check:a b"), 0.5),
+            **dict.fromkeys(("ttft<=2s", "stall <= 1.5s", "response_total<=1m"), "50%"),
+            **dict.fromkeys(("ttft.p95", "response_ttft.p99.9", "tool.mean", "tool:a-b.p50", "gap.p5"), "1s"),
+            **dict.fromkeys(("tokens_per_s.p50", "tokens", "tool_calls"), 3),
+        }.items()
+    ),
     with_prompt("id: a") + "redact: [email, {name: card}, 'a+', '[0-9]{3}']\n",
     with_variant("{matrix: {stream: {y: true, n: false}, persona_id: {none: null, one: 1}}}"),
     "suite: größe-1.2\ntarget: standin\njudge: null\ngates: null\nprompts: [{message: hi}]\n",
@@ -206,6 +215,11 @@ BOTH_REFUSE = {
     "rate beside a trace": with_load("{trace: fixtures/arrivals.csv, rate: 2/s}"),
     "empty load": with_load("{}"),
     "unknown pattern": with_prompt("id: a") + "redact: [emial]\n",
+    "gates without rules": with_prompt("id: a") + "gates: {plan: fixed}\n",
+    "gates with no rule": with_prompt("id: a") + "gates: {rules: []}\n",
+    "unknown metric": with_prompt("id: a") + "gates: {rules: [{metric: ttft.q95, max: 4s}]}\n",
+    "metric without its quantile": with_prompt("id: a") + "gates: {rules: [{metric: ttft, max: 4s}]}\n",
+    "no stages": with_load("{stages: []}"),
     "rule without a limit": with_prompt("id: a") + "gates: {rules: [{metric: pass_rate}]}\n",
     "unknown plan of gates": with_prompt("id: a")
     + "gates: {plan: sequental, rules: [{metric: pass_rate, min: 1}]}\n",
