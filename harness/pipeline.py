@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import structs, to_builtins
@@ -20,8 +21,10 @@ from rich.console import Console
 from harness.conduct.consult import Desk, asks_others, consult, known_of
 from harness.conduct.earlier import Earlier, earlier, refuse_another, refuse_others
 from harness.conduct.finish import Recorded, Run, exit_of, finish, judge, recorded
+from harness.conduct.going import AtRoundEnd, Conduct
 from harness.conduct.manifests import as_before, begun, called, ended, going_on, warnings_of
-from harness.conduct.run import AtRoundEnd, Conduct, Options, conduct
+from harness.conduct.options import Options
+from harness.conduct.run import conduct
 from harness.crew.cluster import Cluster, joined
 from harness.decide.confirm import Confirmed, Confirming, red
 from harness.decide.confirm import exit_of as exit_of_confirmed
@@ -43,6 +46,7 @@ from harness.record.labels import Item, items, labels_of
 from harness.record.runs import planned, with_checks
 from harness.record.tokens import count_tokens
 from harness.report.live import counted, say
+from harness.sigma.catalogue import Catalogue
 from harness.sigma.client import Address
 from harness.stats.sprt import Sprt
 from harness.suite.model import Suite
@@ -168,6 +172,7 @@ def _refuse_shared(suite: Suite, flag: str) -> None:
 async def _run(
     suite: Suite, plan: Plan, options: Options, *, than: Against | None, before: Earlier | None = None
 ) -> Run:
+    """The stages, in their order."""
     unverified = _unverified(suite, options)
     async with AsyncExitStack() as alone, AsyncExitStack() as nodes:
         cluster = await _cluster(options, nodes)
@@ -175,50 +180,82 @@ async def _run(
             plan, catalogue, address = await resolved(plan, given)
             _refuse_loopback(address, cluster)
             _warn_of(options, warnings_of(suite, catalogue))
-            said: list[str] = []
-            with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
-                async with attached(plan, address, say=said.append, done=done) as plan:
-                    if before is None:
-                        folder, manifest = begun(plan, catalogue, address, options)
-                        alone.enter_context(store.writing(folder))
-                    else:
-                        folder, manifest = before.folder, going_on(before, catalogue, address)
-                    going = Conduct(
-                        plan, address, options, folder, catalogue=catalogue, before=before, cluster=cluster
-                    )
-                    manifest = structs.replace(
-                        manifest,
-                        warnings=tuple(dict.fromkeys((*unverified, *manifest.warnings))),
-                        nodes=(*manifest.nodes, *going.nodes),
-                    )
-                    store.write_manifest(manifest, folder)
-                    desk = Desk(
-                        suite,
-                        folder,
-                        lambda: nullcontext(address),
-                        target=called(suite, address.base_url),
-                        console=options.console,
-                        interruptible=options.interruptible,
-                    )
-                    sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
-                    confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
-                    going.at_round_end = _looks(options, suite, sitting, confirming)
-                    await conduct(going)
+            async with _with_files(plan, address, options) as (plan, said):
+                ready = _Ready(plan, catalogue, address, cluster)
+                going, manifest = _begin(ready, options, before, unverified, alone=alone)
+                desk = _desk(suite, going)
+                sitting = Sitting(plan, manifest, than, replace(desk, interruptible=False))
+                confirming = Confirming(options.choice.pairs, sitting.trials, manifest, sitting.desk)
+                going.at_round_end = _looks(options, suite, sitting, confirming)
+                await conduct(going)
             await nodes.aclose()  # others may use them while we grade
             for words in said:
                 going.warn(words)
             manifest = ended(manifest, going)
-            store.write_manifest(manifest, folder)
-            ran = recorded(folder, manifest, plan)
+            store.write_manifest(manifest, going.folder)
+            ran = recorded(going.folder, manifest, plan)
             ran, known = await _told(ran, desk, ask=not going.reins.abandoned)
         say(options.console, "writing tables and histograms …")
         finished = finish(ran, known, console=options.console)
-        store.point_latest(folder)
+        store.point_latest(going.folder)
         if options.confirm:
             return _confirmed(finished, confirming.found())
         return (
             _ruled_on(finished, sitting, looked=going.at_round_end is not None) if options.gate else finished
         )
+
+
+class _Ready(NamedTuple):
+    """What can be sent, and where to."""
+
+    plan: Plan
+    catalogue: Catalogue
+    address: Address
+    cluster: Cluster | None
+
+
+@asynccontextmanager
+async def _with_files(
+    plan: Plan, address: Address, options: Options
+) -> AsyncIterator[tuple[Plan, list[str]]]:
+    """The plan with its files uploaded, and what there is to say of them, once they are taken away again."""
+    said: list[str] = []
+    with counted(options.console, "files uploaded and processed", len(files_of(plan))) as done:
+        async with attached(plan, address, say=said.append, done=done) as with_files:
+            yield with_files, said
+
+
+def _begin(
+    ready: _Ready, options: Options, before: Earlier | None, unverified: list[str], *, alone: AsyncExitStack
+) -> tuple[Conduct, store.Manifest]:
+    """A run in a folder of its own, which nobody else writes to, or the one *before* once more."""
+    plan, catalogue, address, cluster = ready
+    if before is None:
+        folder, manifest = begun(plan, catalogue, address, options)
+        alone.enter_context(store.writing(folder))
+    else:
+        folder, manifest = before.folder, going_on(before, catalogue, address)
+    going = Conduct(plan, address, options, folder, catalogue=catalogue, before=before, cluster=cluster)
+    manifest = structs.replace(
+        manifest,
+        warnings=tuple(dict.fromkeys((*unverified, *manifest.warnings))),
+        nodes=(*manifest.nodes, *going.nodes),
+    )
+    store.write_manifest(manifest, folder)
+    return going, manifest
+
+
+def _desk(suite: Suite, going: Conduct) -> Desk:
+    """Where checks ask others, in this run."""
+    address, options = going.address, going.options
+    return Desk(
+        suite,
+        going.folder,
+        lambda: nullcontext(address),
+        target=called(suite, address.base_url),
+        console=options.console,
+        interruptible=options.interruptible,
+    )
 
 
 def _looks(options: Options, suite: Suite, sitting: Sitting, confirming: Confirming) -> AtRoundEnd | None:

@@ -50,8 +50,9 @@ def runs(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     import json
 
     if "/" in incomplete:
-        below = [each for each in Path(incomplete.rpartition("/")[0]).iterdir() if each.is_dir()]
-        yield from (str(each) if (each / "manifest.json").is_file() else f"{each}/" for each in sorted(below))
+        there = f"{incomplete.rpartition('/')[0]}/"
+        for each in sorted(each for each in Path(there).iterdir() if each.is_dir()):
+            yield f"{there}{each.name}" + ("" if (each / "manifest.json").is_file() else "/")
         return
     ids = sorted((path.parent for path in _manifests(ctx)), key=lambda folder: folder.name, reverse=True)
     yield from ("latest",) if ids else ()

@@ -84,7 +84,7 @@ def limit(
     """
     from rich.console import Console
 
-    from harness.conduct.run import Options
+    from harness.conduct.options import Options
     from harness.drive.access import Access
     from harness.errors import UsageError
     from harness.limit.probing import Asked

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
 
 import anyio
 
+from harness.conduct.going import Conduct
 from harness.drive.transport import transport_of
 from harness.errors import UsageError
 from harness.plan.trials import Plan
@@ -14,15 +14,12 @@ from harness.sigma.client import Client
 from harness.sigma.usage import Usage, usage
 from harness.suite.gates import model_of, priced
 
-if TYPE_CHECKING:
-    from harness.conduct.run import Conduct
-
 _BOOKS_EVERY_S = 0.05
 _LISTEN_FIRST_S, _LISTEN_EVERY_S = (0.5, 0.5, 1.0, 2.0), 5.0
 
 
 @asynccontextmanager
-async def accounts(run: "Conduct") -> AsyncIterator[None]:
+async def accounts(run: Conduct) -> AsyncIterator[None]:
     """Look after what the run costs, where its suite says what that may be, or what a model costs."""
     suite = run.plan.suite
     if not (run.reins.purse.is_limited or suite.prices):
@@ -44,7 +41,7 @@ async def accounts(run: "Conduct") -> AsyncIterator[None]:
         beside.cancel_scope.cancel()
 
 
-async def _keep_books(run: "Conduct") -> None:
+async def _keep_books(run: Conduct) -> None:
     """Count what each trial cost, off the loop, as long as the run goes on."""
     while True:
         while run.to_count:
@@ -64,14 +61,14 @@ def _refuse_unpriced(plan: Plan) -> None:
         )
 
 
-async def _listen(run: "Conduct", client: Client, before: Usage) -> None:
+async def _listen(run: Conduct, client: Client, before: Usage) -> None:
     """Ask the server now and then what it has counted itself."""
     for wait_s in chain(_LISTEN_FIRST_S, repeat(_LISTEN_EVERY_S)):
         await anyio.sleep(wait_s)
         await _hear(run, client, before)
 
 
-async def _hear(run: "Conduct", client: Client, before: Usage) -> None:
+async def _hear(run: Conduct, client: Client, before: Usage) -> None:
     after = await usage(client)
     if after is not None:
         run.used = after.since(before)

@@ -8,7 +8,8 @@ from pathlib import Path
 from msgspec import convert, structs
 
 from harness.conduct.earlier import Earlier, digest_of
-from harness.conduct.run import Conduct, Options
+from harness.conduct.going import Conduct
+from harness.conduct.options import Options
 from harness.plan.trials import Choice, Plan
 from harness.record import store
 from harness.sigma.catalogue import Catalogue

@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import Struct
 
 from harness.conduct.consult import Desk
-from harness.conduct.run import Round, Wanted
+from harness.conduct.going import Round, Wanted
 from harness.decide.sitting import graded
 from harness.errors import Exit, UsageError
 from harness.grade.states import State

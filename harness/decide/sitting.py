@@ -19,7 +19,7 @@ from msgspec import structs
 from harness.audit import Evidence
 from harness.conduct.consult import Desk, asks_others, consult, known_of
 from harness.conduct.finish import case_rows, judge
-from harness.conduct.run import Round, Wanted
+from harness.conduct.going import Round, Wanted
 from harness.decide.sides import Against, Standing, bench, live_source
 from harness.gate.ruling import Bench, Held, Look, Ruled, Ruling, Word, ruling, worst
 from harness.plan.trials import Plan, Trial

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from harness.conduct.run import Options
+from harness.conduct.options import Options
 from harness.errors import MachineError
 from harness.limit import search
 from harness.limit.deciding import Finding, Observed, Seen, ended, looked, surely_broke

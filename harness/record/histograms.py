@@ -45,19 +45,6 @@ class Histograms:
         for key, histogram in other._of.items():  # noqa: SLF001  of this very class
             self._at(key).add(histogram)
 
-    def count(self, metric: str) -> int:
-        """How many values of *metric* there are, over all phases and variants."""
-        return sum(histogram.get_total_count() for histogram in self._all(metric))
-
-    def percentile_ms(self, metric: str, percentile: float) -> float | None:
-        """A percentile of *metric* over all phases and variants so far, in ms; None without values."""
-        whole = HdrHistogram(1, LONGEST_US, DIGITS)
-        for histogram in self._all(metric):
-            whole.add(histogram)
-        if whole.get_total_count() == 0:
-            return None
-        return float(whole.get_value_at_percentile(percentile)) / US_PER_MS
-
     def write(self, folder: Path) -> list[Path]:
         """Write ``latency-<variant>-<metric>.hgrm`` for each, in ms; the paths written.
 
@@ -86,9 +73,6 @@ class Histograms:
         if histogram is None:
             histogram = self._of[key] = HdrHistogram(1, LONGEST_US, DIGITS)
         return histogram
-
-    def _all(self, metric: str) -> Iterator[HdrHistogram]:
-        return (histogram for (_, _, name), histogram in self._of.items() if name == metric)
 
 
 def distribution(histogram: HdrHistogram) -> Iterator[str]:

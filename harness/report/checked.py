@@ -285,6 +285,8 @@ def advised(seen: Seen) -> dict[str, Any]:
     if seen.is_nobodys and seen.address.api_key is None:
         told["allow_anonymous"] = True
     told |= {key: getattr(target, key) for key in way if getattr(target, key) is not None}
+    if isinstance(target.proxy, str | bool):  # of the command line, where no password may be in it
+        told["proxy"] = target.proxy
     return told | ({} if target.verify_tls else {"verify_tls": False})
 
 

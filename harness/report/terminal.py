@@ -51,7 +51,7 @@ def summary_table(summary: Summary) -> RenderableType:
     for row in summary.rows:
         table.add_row(*_cells(row, phases=phases))
     loads = [_loads(summary.loads)] if summary.loads else []
-    checks = [_checks(summary)] if summary.checks else []
+    checks = [_checks(summary, phases=phases)] if summary.checks else []
     alarms = (named(line, STYLES[State.INVALID]) for line in ignored(summary))
     away = {one.says: STYLES[State.ERROR] for one in summary.outages}
     beneath = (named(note, away.get(note, "dim")) for note in notes(summary))
@@ -106,7 +106,7 @@ LISTED = 20
 """Lines of the table of checks: those with most failures come first, and summary.json has all."""
 
 
-def _checks(summary: Summary) -> RenderableType:
+def _checks(summary: Summary, *, phases: bool) -> RenderableType:
     """A line for each check of each variant that failed somewhere, could not be graded, or has a score."""
     told = [row for row in summary.checks if _tells(row)]
     if not told:
@@ -122,7 +122,7 @@ def _checks(summary: Summary) -> RenderableType:
         name = row.type if row.metric is None else f"{row.metric} ({row.type})"
         table.add_row(
             named(name if row.deciding else f"{name}, decides nothing itself"),
-            named(row.variant),
+            _arm(row, phases=phases),
             str(row.passed),
             Text(str(row.failed), style=STYLES[State.FAILED] if row.failed and row.deciding else "dim"),
             Text(str(row.ungraded), style=STYLES[State.ERROR] if row.ungraded else "dim"),
@@ -342,8 +342,12 @@ STYLES = {
 }
 
 
+def _arm(row: Row | CheckRow, *, phases: bool) -> Text:
+    return named(f"{row.variant} ({row.phase})" if phases else row.variant)
+
+
 def _cells(row: Row, *, phases: bool) -> Iterator[RenderableType]:
-    yield named(f"{row.variant} ({row.phase})" if phases else row.variant)
+    yield _arm(row, phases=phases)
     yield str(row.trials)
     for state in State:
         count = getattr(row, state)

@@ -67,7 +67,7 @@ def _rows(each: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
     if each is None:
         return iter(({},))
     from harness.suite import dataset  # noqa: PLC0415 - 0.2 s, which few suites need
-    from harness.suite.prompts import Each  # noqa: PLC0415  as above
+    from harness.suite.prompts import Each  # noqa: PLC0415 - the same
 
     try:
         found = list(islice(dataset.rows(Each.model_validate(each), folder), MOST_ROWS))

@@ -1,12 +1,14 @@
 """A suite that has a target and nothing to ask, for who only wants to look at a server."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
 from harness.errors import UsageError
 from harness.suite import values
-from harness.suite.keys import KEY_VARIABLE, key_around
+from harness.suite.keys import FILE_VARIABLE, KEY_VARIABLE, key_around
 from harness.suite.model import Suite, SuiteFile
 from harness.suite.read import load_suite
 from harness.suite.servers import Target
@@ -43,10 +45,19 @@ def _bare(written: str) -> Suite:
     target = Target.model_validate("standin")
     if written != "standin":
         target = Target(base_url=_address(written), dialect="auto")
-        key = key_around()
         # Put there and not validated: what does not come by a suite's ${NAME} would be refused.
-        target = target.model_copy(update={"api_key": None if key is None else SecretStr(key)})
+        target = target.model_copy(update=_key_around())
     return Suite.of(SuiteFile(target=target, prompts=()), Path("suite.yaml"), "")
+
+
+def _key_around() -> dict[str, Any]:
+    """The key that the environment has, as a suite has it. Raises `UsageError` where its file has none."""
+    key = key_around()
+    if key is None:
+        return {}
+    if os.environ.get(KEY_VARIABLE):
+        return {"api_key": SecretStr(key)}
+    return {"api_key_file": str(Path(os.environ[FILE_VARIABLE]).expanduser().absolute())}
 
 
 def _address(written: str) -> str:

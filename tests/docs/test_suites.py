@@ -61,7 +61,6 @@ def beside(folder: Path, page: Path) -> None:
     pl.DataFrame({**columns, "began_ns": [6]}).write_parquet(folder / "last-night.parquet")
     (folder / "production.csv").write_text("due_s\n0\n28900\n")
     shutil.copytree(ROOT / "tests" / "suites", folder, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "suites" / "fixtures", folder / "suites" / "fixtures")
     (folder / "suites").symlink_to(ROOT / "suites")
     (folder / "checks.py").write_text(
         "\n".join(each.text for each in blocks(page) if each.language == "python")

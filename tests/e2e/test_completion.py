@@ -82,6 +82,7 @@ def offered(line: str) -> list[str]:
             ["latest", "smoke", "main", "20261127T010203Z-bbbb", "20261126T010203Z-aaaa"],
         ),
         ("harness report results/smoke/20261126", ["results/smoke/20261126T010203Z-aaaa"]),
+        ("harness report ./results/s", ["./results/smoke/"]),
         ("harness report --results elsewhere ", []),
         ("harness runs sm", ["smoke"]),
         ("harness check st", ["standin"]),

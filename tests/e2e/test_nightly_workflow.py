@@ -26,8 +26,13 @@ def test_both_workflows_are_the_same_commands() -> None:
     assert of_github() == of_gitlab()
 
 
+FIRST = ROOT / "harness" / "suite" / "first" / "gitlab.yml"
+"""The job that `harness init --ci gitlab` writes."""
+
+
 def test_gitlabs_own_schema_takes_its_workflow() -> None:
     jsonschema.validate(GITLAB, SCHEMA)
+    jsonschema.validate(yaml.safe_load(FIRST.read_text()), SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.conduct.run import Conduct, compare_target
+from harness.conduct.errands import compare_target
+from harness.conduct.going import Conduct
 from harness.drive.preflight import resolved
 from harness.errors import TargetError, UsageError
 from harness.grade.states import State

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.conduct.run import Options
+from harness.conduct.options import Options
 from harness.limit.probing import Asked
 from harness.limit.search import Span
 from harness.limit.seeking import limit

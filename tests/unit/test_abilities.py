@@ -18,6 +18,7 @@ from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS
 from harness.sigma.request import SEND
+from harness.suite.keys import key_of
 from harness.suite.read import parse_suite
 from harness.suite.target import suite_at
 
@@ -136,6 +137,20 @@ def test_of_a_suite_only_what_does_not_fit_is_told() -> None:
     suite = parse_suite(text, Path("s.yaml"), {})
     assert advised(seen(suite=suite)) == {"dialect": "onyx"}
     assert advised(seen(suite=suite, dialect="sigma")) == {}
+
+
+def test_a_key_that_is_in_a_file_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key"
+    file.write_text("a-key-of-mine\n")
+    monkeypatch.delenv("SIGMA_API_KEY", raising=False)
+    monkeypatch.setenv("SIGMA_API_KEY_FILE", str(file))
+    for suite in (suite_at("https://sigma.example.com"), suite_at("https://sigma.example.com", file)):
+        assert key_of(suite.target, suite.path) == "a-key-of-mine"
+        assert advised(seen(suite=suite))["api_key_file"] == str(file)
+        assert "api_key" not in advised(seen(suite=suite))
+    monkeypatch.setenv("SIGMA_API_KEY", "another-key")
+    suite = suite_at("https://sigma.example.com")
+    assert key_of(suite.target, suite.path) == "another-key"
 
 
 def test_nothing_that_a_server_says_reaches_the_terminal_as_it_is() -> None:

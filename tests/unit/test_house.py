@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LONGEST = 500
 SUPPRESSED = re.compile(r"# (noqa(: [A-Z0-9, ]+)?|type: ignore(\[[a-z, -]+\])?)$")
-LONG = {"harness/conduct/run.py": "all of it works on one state of a run, which stands beside it"}
+LONG: dict[str, str] = {}
 """Modules that are longer, and why."""
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from harness.report.terminal import ignored, notes, reasons, summary_table
 from harness.report.visible import shortened
-from harness.summarise.summary import Figure, Ignored, Row, Summary
+from harness.summarise.summary import CheckRow, Figure, Ignored, Row, Summary
 
 SECOND = 1_000_000_000
 
@@ -84,6 +84,19 @@ def test_what_was_ignored_stands_right_beneath_the_table_in_plain_words() -> Non
     lines = shown(told).splitlines()
     assert lines[2].startswith("llm_override was ignored")
     assert "trials of [b]" in lines[4]
+
+
+def test_a_check_that_failed_in_two_phases_says_in_which_it_failed_more() -> None:
+    checks = tuple(
+        CheckRow("base", phase, "ttft", None, passed=3, failed=failed, ungraded=0, score=0.5, deciding=True)
+        for phase, failed in (("busy", 1), ("peak", 2))
+    )
+    rows = tuple(structs.replace(QUIET.rows[0], phase=phase) for phase in ("busy", "peak"))
+    lines = [line.split() for line in shown(structs.replace(QUIET, rows=rows, checks=checks)).splitlines()]
+    assert ["ttft", "base", "(peak)", "3", "2", "0", "0.500"] in lines
+    assert ["ttft", "base", "(busy)", "3", "1", "0", "0.500"] in lines
+    alone = shown(structs.replace(QUIET, checks=checks[:1]))
+    assert "(busy)" not in alone
 
 
 def test_settings_whose_effect_was_not_seen_have_one_line_each_over_all_variants() -> None:
