@@ -75,8 +75,9 @@ Of = Annotated[
     typer.Option(
         "--of",
         metavar="RUN",
-        help="With --rerun: of this run. A folder, an id, or a baseline.",
+        help="With --rerun: of this run. A folder, an id, a suite, or latest.",
         show_default=False,
+        autocompletion=complete.runs,
     ),
 ]
 Yes = Annotated[

@@ -246,7 +246,7 @@ def to_rerun(
     found = again(loaded, choice, states, results=given["results"], of=given["of"])
     for line in found.told:
         say(talk, line)
-    count = len(found.choice.trials)
+    count = min(len(found.choice.trials), choice.limit or len(found.choice.trials))
     say(talk, f"a rerun of {count:,} of them" if count else "nothing is left to rerun", style="bold")
     if not count:
         raise typer.Exit(Exit.OK)

@@ -80,6 +80,8 @@ def test_what_failed_is_asked_again_in_a_run_that_says_so(at: Path) -> None:
     _refused("baseline", "set", rerun.name, "green", "--anyway")
     assert harness("grade", rerun.name, "-q").exit_code == 1
     assert manifest(rerun)["rerun"]["of"] == whole.name
+    first = harness("plan", "s.yaml", "--rerun", "failed", "--limit", "1", "--offline")
+    assert "a rerun of 1 of them" in first.stderr
     planned = harness("plan", "s.yaml", "--rerun", "failed", "--offline")
     assert {line.split()[0] for line in planned.stdout.splitlines()[1:]} == set(failed["trial_id"])
     assert whole.name in planned.stderr
