@@ -21,11 +21,6 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    path
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md"))
-    if path.name != "CHANGELOG.md"
-)
 SHELLS = frozenset({"sh", "console", "text"})
 
 _HEADING = re.compile(r"#{1,6} +(.+?)\s*$")
@@ -127,7 +122,6 @@ def run(command: Command, folder: Path) -> tuple[int, str]:
     told = {key: value for key, value in os.environ.items() if not key.startswith(("SIGMA_", "GITHUB_"))}
     told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told['PATH']}"
     told["PYTHONUNBUFFERED"] = "1"  # else what goes to standard output comes last, as in no terminal
-    told["OPENBLAS_NUM_THREADS"] = "1"  # its threads spin while they wait: twice the CPU on a busy machine
     line = command.line.removesuffix('; echo "exit $?"')
     done = subprocess.run(
         ["bash", "-c", line],
