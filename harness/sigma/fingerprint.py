@@ -56,7 +56,10 @@ def fingerprint(catalogue: Catalogue) -> Fingerprint:
         {
             "version": _digest(catalogue.version),
             "account": _digest(whose) if account else None,
-            "models": _digest(catalogue.providers and (catalogue.providers, catalogue.default_provider)),
+            "models": _digest(
+                catalogue.providers
+                and (catalogue.providers, catalogue.default_provider, catalogue.default_model)
+            ),
             "tools": _digest(catalogue.tools),
             "personas": _digest(catalogue.personas),
             "prompts": _digest(sorted(catalogue.prompts.items()) or None),

@@ -15,7 +15,6 @@ from harness.errors import did_you_mean
 from harness.suite import gates, grading, loads, together
 from harness.suite.attachments import is_there, wrong_with
 from harness.suite.expect import check_type
-from harness.suite.keys import is_secret
 from harness.suite.model import Suite
 from harness.suite.places import Finding, Place, Tell, Where, name_of
 from harness.suite.prompts import Defaults, Prompt, Turn, Variant
@@ -28,7 +27,7 @@ from harness.suite.resolve import (
     resolve_variants,
     runs_on,
 )
-from harness.suite.scalars import Filled
+from harness.suite.scalars import Filled, is_secret
 from harness.suite.settings import Settings
 from harness.suite.templates import is_template
 

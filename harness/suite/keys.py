@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from harness.errors import UsageError
 from harness.suite.model import Suite
 from harness.suite.places import Finding, Tell, Where, name_of
+from harness.suite.scalars import is_secret
 from harness.suite.servers import Embeddings, Judge, OpenAiProvider, Standin, Target
 from harness.suite.settings import Settings
 
@@ -139,12 +140,6 @@ def secrets_of(suite: Suite) -> Iterator[str]:
         for name, value in (settings.mcp_headers or {}).items():
             if is_secret(name):
                 yield value.get_secret_value()
-
-
-def is_secret(header: str) -> bool:
-    """Whether the value of a header of this name opens something: a tenant's name is a word of answers."""
-    words = ("auth", "cookie", "key", "pass", "secret", "signature", "token")
-    return any(word in header.lower() for word in words)
 
 
 def _settings(suite: Suite) -> Iterator[Settings]:

@@ -65,6 +65,18 @@ def plain(text: str) -> Scalar:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
+def _unset(name: str) -> str:
+    """What to do about a variable; a key has no default that might stand in a file."""
+    default = "" if is_secret(name) else f", or write ${{{name}:-default}}"
+    return f"${{{name}}} is not set in the environment; set it{default}"
+
+
+def is_secret(name: str) -> bool:
+    """Whether what a header or a variable of this name holds opens something, and is no word of answers."""
+    words = ("auth", "cookie", "key", "pass", "secret", "signature", "token")
+    return any(word in name.lower() for word in words)
+
+
 def fill(text: str, environ: Mapping[str, str], *, quoted: bool) -> tuple[str, list[Gap]]:
     """*text* with its variables, and what was missing.
 
@@ -91,12 +103,7 @@ def fill(text: str, environ: Mapping[str, str], *, quoted: bool) -> tuple[str, l
             default_used = True
             return default
         if name not in environ:
-            gaps.append(
-                Gap(
-                    f"${{{name}}} is not set in the environment; set it, or write ${{{name}:-default}}",
-                    rf"\$\{{{name}\b",
-                )
-            )
+            gaps.append(Gap(_unset(name), rf"\$\{{{name}\b"))
         return environ.get(name, "")
 
     filled = _VARIABLE.sub(replacement, text)

@@ -286,6 +286,11 @@ def test_a_fingerprint_is_the_same_for_the_same_and_names_the_part_that_is_not()
     assert changed(fingerprint(before), fingerprint(other)) == ["models", "prompts"]
 
 
+def test_another_default_model_of_the_same_provider_is_a_change_of_models() -> None:
+    before, after = (fingerprint(replace(FULL, default_model=name)) for name in ("gpt-5", "gpt-5-mini"))
+    assert changed(before, after) == ["models"]
+
+
 def test_what_changes_by_itself_is_in_no_fingerprint() -> None:
     account = {"email": "a@b.c", "personalization": {"memories": ["x"], "use_memories": True}}
     later = {"email": "a@b.c", "personalization": {"memories": ["x", "y"], "use_memories": True}}

@@ -357,7 +357,7 @@ def test_each_missing_variable_is_told_at_its_place_and_nothing_else_is() -> Non
     )
     assert problems(text, {}) == [
         "2:13 ${SIGMA_URL} is not set in the environment; set it, or write ${SIGMA_URL:-default}",
-        "3:12 ${SIGMA_API_KEY} is not set in the environment; set it, or write ${SIGMA_API_KEY:-default}",
+        "3:12 ${SIGMA_API_KEY} is not set in the environment; set it",
         "7:7 ${X} is not set in the environment; set it, or write ${X:-default}",
     ]
 
