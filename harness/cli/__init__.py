@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from inspect import cleandoc
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +80,11 @@ for command in (
 app.add_typer(import_)
 app.add_typer(judge)
 app.add_typer(baseline)
+for group in (app, import_, judge, baseline):
+    for registered in group.registered_commands:
+        # Typer keeps the line ends of a docstring, and wraps what is left of each.
+        told = cleandoc((registered.callback and registered.callback.__doc__) or "").split("\n\n")
+        registered.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in told)
 
 
 def main() -> None:

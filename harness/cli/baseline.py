@@ -62,8 +62,8 @@ def list_(results: _Results = Path("results")) -> None:
 
 @baseline.command("remove")
 def remove(
-    suite: Annotated[str, typer.Argument(help="The suite it is of.", show_default=False)],
-    name: Annotated[str, typer.Argument(help="What it is called.", show_default=False)],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The suite it is of.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called.", show_default=False)],
     results: _Results = Path("results"),
 ) -> None:
     """Take a name away; the runs stay."""

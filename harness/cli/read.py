@@ -35,7 +35,9 @@ class _Recording(NamedTuple):
 
 
 def read(
-    file: Annotated[str, typer.Argument(help="A body, or a .chunks.jsonl; - reads standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A body, or a .chunks.jsonl; - reads standard input.")
+    ],
     status: Annotated[
         int | None, typer.Option(help="The HTTP status it came with.", show_default="200")
     ] = None,

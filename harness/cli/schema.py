@@ -15,6 +15,7 @@ def schema(
     """Print the JSON Schema of suites, by which editors complete, explain and check them.
 
     Beside the suites and named in their first line, editors with yaml-language-server find it:
+
     # yaml-language-server: $schema=suite.schema.json
     """
     from harness.errors import UsageError
