@@ -49,11 +49,22 @@ def set_(
 
 
 @baseline.command("list")
-def list_(results: _Results = Path("results")) -> None:
+def list_(
+    results: _Results = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON, on standard output.")] = False,
+) -> None:
     """List the baselines of every suite in the results."""
+    from msgspec import to_builtins
+
     from harness.record.baselines import everywhere
+    from harness.report.visible import document
 
     found = everywhere(results)
+    if as_json:
+        typer.echo(
+            document([{"suite": suite, "name": name} | to_builtins(each) for suite, name, each in found])
+        )
+        return
     for suite, name, entry in found:
         typer.echo(f"{suite}  {name}  {entry.set_at}  {', '.join(entry.runs)}")
     if not found:

@@ -65,6 +65,9 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Write the figures there, as CSV.", show_default=False)
     ] = None,
     otel: Otel = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON, as harness run does.")
+    ] = False,
     results: Results = Path("results"),
 ) -> None:
     """Tell of a recorded run again: in the terminal, or in files; several options at once are fine.
@@ -76,15 +79,17 @@ def report(
 
     files = (markdown, junit, png, csv)
     if compare is not None:
-        if run is not None or any(files) or otel:
-            raise UsageError("--compare A B takes the place of RUN, and goes with --html alone")
+        if run is not None or any(files) or otel or as_json:
+            raise UsageError(
+                "--compare A B takes the place of RUN, and goes with --html alone; harness compare has --json"
+            )
         _compare(compare, html, results)
         return
     if run is None:
         raise UsageError("which run? a folder, an id, a suite, or latest; or --compare A B")
     folder = run_folder(run, results)
-    if html is None and not otel and not any(files):
-        _show(folder)
+    if as_json or (html is None and not otel and not any(files)):
+        _show(folder, as_json=as_json)
     publish(folder, markdown=markdown, junit=junit, html=html)
     if png is not None or csv is not None:
         _export(folder, png=png, csv=csv)
@@ -162,13 +167,13 @@ def _compare(names: tuple[str, str], html: str | None, results: Path) -> None:
         _put(text, html, folder / f"compare-{called}.html")
 
 
-def _show(folder: Path) -> None:
+def _show(folder: Path, *, as_json: bool) -> None:
     """What `harness run` printed when the run had ended."""
     from rich.console import Console
 
     from harness.cli.run import show
 
-    show(_recorded(folder), as_json=False, talk=Console(stderr=True), warn=True)
+    show(_recorded(folder), as_json=as_json, talk=Console(stderr=True), warn=True)
 
 
 def _recorded(folder: Path) -> "Run":

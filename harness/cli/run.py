@@ -337,7 +337,8 @@ def _as_told(done: "Run") -> dict[str, Any]:
     """What `--json` prints."""
     import msgspec
 
-    told = {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
+    told: dict[str, Any] = {"run_id": done.manifest.run_id, "exit_code": done.manifest.exit_code}
+    told |= {"verdict": msgspec.to_builtins(done.verdict), "calibration": done.manifest.calibration}
     told |= {} if done.manifest.rerun is None else {"rerun": msgspec.to_builtins(done.manifest.rerun)}
     told |= {"nodes": msgspec.to_builtins(done.manifest.nodes)} if done.manifest.nodes else {}
     told |= msgspec.to_builtins(done.summary)

@@ -139,6 +139,8 @@ def test_a_stored_baseline_is_held_against_and_may_pool_several_runs(at: Path) -
         assert harness("run", path, "-q").exit_code == 0
         runs.append((at / "results" / "s" / "latest").resolve().name)
     assert harness("baseline", "set", *runs, "green", "--anyway").exit_code == 0
+    (listed,) = json.loads(harness("baseline", "list", "--json").stdout)
+    assert (listed["suite"], listed["name"], listed["runs"]) == ("s", "green", runs)
     assert "green" in harness("baseline", "list").stdout
     gated = harness("gate", "latest", "--json")
     found = json.loads(gated.stdout)

@@ -1,5 +1,6 @@
 """`harness report` as a user runs it: in the terminal, as a page, of two runs, and where it cannot."""
 
+import json
 import os
 import re
 import subprocess
@@ -67,6 +68,14 @@ def test_in_the_terminal_it_tells_what_the_run_told_at_its_end(recorded: Recorde
     assert told.out == recorded.ran.out
     assert "bad [plain]: contains" in told.err
     assert told.err.splitlines()[-1] == f"results: {recorded.folder}"
+
+
+def test_as_json_it_tells_which_run_how_it_ended_and_every_figure_of_its_summary(recorded: Recorded) -> None:
+    told = json.loads(harness_("report", "told", "--json", cwd=recorded.cwd).out)
+    assert (told["run_id"], told["exit_code"]) == (recorded.folder.name, recorded.ran.code)
+    kept = json.loads((recorded.folder / SUMMARY).read_text())
+    assert {key: told[key] for key in kept if key in told} == {key: kept[key] for key in kept if key in told}
+    assert [row["variant"] for row in told["rows"]] == ["plain", "other"]
 
 
 def test_a_terminal_without_the_letters_gets_escapes_and_the_run_its_exit_code(recorded: Recorded) -> None:
