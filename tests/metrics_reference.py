@@ -112,6 +112,8 @@ LOAD = {
     "dropped": "arrivals that found no room and did not go out (`when_full: drop`)",
     "service": "p50, p95, p99 of `ttft_ms` and `total_ms` of the exchanges that count, all variants together",
     "response": "the same of `response_ttft_ms` and `response_total_ms`",
+    "goodput_per_s": "asked_per_s × arrivals that passed / arrivals: right, and within the times that are "
+    "checks; null where some were not sent for another reason than `dropped`",
 }
 TERMINAL = {
     "trials": "trials",
@@ -128,6 +130,7 @@ TERMINAL = {
     "arrivals": "arrivals",
     "asked_per_s": "asked /s",
     "began_per_s": "began /s",
+    "goodput_per_s": "goodput /s",
     "delayed": "delayed",
     "dropped": "dropped",
     "service": "service TTFT p50, p95, p99",

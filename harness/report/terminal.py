@@ -81,14 +81,15 @@ def _loads(rows: Iterable[LoadRow]) -> RenderableType:
     """A line for each open phase: what was asked of it, and service beside response time."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column("\nload")
-    for title in ("\narrivals", "asked\n/s", "began\n/s", "\ndelayed", "\ndropped"):
+    for title in ("\narrivals", "asked\n/s", "began\n/s", "goodput\n/s", "\ndelayed", "\ndropped"):
         table.add_column(title, justify="right")
     for kind in ("service", "response"):
         for level in ("p50", "p95", "p99"):
             table.add_column(f"{kind}\nTTFT {level}", justify="right")
     table.add_column("response\ntotal p95", justify="right")
     for row in rows:
-        rates = [f"{rate:,.1f}" if rate is not None else DASH for rate in (row.asked_per_s, row.began_per_s)]
+        told = (row.asked_per_s, row.began_per_s, row.goodput_per_s)
+        rates = [f"{rate:,.1f}" if rate is not None else DASH for rate in told]
         table.add_row(
             named(row.phase),
             str(row.arrivals),

@@ -71,8 +71,10 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     """An open phase: what was asked of it and what came of that. Times in ms, of all its variants together.
 
     *arrivals* fell due while it was measured, *asked_per_s* by the schedule; conversations began at
-    *began_per_s*. *delayed* of them found no room and went out late, *dropped* did not go out. *service*
-    counts from the sending of a turn, *response* from when it was due; both by ``ttft`` and ``total``.
+    *began_per_s*. *goodput_per_s* of them passed: answered rightly, and within whatever limits of time are
+    among their checks; None where we did not send them all. *delayed* of them found no room and went out
+    late, *dropped* did not go out. *service* counts from the sending of a turn, *response* from when it was
+    due; both by ``ttft`` and ``total``.
     """
 
     phase: str
@@ -83,6 +85,7 @@ class LoadRow(Struct, frozen=True, kw_only=True):
     dropped: int
     service: dict[str, dict[str, Figure]]
     response: dict[str, dict[str, Figure]]
+    goodput_per_s: float | None = None
 
 
 class CheckRow(Struct, frozen=True):
@@ -356,6 +359,7 @@ def _load(phase: str, trials: pl.DataFrame, sent: pl.DataFrame) -> LoadRow:
         arrivals=len(here),
         asked_per_s=_per_s(here, "due_ns"),
         began_per_s=_per_s(here, "began_ns"),
+        goodput_per_s=_goodput_per_s(here),
         delayed=here["free_ns"].count(),
         dropped=int((here["skip"] == "dropped").sum()),
         service={name: _quantiles(whole[f"{name}_ms"]) for name in _OF_LOADS},
@@ -377,6 +381,18 @@ def _per_s(trials: pl.DataFrame, stamp: str) -> float | None:
     legs = of_leg.agg(gaps=pl.len() - 1, spanned=pl.col(stamp).max() - pl.col(stamp).min())
     gaps, spanned_ns = legs.select(pl.col("gaps", "spanned").sum()).row(0)
     return gaps / (spanned_ns / 1e9) if gaps and spanned_ns else None
+
+
+def _goodput_per_s(arrivals: pl.DataFrame) -> float | None:
+    """The rate at which *arrivals* fell due, times the share of them that passed.
+
+    What found no room is the server's doing, and did not pass. Where we left something out for another
+    reason it is not known.
+    """
+    rate = _per_s(arrivals, "due_ns")
+    if rate is None or not arrivals["skip"].fill_null("dropped").eq("dropped").all():
+        return None
+    return rate * int((arrivals["state"] == State.PASSED).sum()) / len(arrivals)
 
 
 def _row(variant: str, phase: str, frames: Mapping[str, pl.DataFrame]) -> Row:

@@ -5,7 +5,7 @@ from msgspec import structs
 from harness.audit import Finding, Word
 from harness.grade.states import standing
 from harness.record.tables import Judged, Tables
-from harness.result import Exchange, Result
+from harness.result import Exchange, Result, Skip
 from harness.summarise.summary import Ignored, summarise
 from tests.replies import MS, answer, exchange, packet, result
 
@@ -115,6 +115,25 @@ def test_a_rate_spans_no_gap_between_two_legs_of_a_run() -> None:
     frames = tabled(*((due(number, leg), {}) for leg in (0, 1) for number in range(11)))
     (load,) = summarise(frames, ["base"]).loads
     assert (load.arrivals, load.asked_per_s, load.began_per_s) == (22, 10.0, 10.0)
+    assert load.goodput_per_s == 10.0
     one_leg = frames | {"trials": frames["trials"].filter(pl.col("leg") == 1)}
     (alone,) = summarise(one_leg, ["base"]).loads
     assert alone.asked_per_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("skip", "goodput"), [(None, 10 * 9 / 11), (Skip.DROPPED, 10 * 9 / 11), (Skip.INTERRUPTED, None)], ids=str
+)
+def test_goodput_is_what_passed_of_what_fell_due(skip: Skip | None, goodput: float | None) -> None:
+    """Eleven arrivals, ten a second, of which nine pass; the other two have no answer, or are never sent."""
+
+    def due(number: int) -> Result:
+        at_ns = (1_000 + 100 * number) * MS
+        one, _ = trial(number, [])
+        if number >= 9:
+            empty = structs.replace(exchange(answer("")), exchange_id=f"t{number}.0.1")
+            one = structs.replace(one, exchanges=() if skip else (empty,), skip=skip)
+        return structs.replace(one, due_ns=at_ns, began_ns=None if one.skip else at_ns, ended_ns=at_ns)
+
+    (load,) = summarise(tabled(*((due(number), {}) for number in range(11))), ["base"]).loads
+    assert load.goodput_per_s == (None if goodput is None else pytest.approx(goodput))
