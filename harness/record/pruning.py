@@ -26,7 +26,7 @@ class Rules:
     """Which runs are old: those beyond the newest *keep* of their suite, and that began *before*.
 
     Of two rules both have to say so. Only runs that ended count as kept: one that was killed is no reason to
-    delete one that was not.
+    delete one that was not. Nor is one whose folder was given a name of its own, which no rule is about.
     """
 
     keep: int | None = None
@@ -62,7 +62,7 @@ def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
         young = rules.before is not None and (place.began is None or place.began >= rules.before)
         if not (kept or young):
             yield place
-        ended[place.suite] += rules.keep is not None and _has_ended(place)
+        ended[place.suite] += rules.keep is not None and _is_kept(place)
 
 
 def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -> str:
@@ -82,7 +82,7 @@ def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -
 
 def _latest(suite: Path, found: Iterable[Place]) -> str | None:
     """The latest run of a suite: by the link beside it, else the newest of those *found* that has ended."""
-    ended = (place.run_id for place in found if place.folder.parent == suite and _has_ended(place))
+    ended = (place.run_id for place in found if place.folder.parent == suite and _is_kept(place))
     return _linked(suite) or next(ended, None)
 
 
@@ -91,9 +91,10 @@ def _linked(suite: Path) -> str | None:
     return link.readlink().name if link.is_symlink() and link.is_dir() else None
 
 
-def _has_ended(place: Place) -> bool:
+def _is_kept(place: Place) -> bool:
+    """Whether it may be one of the newest: it has ended, and its name says when it began."""
     told = head(place.folder)
-    return not isinstance(told, str) and told.exit_code is not None
+    return place.began is not None and not isinstance(told, str) and told.exit_code is not None
 
 
 def delete(place: Place) -> str:
@@ -162,7 +163,7 @@ def mend_latest(suite: Path) -> None:
     if not link.is_symlink() or link.exists():
         return
     mine = (place for place in places(suite.parent) if place.suite == suite.name)
-    newest = next(filter(_has_ended, mine), None)
+    newest = next(filter(_is_kept, mine), None)
     if newest is None:
         link.unlink()
     else:

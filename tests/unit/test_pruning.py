@@ -167,6 +167,16 @@ def test_a_run_that_was_killed_is_no_reason_to_delete_one_that_was_not(results: 
     assert there(results) == [1]
 
 
+def test_a_folder_with_a_name_of_its_own_is_not_among_the_newest_that_stay(results: Path) -> None:
+    (results / "s" / run_id(6)).rename(results / "s" / "golden")
+    pruned(results, "s", "--keep", "2")
+    assert there(results) == [1, 2]
+    assert (results / "s" / "golden").exists()
+    (results / "s" / "latest").unlink()  # as where a file system has no links
+    pruned(results, "s", "--keep", "0")
+    assert there(results) == [1]
+
+
 def test_what_a_baseline_names_what_goes_on_and_what_latest_leads_to_stays(results: Path) -> None:
     keep("green", [results / "s" / run_id(5)], "s", results=results)
     point_latest(results / "s" / run_id(3))
