@@ -5,6 +5,7 @@ once or not at all; then its files are deleted. What a prune that was killed lef
 next.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -73,6 +74,8 @@ def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -
         return f"baseline {', '.join(names)}"
     if place.run_id == latest:
         return store.LATEST
+    if not os.access(place.folder, os.R_OK | os.W_OK | os.X_OK):
+        return "this account may not read it and write in it"
     told = head(place.folder)
     exit_code = None if isinstance(told, str) else told.exit_code
     if store.is_being_written(place.folder) or standing(place.folder, exit_code) == "going":
@@ -153,7 +156,7 @@ def sweep(results: Path) -> int:
 
 def _asides(results: Path) -> list[Path]:
     suites = [folder for folder in results.iterdir() if folder.is_dir() and not folder.is_symlink()]
-    asides = [suite / ASIDE for suite in suites]
+    asides = [suite / ASIDE for suite in suites if os.access(suite, os.X_OK)]
     return [aside for aside in asides if aside.is_dir() and not aside.is_symlink()]
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,6 +111,33 @@ def test_a_damaged_run_is_a_row_that_says_so(results: Path, damage: str) -> None
     (row,) = (line for line in listed.stdout.splitlines() if run_id(2) in line)
     assert "damaged" in row
     assert "manifest.json" in row
+
+
+def elsewhere(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes setpriv to have root keep to permissions")
+def test_what_this_account_may_not_look_into_is_listed_and_stays(results: Path) -> None:
+    caps = "-dac_override,-dac_read_search"
+    bound = () if os.geteuid() else ("setpriv", f"--inh-caps={caps}", f"--bounding-set={caps}")
+    runs = (*bound, sys.executable, "-m", "harness", "runs", "--results", results)
+    closed = [results / "s" / run_id(6), results / "other"]
+    closed[1].mkdir()
+    for folder in closed:
+        folder.chmod(0)
+    try:
+        listed = elsewhere(*runs)
+        gone = elsewhere(*runs, "--prune", "--keep", "3", "--yes")
+    finally:
+        for folder in closed:
+            folder.chmod(0o700)
+    (row,) = (line for line in listed.stdout.splitlines() if run_id(6) in line)
+    assert "damaged" in row
+    assert "Permission denied" in row
+    assert (gone.returncode, there(results)) == (0, [1, 2, 3, 6]), gone.stderr
+    assert "this account may not" in gone.stderr
 
 
 def test_a_long_list_says_how_to_see_all_of_it(results: Path) -> None:
