@@ -21,7 +21,7 @@ def agreed(question: str, *, what: str) -> bool:
     from harness.errors import UsageError
     from harness.report.visible import visible
 
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):  # a job may be started with none at all
         raise UsageError(f"{what}: nobody is at a terminal to be asked; --yes goes on without asking")
     try:
         return typer.confirm(visible(question), err=True)

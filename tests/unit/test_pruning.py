@@ -308,6 +308,14 @@ def test_without_a_terminal_nothing_goes_unless_that_was_said(results: Path) -> 
     assert there(results) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
+def test_who_has_no_standard_input_at_all_is_not_asked_either(results: Path) -> None:
+    command = (sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", results)
+    refused = elsewhere("sh", "-c", 'exec "$@" <&-', "sh", *command)
+    assert (refused.returncode, there(results)) == (2, [1, 2, 3, 4, 5, 6])
+    assert "--yes" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "fix"),
     [
