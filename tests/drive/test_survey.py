@@ -4,6 +4,7 @@ from time import perf_counter_ns
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 from harness.drive.preflight import address_of
 from harness.drive.survey import put, survey
@@ -27,3 +28,21 @@ async def test_a_question_that_is_cut_short_leaves_no_conversation_behind(
             await put(seen, "What is the capital of France?", perf_counter_ns)
     assert cut.cancelled_caught
     assert target.get("/chat/get-user-chat-sessions")["sessions"] == before
+
+
+async def test_a_list_that_is_nested_too_deep_to_be_read_is_one_that_is_not_to_be_had() -> None:
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            path = (await stream.receive()).split()[1]
+            body = {b"/health": b'{"success": true}', b"/me": b'{"email": "a@b.c"}'}.get(path, b"[" * 100_000)
+            head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            await stream.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    suite = suite_at(f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}")  # noqa: S610 - anyio's, no query
+    async with listener, anyio.create_task_group() as tasks, address_of(suite, None) as given:
+        tasks.start_soon(listener.serve, answer)
+        seen = await survey(suite, given)
+        tasks.cancel_scope.cancel()
+    assert seen.catalogue.tools is None
+    assert seen.catalogue.refused["/tool"] == "GET /tool answered with something that is no such list"
