@@ -38,6 +38,8 @@ def suite_at(written: str, key_file: Path | None = None) -> Suite:
 
 def is_file(written: str) -> bool:
     """Whether what is *written* for a target is the file of a suite."""
+    if written == "standin":  # also where something of that name lies about
+        return False
     return written.endswith(_OF_SUITES) or ("://" not in written and Path(written).exists())
 
 

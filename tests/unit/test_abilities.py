@@ -144,6 +144,14 @@ def test_a_model_for_an_example_is_one_that_a_session_can_tell_apart() -> None:
     assert told_apart((Provider("A", ("x",), "v"),), ("A", "x")) is None
 
 
+def test_a_folder_called_standin_is_not_in_the_way_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("standin").mkdir()
+    assert suite_at("standin").target.base_url is None
+
+
 def test_the_lines_for_a_suite_are_a_suite() -> None:
     intro, blank, *text = target_lines(seen())
     assert (intro, blank) == ("for a suite:", "")
