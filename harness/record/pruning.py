@@ -103,7 +103,8 @@ def _is_kept(place: Place) -> bool:
 def delete(place: Place) -> str:
     """Delete a run, unless something has come up that keeps it: that is told, else nothing.
 
-    Raises `RunDirectoryError` where it cannot be deleted.
+    One that somebody else has deleted meanwhile is gone, too. Raises `RunDirectoryError` where it cannot be
+    deleted.
     """
     aside = place.folder.parent / ASIDE
     try:
@@ -113,6 +114,8 @@ def delete(place: Place) -> str:
         with suppress(OSError):  # somebody else's prune goes on there
             aside.rmdir()
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not place.folder.exists():
+            return ""
         raise RunDirectoryError(f"{place.folder}: cannot be deleted: {error.strerror}") from error
     return ""
 
@@ -146,9 +149,11 @@ def sweep(results: Path) -> int:
     left = [run for aside in _asides(results) for run in aside.iterdir()]
     try:
         for run in left:
-            rmtree(run)
+            with suppress(FileNotFoundError):  # somebody else's prune deletes it, too
+                rmtree(run)
         for aside in _asides(results):
-            aside.rmdir()
+            with suppress(OSError):  # the same
+                aside.rmdir()
     except OSError as error:
         raise RunDirectoryError(f"{error.filename}: cannot be deleted: {error.strerror}") from error
     return len(left)

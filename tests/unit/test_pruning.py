@@ -17,7 +17,8 @@ from harness.errors import RunDirectoryError, UsageError
 from harness.gate.ruling import Word
 from harness.grade.states import State
 from harness.record.baselines import keep
-from harness.record.pruning import ASIDE
+from harness.record.places import places
+from harness.record.pruning import ASIDE, delete
 from harness.record.runs import run_folder
 from harness.record.store import Rerun, is_being_written, point_latest, write_manifest, writing
 from tests.report.made import Came, made, manifest, ruled
@@ -278,6 +279,12 @@ def test_a_prune_that_was_killed_leaves_nothing_that_looks_like_a_run(results: P
     told = pruned(results, "s", "--keep", "9")
     assert "1 that an earlier prune had left half-deleted" in told.stderr
     assert not aside.exists()
+
+
+def test_a_run_that_another_prune_has_deleted_meanwhile_is_gone(results: Path) -> None:
+    found = places(results)
+    assert pruned(results, "s", "--keep", "5").exit_code == 0
+    assert [delete(place) for place in found if place.run_id == run_id(6)] == [""]
 
 
 def test_latest_that_leads_nowhere_is_mended(results: Path) -> None:
