@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -279,6 +280,25 @@ def test_a_prune_that_was_killed_leaves_nothing_that_looks_like_a_run(results: P
     told = pruned(results, "s", "--keep", "9")
     assert "1 that an earlier prune had left half-deleted" in told.stderr
     assert not aside.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+def test_a_ctrl_c_at_the_question_is_a_no(results: Path) -> None:
+    ours, theirs = os.openpty()
+    command = (sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", str(results))
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 4096)
+        try:
+            asked.send_signal(signal.SIGINT)
+            assert asked.wait(10) == 3
+        finally:
+            asked.kill()
+            os.close(ours)
+            os.close(theirs)
+    assert there(results) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_run_that_another_prune_has_deleted_meanwhile_is_gone(results: Path) -> None:
