@@ -1,5 +1,6 @@
 """A question to whoever sits at the terminal, before something that cannot be taken back."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,10 @@ def agreed(question: str, *, what: str) -> bool:
     from harness.errors import UsageError
     from harness.report.visible import visible
 
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):  # a job may be started with none at all
         raise UsageError(f"{what}: nobody is at a terminal to be asked; --yes goes on without asking")
+    if sys.platform != "win32":  # the handler of polars has a read go on as if there had been no Ctrl-C
+        signal.siginterrupt(signal.SIGINT, True)
     try:
         return typer.confirm(visible(question), err=True)
     except typer.Abort:

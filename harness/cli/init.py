@@ -69,7 +69,7 @@ def _looked(target: str | None, access: "Access", key_file: Path | None, talk: "
     from harness.drive.survey import look_around
     from harness.errors import TargetError, UsageError
     from harness.report.live import say
-    from harness.suite.target import URL_VARIABLE
+    from harness.suite.target import URL_VARIABLE, is_file
 
     around = os.environ.get(URL_VARIABLE)
     where = target or around
@@ -77,6 +77,10 @@ def _looked(target: str | None, access: "Access", key_file: Path | None, talk: "
         if key_file is not None or access != type(access)():
             raise UsageError("the way to which Sigma? --target URL, or set SIGMA_URL")
         return None
+    if is_file(where):  # whose keys have names of their own, and whose certificates lie beside it
+        raise UsageError(
+            f"{where}: the URL of a Sigma is wanted, or standin; its suite has one in target.base_url"
+        )
     warn = partial(say, talk, style="bold red")
     try:
         return look_around(where, access, key_file, say=partial(say, talk), warn=warn)[0]

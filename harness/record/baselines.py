@@ -184,9 +184,9 @@ def refuse_selected(manifest: Manifest, instead: str) -> None:
 
 def _read(folder: Path) -> dict[str, Entry]:
     path = folder / FILE
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise RunDirectoryError(f"{path}: this is a link, a pipe or a device, and no file of baselines")
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise RunDirectoryError(f"{path}: this is a link, a pipe or a device, and no file of baselines")
         entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
     except FileNotFoundError:
         return {}

@@ -55,7 +55,7 @@ class Place:
 
     @property
     def bytes(self) -> int:
-        """What its files take, by their sizes; no link is followed."""
+        """What its files take, by their sizes, of those that we may look at; no link is followed."""
         return sum(_sizes(self.folder))
 
 
@@ -126,27 +126,32 @@ def standing(folder: Path, exit_code: int | None) -> Standing:
 def quiet_s(folder: Path) -> float:
     """Seconds since something was last written in *folder*."""
     written = [0.0]
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # a run may be deleted meanwhile
+    with suppress(OSError), os.scandir(folder) as entries:  # a run may be deleted meanwhile, or not be ours
         for entry in entries:
-            with suppress(FileNotFoundError):  # a file that was being written has its own name now
+            with suppress(OSError):  # a file that was being written has its own name now
                 written.append(entry.stat(follow_symlinks=False).st_mtime)
     return max(0.0, datetime.now(UTC).timestamp() - max(written))
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether it holds a manifest; one that has a run's name and journal had one, or is about to."""
-    if (folder / MANIFEST).is_file():
-        return True
-    return bool(_RUN_ID.fullmatch(folder.name)) and (folder / JOURNAL).is_file()
+    """Whether it holds a manifest; one that has a run's name and journal had one, or is about to.
+
+    One of such a name that nobody lets us look into is taken for one, too.
+    """
+    has_name = bool(_RUN_ID.fullmatch(folder.name))
+    try:
+        return (folder / MANIFEST).is_file() or (has_name and (folder / JOURNAL).is_file())
+    except PermissionError:
+        return has_name
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _sizes(Path(entry.path))
             else:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):
                     yield entry.stat(follow_symlinks=False).st_size
 
 

@@ -5,6 +5,7 @@ once or not at all; then its files are deleted. What a prune that was killed lef
 next.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ class Rules:
     """Which runs are old: those beyond the newest *keep* of their suite, and that began *before*.
 
     Of two rules both have to say so. Only runs that ended count as kept: one that was killed is no reason to
-    delete one that was not.
+    delete one that was not. Nor is one whose folder was given a name of its own, which no rule is about.
     """
 
     keep: int | None = None
@@ -62,7 +63,7 @@ def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
         young = rules.before is not None and (place.began is None or place.began >= rules.before)
         if not (kept or young):
             yield place
-        ended[place.suite] += rules.keep is not None and _has_ended(place)
+        ended[place.suite] += rules.keep is not None and _is_kept(place)
 
 
 def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -> str:
@@ -73,6 +74,8 @@ def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -
         return f"baseline {', '.join(names)}"
     if place.run_id == latest:
         return store.LATEST
+    if not os.access(place.folder, os.R_OK | os.W_OK | os.X_OK):
+        return "this account may not read it and write in it"
     told = head(place.folder)
     exit_code = None if isinstance(told, str) else told.exit_code
     if store.is_being_written(place.folder) or standing(place.folder, exit_code) == "going":
@@ -82,7 +85,7 @@ def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -
 
 def _latest(suite: Path, found: Iterable[Place]) -> str | None:
     """The latest run of a suite: by the link beside it, else the newest of those *found* that has ended."""
-    ended = (place.run_id for place in found if place.folder.parent == suite and _has_ended(place))
+    ended = (place.run_id for place in found if place.folder.parent == suite and _is_kept(place))
     return _linked(suite) or next(ended, None)
 
 
@@ -91,15 +94,17 @@ def _linked(suite: Path) -> str | None:
     return link.readlink().name if link.is_symlink() and link.is_dir() else None
 
 
-def _has_ended(place: Place) -> bool:
+def _is_kept(place: Place) -> bool:
+    """Whether it may be one of the newest: it has ended, and its name says when it began."""
     told = head(place.folder)
-    return not isinstance(told, str) and told.exit_code is not None
+    return place.began is not None and not isinstance(told, str) and told.exit_code is not None
 
 
 def delete(place: Place) -> str:
     """Delete a run, unless something has come up that keeps it: that is told, else nothing.
 
-    Raises `RunDirectoryError` where it cannot be deleted.
+    One that somebody else has deleted meanwhile is gone, too. Raises `RunDirectoryError` where it cannot be
+    deleted.
     """
     aside = place.folder.parent / ASIDE
     try:
@@ -109,6 +114,8 @@ def delete(place: Place) -> str:
         with suppress(OSError):  # somebody else's prune goes on there
             aside.rmdir()
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not place.folder.exists():
+            return ""
         raise RunDirectoryError(f"{place.folder}: cannot be deleted: {error.strerror}") from error
     return ""
 
@@ -142,9 +149,11 @@ def sweep(results: Path) -> int:
     left = [run for aside in _asides(results) for run in aside.iterdir()]
     try:
         for run in left:
-            rmtree(run)
+            with suppress(FileNotFoundError):  # somebody else's prune deletes it, too
+                rmtree(run)
         for aside in _asides(results):
-            aside.rmdir()
+            with suppress(OSError):  # the same
+                aside.rmdir()
     except OSError as error:
         raise RunDirectoryError(f"{error.filename}: cannot be deleted: {error.strerror}") from error
     return len(left)
@@ -152,7 +161,7 @@ def sweep(results: Path) -> int:
 
 def _asides(results: Path) -> list[Path]:
     suites = [folder for folder in results.iterdir() if folder.is_dir() and not folder.is_symlink()]
-    asides = [suite / ASIDE for suite in suites]
+    asides = [suite / ASIDE for suite in suites if os.access(suite, os.X_OK)]
     return [aside for aside in asides if aside.is_dir() and not aside.is_symlink()]
 
 
@@ -162,7 +171,7 @@ def mend_latest(suite: Path) -> None:
     if not link.is_symlink() or link.exists():
         return
     mine = (place for place in places(suite.parent) if place.suite == suite.name)
-    newest = next(filter(_has_ended, mine), None)
+    newest = next(filter(_is_kept, mine), None)
     if newest is None:
         link.unlink()
     else:

@@ -4,6 +4,7 @@ A function for each thing, from what a look around saw. Only what a server shows
 does not say, the answer is that it is not known, and how it can be found out.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -156,8 +157,8 @@ def _files(seen: Seen) -> Ability:
     why = f"POST {UPLOAD} {heard}"
     match heard.status:
         case 422:
-            most = _switch(seen, "user_file_max_upload_size_mb")
-            limit = f", of {most:g} MB at most" if isinstance(most, int | float) else ""
+            most = _number(_switch(seen, "user_file_max_upload_size_mb"))
+            limit = "" if most is None else f", of {most:g} MB at most"
             have = seen.catalogue.files
             there = "" if have is None else f"; {_counted(len(have), 'file')} of this account there"
             return Ability(what, Known.YES, f"uploads are taken{limit}{there}")
@@ -254,17 +255,20 @@ def _count(heard: Heard) -> Ability:
     if heard.status != 200 or not isinstance(days, list):
         return Ability(what, Known.UNKNOWN, f"GET /user/usage {heard}", "budgets go by our estimate")
     counts = [day.get(name) for day in days if isinstance(day, dict) for name in _TOKENS]
-    tokens = f"{sum(each for each in counts if isinstance(each, int)):,} tokens since yesterday"
-    return Ability(what, Known.YES, "; ".join((tokens, *_budget(heard.told))))
+    told = [each for each in counts if isinstance(each, int)]
+    is_told = len(told) == len(counts)
+    tokens = f"{sum(told):,} tokens since yesterday" if is_told else "how many tokens is not said"
+    known = Known.YES if is_told else Known.UNKNOWN
+    return Ability(what, known, "; ".join((tokens, *_budget(heard.told))))
 
 
 def _budget(told: Mapping[str, Any]) -> Iterator[str]:
-    left, budget = told.get("budget_remaining_cents"), told.get("budget_cents")
-    if isinstance(left, int | float) and isinstance(budget, int | float):
+    left, budget = _number(told.get("budget_remaining_cents")), _number(told.get("budget_cents"))
+    if left is not None and budget is not None:
         until = told.get("budget_reset_at")
         when = f", until {until}" if isinstance(until, str) else ""
         yield f"{left / 100:.2f} of {budget / 100:.2f} USD are left{when}"
-    elif "budget_cents" in told and budget is None:
+    elif "budget_cents" in told and told["budget_cents"] is None:
         yield "no budget is set"
 
 
@@ -295,6 +299,15 @@ def _switch(seen: Seen, name: str) -> Any:
 
 def _unsaid(seen: Seen) -> str:
     return seen.catalogue.refused.get("/settings", "GET /settings leaves it open")
+
+
+def _number(told: Any) -> float | None:
+    """What a server told as a number; None for what is none, or none that can be shown (NaN, 10^400)."""
+    try:
+        number = float(told) if type(told) in {int, float} else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _counted(count: int, what: str) -> str:

@@ -169,7 +169,7 @@ async def _fetched(
             return
         try:
             found[one.name] = one.read(response.json())
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             refused[one.path] = f"GET {one.path} answered with something that is no such list"
 
     async with anyio.create_task_group() as tasks:

@@ -147,7 +147,7 @@ def document(response: httpx.Response) -> Mapping[str, Any]:
 def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

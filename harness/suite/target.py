@@ -25,7 +25,7 @@ def suite_at(written: str, key_file: Path | None = None) -> Suite:
     A server gets the key in *key_file*, else that of the environment; a suite's own server that of the suite,
     unless there is a *key_file*. Raises `UsageError` and `SuiteError`.
     """
-    suite = load_suite(written) if _is_file(written) else _bare(written)
+    suite = load_suite(written) if is_file(written) else _bare(written)
     if key_file is None:
         return suite
     if suite.target.base_url is None:
@@ -36,7 +36,10 @@ def suite_at(written: str, key_file: Path | None = None) -> Suite:
     return suite.model_copy(update={"target": suite.target.model_copy(update=keys)})
 
 
-def _is_file(written: str) -> bool:
+def is_file(written: str) -> bool:
+    """Whether what is *written* for a target is the file of a suite."""
+    if written == "standin":  # also where something of that name lies about
+        return False
     return written.endswith(_OF_SUITES) or ("://" not in written and Path(written).exists())
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from harness.cli import app
 from harness.errors import Exit, TargetError, UsageError
-from harness.suite.first import JOBS, Names, job_text, secrets_text, suite_text
+from harness.suite.first import JOBS, Names, can_stand, job_text, secrets_text, suite_text
 from harness.suite.read import load_suite, parse_suite
 from harness.suite.schema import FIRST_LINE, schema_text
 from tests.conftest import Standin
@@ -109,6 +109,21 @@ def test_a_sigma_that_is_away_is_an_error_where_it_is_named_and_else_leaves_the_
     assert done.exit_code == Exit.OK
     assert "the examples have no names of it" in done.stderr
     assert "# other-model:" in Path("suite.yaml").read_text()
+
+
+def test_the_file_of_a_suite_is_no_target_of_a_first_one() -> None:
+    Path("mine.yaml").write_text(
+        "target: {base_url: 'http://127.0.0.1:9'}\nprompts: [{id: a, message: hi}]\n"
+    )
+    error = harness("init", "first", "--target", "mine.yaml").exception
+    assert isinstance(error, UsageError)
+    assert "the URL of a Sigma is wanted" in str(error)
+    assert not Path("first").exists()
+
+
+@pytest.mark.parametrize("name", ["", "a\u202eb", "{{ x }}", "{% raw %}", "{# x #}"])
+def test_a_name_that_no_suite_can_hold_is_in_no_example(name: str) -> None:
+    assert not can_stand(name)
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "true", 'a "b" {c}: #1', "${HOME}", "Ünïcode 中", "1.5"])

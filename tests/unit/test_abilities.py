@@ -117,10 +117,39 @@ def test_a_budget_that_is_not_told_of_is_not_called_none() -> None:
     assert word("its own count", heard={USAGE: Heard(200)}) == "not known"
 
 
+def why(what: str, **of: Any) -> str:
+    (found,) = (one.why for one in abilities(seen(**of)) if one.what == what)
+    return found
+
+
+@pytest.mark.parametrize(
+    "odd", [10**400, float("nan"), float("inf"), True, "5", None], ids=lambda it: str(it)[:9]
+)
+def test_a_number_that_is_none_is_not_told_as_one(odd: Any) -> None:
+    catalogue = Catalogue(switches={"user_file_max_upload_size_mb": odd})
+    assert why("files", catalogue=catalogue, heard={UPLOAD: Heard(422)}) == "uploads are taken"
+    told = {"budget_cents": odd, "budget_remaining_cents": odd, "per_day_by_model": []}
+    assert "left" not in why("its own count", heard={USAGE: Heard(200, told=told)})
+
+
+def test_tokens_of_a_day_that_does_not_say_them_are_not_none() -> None:
+    heard = {USAGE: Heard(200, told={"per_day_by_model": [{"input_tokens": 5}]})}
+    assert why("its own count", heard=heard) == "how many tokens is not said"
+    assert word("its own count", heard=heard) == "not known"
+
+
 def test_a_model_for_an_example_is_one_that_a_session_can_tell_apart() -> None:
     two = (Provider("A", ("x", "y*", "z"), "v"), Provider("B", ("x",), "v"))
     assert told_apart(two, ("A", "q")) == ("A", "z")
     assert told_apart((Provider("A", ("x",), "v"),), ("A", "x")) is None
+
+
+def test_a_folder_called_standin_is_not_in_the_way_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("standin").mkdir()
+    assert suite_at("standin").target.base_url is None
 
 
 def test_the_lines_for_a_suite_are_a_suite() -> None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +18,8 @@ from harness.errors import RunDirectoryError, UsageError
 from harness.gate.ruling import Word
 from harness.grade.states import State
 from harness.record.baselines import keep
-from harness.record.pruning import ASIDE
+from harness.record.places import places
+from harness.record.pruning import ASIDE, delete
 from harness.record.runs import run_folder
 from harness.record.store import Rerun, is_being_written, point_latest, write_manifest, writing
 from tests.report.made import Came, made, manifest, ruled
@@ -111,6 +115,33 @@ def test_a_damaged_run_is_a_row_that_says_so(results: Path, damage: str) -> None
     assert "manifest.json" in row
 
 
+def elsewhere(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes setpriv to have root keep to permissions")
+def test_what_this_account_may_not_look_into_is_listed_and_stays(results: Path) -> None:
+    caps = "-dac_override,-dac_read_search"
+    bound = () if os.geteuid() else ("setpriv", f"--inh-caps={caps}", f"--bounding-set={caps}")
+    runs = (*bound, sys.executable, "-m", "harness", "runs", "--results", results)
+    closed = [results / "s" / run_id(6), results / "other"]
+    closed[1].mkdir()
+    for folder in closed:
+        folder.chmod(0)
+    try:
+        listed = elsewhere(*runs)
+        gone = elsewhere(*runs, "--prune", "--keep", "3", "--yes")
+    finally:
+        for folder in closed:
+            folder.chmod(0o700)
+    (row,) = (line for line in listed.stdout.splitlines() if run_id(6) in line)
+    assert "damaged" in row
+    assert "Permission denied" in row
+    assert (gone.returncode, there(results)) == (0, [1, 2, 3, 6]), gone.stderr
+    assert "this account may not" in gone.stderr
+
+
 def test_a_long_list_says_how_to_see_all_of_it(results: Path) -> None:
     some = harness("runs", "s", "--limit", "2", "--results", results)
     assert [day for day in range(1, 7) if run_id(day) in some.stdout] == [1, 2]
@@ -164,6 +195,16 @@ def test_a_run_that_was_killed_is_no_reason_to_delete_one_that_was_not(results: 
     pruned(results, "s", "--keep", "2")
     assert there(results) == [1, 2, 3, 4]
     pruned(results, "s", "--keep", "1")
+    assert there(results) == [1]
+
+
+def test_a_folder_with_a_name_of_its_own_is_not_among_the_newest_that_stay(results: Path) -> None:
+    (results / "s" / run_id(6)).rename(results / "s" / "golden")
+    pruned(results, "s", "--keep", "2")
+    assert there(results) == [1, 2]
+    assert (results / "s" / "golden").exists()
+    (results / "s" / "latest").unlink()  # as where a file system has no links
+    pruned(results, "s", "--keep", "0")
     assert there(results) == [1]
 
 
@@ -241,6 +282,31 @@ def test_a_prune_that_was_killed_leaves_nothing_that_looks_like_a_run(results: P
     assert not aside.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
+def test_a_ctrl_c_at_the_question_is_a_no(results: Path) -> None:
+    ours, theirs = os.openpty()
+    command = (sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", str(results))
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 4096)
+        try:
+            asked.send_signal(signal.SIGINT)
+            assert asked.wait(10) == 3
+        finally:
+            asked.kill()
+            os.close(ours)
+            os.close(theirs)
+    assert there(results) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_another_prune_has_deleted_meanwhile_is_gone(results: Path) -> None:
+    found = places(results)
+    assert pruned(results, "s", "--keep", "5").exit_code == 0
+    assert [delete(place) for place in found if place.run_id == run_id(6)] == [""]
+
+
 def test_latest_that_leads_nowhere_is_mended(results: Path) -> None:
     link = results / "s" / "latest"
     link.unlink()
@@ -267,6 +333,14 @@ def test_without_a_terminal_nothing_goes_unless_that_was_said(results: Path) -> 
     assert isinstance(refused.exception, UsageError)
     assert "--yes" in str(refused.exception)
     assert there(results) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_who_has_no_standard_input_at_all_is_not_asked_either(results: Path) -> None:
+    command = (sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", results)
+    refused = elsewhere("sh", "-c", 'exec "$@" <&-', "sh", *command)
+    assert (refused.returncode, there(results)) == (2, [1, 2, 3, 4, 5, 6])
+    assert "--yes" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def _searching(names: Names) -> str:
 
 
 def can_stand(name: str) -> bool:
-    """Whether a suite can name *name*: what cannot be seen is in none, and {{ }} is for messages only."""
-    return name.isprintable() and "{{" not in name
+    """Whether a suite can name *name*: what cannot be seen is in none, and templates are for messages."""
+    return name != "" and name.isprintable() and not any(each in name for each in ("{{", "{%", "{#"))
 
 
 def quoted(name: str) -> str:
