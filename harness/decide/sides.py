@@ -149,7 +149,7 @@ def _side(written: str, results: Path) -> _Side:
     variants = tuple(dict.fromkeys(frame["variant"].to_list()))
     if variant is not None and variant not in variants:
         raise UsageError(
-            f"{name} has no variant {variant}{did_you_mean(variant, variants)}; it has {', '.join(variants)}"
+            f"{name} has no variant {variant}; it has {', '.join(variants)}{did_you_mean(variant, variants)}"
         )
     return _Side(tuple(folders), variant, variants, tuple(dict.fromkeys(frame["phase"].to_list())))
 

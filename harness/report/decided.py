@@ -51,7 +51,8 @@ def ruling(found: Ruling) -> RenderableType:
 
 def how(found: Ruling) -> str:
     """How a gate decided: its chance of a false alarm, its baseline, its looks, what it saved."""
-    alpha = f"false alarms at most {found.alpha:.0%}, {len(found.rules)} rules together"
+    together = f", {len(found.rules)} rules together" if len(found.rules) > 1 else ""
+    alpha = f"false alarms at most {found.alpha:.0%}{together}"
     than = f" · against {found.baseline}" if found.baseline else ""
     if not found.looks:
         return alpha + than
@@ -66,7 +67,8 @@ def _sides(found: Comparison) -> RenderableType:
     table.add_column("arm")
     table.add_column("trials", justify="right")
     for state in State:
-        table.add_column(str(state).replace("_", " "), justify="right")
+        title = "errors" if state is State.ERROR else str(state).replace("_", " ")
+        table.add_column(title, justify="right")
     for name, side in (("before", found.before), ("after", found.after)):
         table.add_row(name, named(_label(side)), *_states(side))
     return table

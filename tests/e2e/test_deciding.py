@@ -141,7 +141,9 @@ def test_a_stored_baseline_is_held_against_and_may_pool_several_runs(at: Path) -
     assert harness("baseline", "set", *runs, "green", "--anyway").exit_code == 0
     (listed,) = json.loads(harness("baseline", "list", "--json").stdout)
     assert (listed["suite"], listed["name"], listed["runs"]) == ("s", "green", runs)
-    assert "green" in harness("baseline", "list").stdout
+    heads, told = map(str.split, harness("baseline", "list").stdout.splitlines())
+    assert heads == ["suite", "baseline", "set", "(UTC)", "runs"]
+    assert (told[:2], told[-2:]) == (["s", "green"], [f"{runs[0]},", runs[1]])
     gated = harness("gate", "latest", "--json")
     found = json.loads(gated.stdout)
     assert gated.exit_code == 0, gated.output
