@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.flaky import Entry, Ledger
 
 _CLEAN = 0.05
-_SAYS = {"bad": "confirmed", "good": "was flaky", "open": "open"}
+_SAYS = {"bad": "confirmed", "good": "was flaky", "open": "undecided"}
 
 
 def flaky(
@@ -30,7 +30,7 @@ def flaky(
         ),
     ] = None,
     half_life: Annotated[
-        str, typer.Option(help="A night so long ago counts half as much as the last.")
+        str, typer.Option(help="A run so long ago counts half as much as the last.")
     ] = "14d",
     every: Annotated[bool, typer.Option("--all", help="List those that never failed, too.")] = False,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
@@ -87,10 +87,11 @@ def _days(half_life: str) -> float:
 def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
     """What was read and what not, what crept, and what may leave its quarantine."""
     from harness.flaky import is_held
+    from harness.report.live import several
     from harness.stats.flaky import clean_runs_to_exclude
 
     green = sum(not entry.failed for entry in told.entries)
-    runs = f"{len(told.runs)} runs of {told.suite} read, {len(told.left_out)} left out"
+    runs = f"{several(len(told.runs), 'run')} of {told.suite} read, {len(told.left_out)} left out"
     yield f"{runs}; {len(told.entries)} prompts × variants, {green} of them never failed"
     if green:
         need = clean_runs_to_exclude(_CLEAN)
@@ -102,7 +103,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
     for drift in told.drifts:
         yield (
             f"{drift.variant}: its pass rate crept down since {drift.since}, by {drift.alarm} too far to be "
-            f"chance (CUSUM over {drift.nights} nights)"
+            f"chance (CUSUM over {drift.nights} runs)"
         )
     for entry in told.entries:
         if entry.name == "stable pass" and is_held(entry, today):
@@ -112,7 +113,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
 _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "is": lambda entry: f"{entry.name}, newly failing" if entry.newly_failing else entry.name,
     "likely": lambda entry: f"{_mass(entry):.0%}",
-    "nights": lambda entry: str(entry.nights),
+    "runs": lambda entry: str(entry.nights),
     "passed": lambda entry: str(entry.passed),
     "failed": lambda entry: str(entry.failed),
     "missing": lambda entry: str(entry.missing),
@@ -120,7 +121,7 @@ _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "tool paths": lambda entry: (
         "–" if entry.path_bits is None else f"{entry.paths} ({entry.path_bits:.1f} bits)"
     ),
-    "last red": lambda entry: entry.last_red or "",
+    "last failed": lambda entry: entry.last_red or "",
     "changed": lambda entry: (
         "" if entry.since is None else f"{entry.since}: {entry.before:.0%} → {entry.after:.0%}"
     ),
@@ -129,7 +130,7 @@ _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     ),
     "quarantined until": lambda entry: entry.quarantined or "",
 }
-_NUMBERS = {"likely", "nights", "passed", "failed", "missing", "flips"}
+_NUMBERS = {"likely", "runs", "passed", "failed", "missing", "flips"}
 _SELDOM = {"changed", "asked again", "quarantined until"}
 
 
