@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from harness.compare.comparison import FOUND, Comparison, Line, Moved, Side
 from harness.compare.traces import Divergence
 from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
+from harness.report.fitting import Fitting, plain
 from harness.report.terminal import DASH, NAME, STYLES, named
 from harness.report.visible import shortened
 from harness.suite.metric import Metric
@@ -24,7 +24,7 @@ def comparison(found: Comparison) -> RenderableType:
         *(named(f"! {flag}", "yellow") for flag in found.flags),
         _sides(found),
         Text(""),
-        _lines(found),
+        Fitting(_lines(found)),
         *_moved(found),
         *_parting(found.divergences),
         *(named(note, "dim") for note in notes(found)),
@@ -33,7 +33,7 @@ def comparison(found: Comparison) -> RenderableType:
 
 def ruling(found: Ruling) -> RenderableType:
     """The gate's word, and a line for each rule with its reason."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     for title in ("", "rule", "variant", "why"):
         table.add_column(title, overflow="fold")
     for ruled in found.rules:
@@ -62,7 +62,7 @@ def how(found: Ruling) -> str:
 
 
 def _sides(found: Comparison) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     table.add_column("")
     table.add_column("arm")
     table.add_column("trials", justify="right")
@@ -87,7 +87,7 @@ def _states(side: Side) -> Iterator[Text]:
 
 
 def _lines(found: Comparison) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     table.add_column("metric")
     for title in ("before", "after", "difference", "95 % interval", "p", "n before", "n after", "prompts"):
         table.add_column(title, justify="right")
