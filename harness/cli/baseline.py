@@ -56,9 +56,9 @@ def list_(
     """List the baselines of every suite in the results."""
     from msgspec import to_builtins
     from rich.console import Console
-    from rich.table import Table
 
     from harness.record.baselines import everywhere
+    from harness.report.fitting import Fitting, plain
     from harness.report.terminal import named
     from harness.report.visible import document
 
@@ -71,13 +71,15 @@ def list_(
     if not found:
         typer.echo(f"no baselines in {results}; harness baseline set RUN NAME makes one", err=True)
         return
-    table = Table("suite", "baseline", "set (UTC)", "runs", box=None, pad_edge=False, header_style="bold")
+    table = plain()
+    for title in ("suite", "baseline", "set (UTC)", "runs"):
+        table.add_column(title, overflow="fold")
     for suite, name, entry in found:
         at = entry.set_at[:19].replace("T", " ")
         table.add_row(*map(named, (suite, name, at, ", ".join(entry.runs))))
     console = Console()
     console.width = console.width if console.is_terminal else 200
-    console.print(table)
+    console.print(Fitting(table), crop=False)
 
 
 @baseline.command("remove")

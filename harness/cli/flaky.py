@@ -49,6 +49,7 @@ def flaky(
     from rich.console import Console
 
     from harness.flaky import ledger, meant, quarantine_lines
+    from harness.report.fitting import Fitting
     from harness.report.visible import document
 
     found = meant(which, results)
@@ -61,7 +62,7 @@ def flaky(
     console.width = console.width if console.is_terminal else 200
     listed = [entry for entry in told.entries if every or entry.failed]
     if listed:
-        console.print(_table(listed))
+        console.print(Fitting(_table(listed)), crop=False)
     talk = Console(stderr=True)
     for line in _remarks(told, today):
         talk.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
@@ -140,14 +141,15 @@ def _mass(entry: "Entry") -> float:
 
 
 def _table(entries: "list[Entry]") -> "Table":
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    from harness.report.fitting import plain
+
+    table = plain()
     told = {title: [cell(entry) for entry in entries] for title, cell in _COLUMNS.items()}
     told = {title: cells for title, cells in told.items() if title not in _SELDOM or any(cells)}
     for title in ("prompt", "variant", *told):
-        table.add_column(title, justify="right" if title in _NUMBERS else "left")
+        table.add_column(title, justify="right" if title in _NUMBERS else "left", overflow="fold")
     for entry, *cells in zip(entries, *told.values(), strict=True):
         table.add_row(Text(entry.case_id), Text(entry.variant), *map(Text, cells))
     return table
