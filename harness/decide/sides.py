@@ -224,7 +224,10 @@ def bench(run: Standing, than: Against | None, *, suite: Suite | None = None) ->
     """
     suite = suite or run.plan.suite
     if suite.gates is None:
-        raise UsageError(f"{suite.path}: no gates: they say when a run is good enough (README, Gates)")
+        raise UsageError(
+            f"{suite.path}: no gates: they say when a run is good enough, such as gates: "
+            "{rules: [{metric: error_rate, max: 5%}]}; docs/gates.md has all rules"
+        )
     phases = list(run.plan.suite.load)
     variants = list(run.plan.variants)
     own = (run.own,)

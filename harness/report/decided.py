@@ -10,6 +10,7 @@ from harness.compare.traces import Divergence
 from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
 from harness.report.fitting import Fitting, plain
+from harness.report.live import several
 from harness.report.terminal import DASH, NAME, STYLES, named
 from harness.report.visible import shortened
 from harness.suite.metric import Metric
@@ -23,8 +24,7 @@ def comparison(found: Comparison) -> RenderableType:
     return Group(
         *(named(f"! {flag}", "yellow") for flag in found.flags),
         _sides(found),
-        Text(""),
-        Fitting(_lines(found)),
+        *((Text(""), Fitting(_lines(found))) if found.prompts else ()),
         *_moved(found),
         *_parting(found.divergences),
         *(named(note, "dim") for note in notes(found)),
@@ -204,11 +204,19 @@ _LEFT_OUT = {
 def notes(found: Comparison) -> Iterator[str]:
     """What the figures of a comparison are of, and the prompts that are in none of them."""
     of = "these prompts" if found.question == "suite" else "all questions that these are drawn from"
+    if not found.prompts:
+        yield "no prompt was asked in both in the same words, so there is nothing to compare"
+        yield from _left_out(found)
+        return
     yield (
-        f"{found.prompts} prompts, paired. Shares: mean over prompts, after minus before, for {of}; "
-        "times and amounts: ratios. p: two-sided, by exchanging the arms."
+        f"{several(found.prompts, 'prompt')}, paired. Shares: mean over prompts, after minus before, for "
+        f"{of}; times and amounts: ratios. p: two-sided, by exchanging the arms."
     )
+    yield from _left_out(found)
+
+
+def _left_out(found: Comparison) -> Iterator[str]:
     for why, which in found.left_out.items():
         more = "" if len(which) <= 3 else f" and {len(which) - 3} more"
         some = ", ".join(shortened(name, NAME) for name in which[:3])
-        yield f"{len(which)} prompts {_LEFT_OUT[why]}: {some}{more}"
+        yield f"{several(len(which), 'prompt')} {_LEFT_OUT[why]}: {some}{more}"
