@@ -124,7 +124,7 @@ def test_what_is_inconclusive_is_asked_more_where_the_suite_wants_that(at: Path)
 
 def test_a_gate_without_rules_or_without_its_baseline_sends_nothing(at: Path) -> None:
     bare = harness("run", suite(at, rules=""), "--gate")
-    assert "s.yaml: no gates: they say when a run is good enough" in str(bare.exception)
+    assert "s.yaml has no gates: they say when a run is good enough" in str(bare.exception)
     nowhere = suite(at).read_text().replace("baseline: base", "baseline: green")
     (at / "s.yaml").write_text(nowhere)
     assert "green" in str(harness("run", at / "s.yaml", "--gate").exception)
