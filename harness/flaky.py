@@ -23,7 +23,7 @@ from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.plan.trials import PARTS
 from harness.record.baselines import whole
 from harness.record.histograms import filename
-from harness.record.runs import run_folder
+from harness.record.runs import of_file, run_folder
 from harness.record.store import MANIFEST, Manifest, read_manifest
 from harness.record.tables import scan
 from harness.stats.flaky import Class, Night, Since, belief, drift, entropy, flip_rate, since
@@ -149,7 +149,12 @@ def meant(named: str | None, results: Path) -> Meant:
         return Meant(run_folder("latest", results).parent.name, results)
     path = Path(named)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
-        return Meant(_suite_of_file(path.resolve(), results), results)
+        newest = of_file(path, results)
+        if newest is None:
+            raise UsageError(
+                f"no runs of {path.resolve()} in {results}: harness run makes one, --results says where"
+            )
+        return Meant(newest.parent.name, results)
     if any((results / filename(named)).glob(f"*/{MANIFEST}")):
         return Meant(filename(named), results)
     try:
@@ -161,18 +166,6 @@ def meant(named: str | None, results: Path) -> Meant:
 
 def _near(named: str, results: Path) -> str:
     return did_you_mean(named, {path.parent.parent.name for path in results.glob(f"*/*/{MANIFEST}")})
-
-
-def _suite_of_file(path: Path, results: Path) -> str:
-    """The suite whose newest run was made from the file at *path*."""
-    folders = sorted(results.glob(f"*/*/{MANIFEST}"), key=lambda each: each.parent.name, reverse=True)
-    for folder in folders:
-        try:
-            if Path(read_manifest(folder.parent).suite_path).resolve() == path:
-                return folder.parent.parent.name
-        except HarnessError:
-            continue
-    raise UsageError(f"no runs of {path} in {results}: harness run makes one, --results says where")
 
 
 def ledger(

@@ -29,7 +29,7 @@ from harness.crew.cluster import Cluster, joined
 from harness.decide.confirm import Confirmed, Confirming, red
 from harness.decide.confirm import exit_of as exit_of_confirmed
 from harness.decide.rerun import NO_GATE
-from harness.decide.sides import Against, Standing, against, finding, ruled, source
+from harness.decide.sides import NO_GATES, Against, Standing, against, finding, ruled, source
 from harness.decide.sitting import Sitting
 from harness.drive.access import accessed, doubts
 from harness.drive.attach import attached, files_of
@@ -128,7 +128,7 @@ def _suite_of(manifest: store.Manifest) -> Path:
 def _extended(options: Options, suite: Suite) -> Options:
     """The same, with more repeats to fall back on where the gates ask for that. Raises `UsageError`."""
     if suite.gates is None:
-        raise UsageError(f"--gate: {suite.path} has no gates: they say when a run is good enough")
+        raise UsageError(f"--gate: {suite.path} has {NO_GATES}")
     if suite.gates.on_inconclusive != "extend" or suite.gates.plan == "fixed":
         return options
     return replace(options, choice=replace(options.choice, extend_to=suite.gates.extend_to))

@@ -55,8 +55,11 @@ def list_(
 ) -> None:
     """List the baselines of every suite in the results."""
     from msgspec import to_builtins
+    from rich.console import Console
 
     from harness.record.baselines import everywhere
+    from harness.report.fitting import Fitting, plain
+    from harness.report.terminal import named
     from harness.report.visible import document
 
     found = everywhere(results)
@@ -65,10 +68,18 @@ def list_(
             document([{"suite": suite, "name": name} | to_builtins(each) for suite, name, each in found])
         )
         return
-    for suite, name, entry in found:
-        typer.echo(f"{suite}  {name}  {entry.set_at}  {', '.join(entry.runs)}")
     if not found:
         typer.echo(f"no baselines in {results}; harness baseline set RUN NAME makes one", err=True)
+        return
+    table = plain()
+    for title in ("suite", "baseline", "set (UTC)", "runs"):
+        table.add_column(title, overflow="fold")
+    for suite, name, entry in found:
+        at = entry.set_at[:19].replace("T", " ")
+        table.add_row(*map(named, (suite, name, at, ", ".join(entry.runs))))
+    console = Console()
+    console.width = console.width if console.is_terminal else 200
+    console.print(Fitting(table), crop=False)
 
 
 @baseline.command("remove")

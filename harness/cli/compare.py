@@ -87,4 +87,4 @@ def compare(
     for number, each in enumerate(found):
         if number:
             console.print()
-        console.print(comparison(each))
+        console.print(comparison(each), crop=False)

@@ -48,7 +48,7 @@ def confirm(
 
     A sequential test of a pass rate of 60 % against 90 %, with a chance of error of 5 % on either side and at
     most 30 fresh repeats a prompt; it makes a run of its own. Exit codes: 0 all were flaky · 1 some are
-    confirmed · 2 no such run, or nothing failed in it · 3 some are open, invalid, or you interrupted ·
+    confirmed · 2 no such run, or nothing failed in it · 3 some are undecided, invalid, or you interrupted ·
     4 no Sigma answers.
     """
     from rich.console import Console

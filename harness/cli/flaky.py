@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.flaky import Entry, Ledger
 
 _CLEAN = 0.05
-_SAYS = {"bad": "confirmed", "good": "was flaky", "open": "open"}
+_SAYS = {"bad": "confirmed", "good": "was flaky", "open": "undecided"}
 
 
 def flaky(
@@ -30,7 +30,7 @@ def flaky(
         ),
     ] = None,
     half_life: Annotated[
-        str, typer.Option(help="A night so long ago counts half as much as the last.")
+        str, typer.Option(help="A run so long ago counts half as much as the last.")
     ] = "14d",
     every: Annotated[bool, typer.Option("--all", help="List those that never failed, too.")] = False,
     results: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("results"),
@@ -49,6 +49,7 @@ def flaky(
     from rich.console import Console
 
     from harness.flaky import ledger, meant, quarantine_lines
+    from harness.report.fitting import Fitting
     from harness.report.visible import document
 
     found = meant(which, results)
@@ -61,7 +62,7 @@ def flaky(
     console.width = console.width if console.is_terminal else 200
     listed = [entry for entry in told.entries if every or entry.failed]
     if listed:
-        console.print(_table(listed))
+        console.print(Fitting(_table(listed)), crop=False)
     talk = Console(stderr=True)
     for line in _remarks(told, today):
         talk.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
@@ -87,10 +88,11 @@ def _days(half_life: str) -> float:
 def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
     """What was read and what not, what crept, and what may leave its quarantine."""
     from harness.flaky import is_held
+    from harness.report.live import several
     from harness.stats.flaky import clean_runs_to_exclude
 
     green = sum(not entry.failed for entry in told.entries)
-    runs = f"{len(told.runs)} runs of {told.suite} read, {len(told.left_out)} left out"
+    runs = f"{several(len(told.runs), 'run')} of {told.suite} read, {len(told.left_out)} left out"
     yield f"{runs}; {len(told.entries)} prompts × variants, {green} of them never failed"
     if green:
         need = clean_runs_to_exclude(_CLEAN)
@@ -102,7 +104,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
     for drift in told.drifts:
         yield (
             f"{drift.variant}: its pass rate crept down since {drift.since}, by {drift.alarm} too far to be "
-            f"chance (CUSUM over {drift.nights} nights)"
+            f"chance (CUSUM over {drift.nights} runs)"
         )
     for entry in told.entries:
         if entry.name == "stable pass" and is_held(entry, today):
@@ -112,7 +114,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
 _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "is": lambda entry: f"{entry.name}, newly failing" if entry.newly_failing else entry.name,
     "likely": lambda entry: f"{_mass(entry):.0%}",
-    "nights": lambda entry: str(entry.nights),
+    "runs": lambda entry: str(entry.nights),
     "passed": lambda entry: str(entry.passed),
     "failed": lambda entry: str(entry.failed),
     "missing": lambda entry: str(entry.missing),
@@ -120,7 +122,7 @@ _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "tool paths": lambda entry: (
         "–" if entry.path_bits is None else f"{entry.paths} ({entry.path_bits:.1f} bits)"
     ),
-    "last red": lambda entry: entry.last_red or "",
+    "last failed": lambda entry: entry.last_red or "",
     "changed": lambda entry: (
         "" if entry.since is None else f"{entry.since}: {entry.before:.0%} → {entry.after:.0%}"
     ),
@@ -129,7 +131,7 @@ _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     ),
     "quarantined until": lambda entry: entry.quarantined or "",
 }
-_NUMBERS = {"likely", "nights", "passed", "failed", "missing", "flips"}
+_NUMBERS = {"likely", "runs", "passed", "failed", "missing", "flips"}
 _SELDOM = {"changed", "asked again", "quarantined until"}
 
 
@@ -139,14 +141,15 @@ def _mass(entry: "Entry") -> float:
 
 
 def _table(entries: "list[Entry]") -> "Table":
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    from harness.report.fitting import plain
+
+    table = plain()
     told = {title: [cell(entry) for entry in entries] for title, cell in _COLUMNS.items()}
     told = {title: cells for title, cells in told.items() if title not in _SELDOM or any(cells)}
     for title in ("prompt", "variant", *told):
-        table.add_column(title, justify="right" if title in _NUMBERS else "left")
+        table.add_column(title, justify="right" if title in _NUMBERS else "left", overflow="fold")
     for entry, *cells in zip(entries, *told.values(), strict=True):
         table.add_row(Text(entry.case_id), Text(entry.variant), *map(Text, cells))
     return table

@@ -131,6 +131,7 @@ def _show(found: "Found", terms: "tuple[Term, ...]", *, as_json: bool) -> None:
     from rich.console import Console
 
     from harness.limit.telling import lines_of, probes_table
+    from harness.report.fitting import Fitting
     from harness.report.visible import document
 
     if as_json:
@@ -138,7 +139,7 @@ def _show(found: "Found", terms: "tuple[Term, ...]", *, as_json: bool) -> None:
         return
     figures = Console()
     figures.width = figures.width if figures.is_terminal else 200
-    figures.print(probes_table(found, terms))
+    figures.print(Fitting(probes_table(found, terms)), crop=False)
     for line in lines_of(found, terms):
         figures.print(line, highlight=False, soft_wrap=True)
 

@@ -1,12 +1,17 @@
 """Options whose value may be left out: `--html` alone writes beside the tables, `--html FILE` there.
 
-And one whose value is not written yet, at a TAB: without it the parser would lose what stands before.
+And one whose value is not written yet, at a TAB: without it the parser would lose what stands before. And one
+whose value is none: typer passes on what pydantic says of it, which does not say what was written.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _PAGES = (".html", ".htm")
 _TARGETS = (".yaml", ".yml")
@@ -23,7 +28,31 @@ class OptionalValue(TyperCommand):
         """Takes a bare `--html` for `--html=`, an empty value; at a TAB, leaves a last option out."""
         if ctx.resilient_parsing and args and args[-1].startswith("-"):
             args = args[:-1]
-        return super().parse_args(ctx, list(_filled(args)))
+        try:
+            return super().parse_args(ctx, list(_filled(args)))
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = _said(error.__cause__)
+            raise
+
+
+def _said(wrong: "ValidationError") -> str:
+    """What is wrong with a value, and what it is."""
+    found = wrong.errors()[0]
+    value, limits = found["input"], found.get("ctx", {})
+    match found["type"]:
+        case "int_parsing":
+            return f"{value!r} is no whole number"
+        case "float_parsing":
+            return f"{value!r} is no number"
+        case "greater_than_equal":
+            return f"{value}: it is at least {limits['ge']}"
+        case "less_than_equal":
+            return f"{value}: it is at most {limits['le']}"
+        case _:
+            return found["msg"].removeprefix("Value error, ")
 
 
 def _filled(args: list[str]) -> Iterator[str]:

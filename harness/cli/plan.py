@@ -126,10 +126,12 @@ def _asks(plan: "Plan", expected: "Forecast", target: str | None) -> "Iterator[s
 
 
 def _counted(plan: "Plan") -> str:
+    from harness.report.live import several
+
     research = plan.deep_research
     allowed = plan.suite.budget.deep_research
-    spent = f", {research} deep-research runs of {allowed} allowed" if research else ""
-    return f"{len(plan.trials)} trials{spent}"
+    spent = f", {several(research, 'deep-research run')} of {allowed} allowed" if research else ""
+    return f"{several(len(plan.trials), 'trial')}{spent}"
 
 
 def _expected(plan: "Plan", results: Path, baseline: str | None) -> "Forecast":
@@ -156,6 +158,7 @@ def _json(value: object) -> str:
 def _loads(plan: "Plan") -> Iterator[str]:
     """A line for each phase: how long it goes on, what falls due in it, and when most of that does."""
     from harness.plan.schedule import ends_ns
+    from harness.report.live import several
     from harness.report.visible import visible
 
     for name, load in plan.suite.load.items():
@@ -169,10 +172,10 @@ def _loads(plan: "Plan") -> Iterator[str]:
         elif name in plan.cycles:
             arms = len(plan.cycles[name].arms)
             lasts = "" if ends is None else f" over {_lasts(ends)}"
-            told = f"{load.slots} workers go through {arms} trials again and again{lasts}"
+            told = f"{several(arms, 'trial')} again and again{lasts}, by {several(load.slots, 'worker')}"
             yield "; ".join((f"phase {visible(name)}: {told}", *_around(load)))
         elif here:
-            told = f"{load.slots} workers send {len(here)} trials, each once"
+            told = f"{several(len(here), 'trial')}, each once, by {several(load.slots, 'worker')}"
             yield "; ".join((f"phase {visible(name)}: {told}", *_around(load)))
 
 

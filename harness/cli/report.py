@@ -41,7 +41,7 @@ def report(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="A folder, an id, a suite, or latest.",
+            help="A folder, an id, a suite (its latest run), a baseline, or latest.",
             show_default=False,
             autocompletion=complete.runs,
         ),

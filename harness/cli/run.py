@@ -287,7 +287,7 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
         figures.width = figures.width if figures.is_terminal else 160
         if rerun is not None:
             figures.print(named(f"this is {rerun.says}", "bold yellow"), soft_wrap=True)
-        figures.print(summary_table(done.summary))
+        figures.print(summary_table(done.summary), crop=False)
         told = done.manifest
         for line in (
             *verdict_lines(done.verdict),

@@ -1,6 +1,6 @@
 """`harness runs [SUITE]`: what is in the results; with `--prune`, old runs are deleted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +10,14 @@ from harness.cli import complete
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from harness.listing import Entry
     from harness.record.places import Place
     from harness.record.pruning import Old, Rules
+    from harness.report.fitting import Fitting
 
 _LISTED = 20
-_FACTS = 9
-"""Columns that say something of every run."""
 
 
 def runs(
@@ -110,7 +110,7 @@ def _list(found: "Sequence[Place]", results: Path, shown: "Sequence[Place]", *, 
         return
     console = Console()
     console.width = console.width if console.is_terminal else 200
-    console.print(_table(listed))
+    console.print(_listed(listed), crop=False)
     more = "" if len(shown) == len(found) else "; --all lists every one"
     runs_ = "1 run" if len(found) == 1 else f"{len(found):,} runs"
     told = runs_ if len(shown) == len(found) else f"{len(shown):,} of {runs_}"
@@ -141,34 +141,56 @@ def _as_told(entry: "Entry") -> dict[str, Any]:
     }
 
 
-def _table(listed: "Sequence[Entry]") -> "Table":
-    from rich.table import Table
+_WIDE = {"began (UTC)", "trials", "size"}
+"""Columns that a narrow terminal is not shown: the time is in the run's id, the trials are in the states."""
 
+
+def _listed(listed: "Sequence[Entry]") -> "Fitting":
+    from harness.report.fitting import Fitting
+
+    return Fitting(_table(listed), _table(listed, without=_WIDE))
+
+
+def _table(listed: "Sequence[Entry]", without: "Set[str]" = frozenset()) -> "Table":
+    from harness.report.fitting import plain
+
+    rows = [_cells(each) for each in listed]
+    shown = [title for title in rows[0] if title not in without] if rows else []
+    if not any(map(_beside, listed)):
+        shown.remove("")
+    table = plain()
+    for title in shown:
+        right = title in {"trials", "size"}
+        table.add_column(
+            title, justify="right" if right else "left", no_wrap=title in _WHOLE, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(row[title] for title in shown))
+    return table
+
+
+_WHOLE = {"run", "began (UTC)", "size"}
+
+
+def _cells(each: "Entry") -> "dict[str, Text]":
     from harness.report.terminal import STYLES, named
 
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for title in ("suite", "run", "began (UTC)", "ended"):
-        table.add_column(title, no_wrap=title in {"run", "began (UTC)"})
-    table.add_column("trials", justify="right")
-    table.add_column("states")
-    table.add_column("verdict")
-    table.add_column("gate")
-    table.add_column("size", justify="right", no_wrap=True)
-    if any(map(_beside, listed)):
-        table.add_column("")
-    for each in listed:
-        place, head = each.place, each.head
-        states = named(_states(each))
-        for state in STYLES:
-            states.highlight_words([f" {state.replace('_', ' ')}"], STYLES[state])
-        table.add_row(
-            *map(named, (place.suite, place.run_id, each.at.removesuffix(" UTC"), each.ended)),
-            "–" if head is None else f"{head.planned:,}",
-            states,
-            *map(named, (each.verdict or "–", each.gate or "–", _size(place.bytes))),
-            *([named(_beside(each))] if len(table.columns) > _FACTS else []),
-        )
-    return table
+    place, head = each.place, each.head
+    states = named(_states(each))
+    for state in STYLES:
+        states.highlight_words([f" {state.replace('_', ' ')}"], STYLES[state])
+    return {
+        "suite": named(place.suite),
+        "run": named(place.run_id),
+        "began (UTC)": named(each.at.removesuffix(" UTC")),
+        "ended": named(each.ended),
+        "trials": named("–" if head is None else f"{head.planned:,}"),
+        "states": states,
+        "verdict": named(each.verdict or "–"),
+        "gate": named(each.gate or "–"),
+        "size": named(_size(place.bytes)),
+        "": named(_beside(each)),
+    }
 
 
 def _states(entry: "Entry") -> str:
@@ -252,7 +274,7 @@ def _show(old: "Sequence[Old]", goes: "Sequence[Old]") -> None:
     if goes:
         console = Console()
         console.width = console.width if console.is_terminal else 200
-        console.print(_table(entries([each.place for each in goes], Heads())))
+        console.print(_listed(entries([each.place for each in goes], Heads())), crop=False)
     else:
         typer.echo("nothing to delete", err=True)
     for each in old:

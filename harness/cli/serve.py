@@ -23,7 +23,7 @@ class Dialect(StrEnum):
 
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="0 takes a free port.")] = 0,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     dialect: Annotated[
         Dialect, typer.Option(help="sigma: as the guide says (SSE); onyx: as real servers do (JSON lines).")

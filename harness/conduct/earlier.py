@@ -152,6 +152,12 @@ def refuse_another(suite: Suite, manifest: store.Manifest) -> None:
     """Raise `UsageError` where *suite* does not read as the run's did, with what differs."""
     if suite.text == manifest.suite_text:
         return
+    if suite.name != manifest.suite and suite.path.resolve() != Path(manifest.suite_path).resolve():
+        raise UsageError(
+            f"{suite.path}: is the suite {suite.name}, and run {manifest.run_id} is one of {manifest.suite}: "
+            f"harness run --resume {manifest.run_id}, without a suite, goes on with that; harness runs "
+            "lists those of this one"
+        )
     lines = unified_diff(
         manifest.suite_text.splitlines(),
         suite.text.splitlines(),

@@ -6,7 +6,7 @@ import anyio
 from rich.console import Console
 
 from harness.drive.reins import Reins
-from harness.report.live import say
+from harness.report.live import say, several
 from harness.result import Skip
 
 GRACE_S = 30.0
@@ -22,8 +22,8 @@ async def rein_in(reins: Reins, console: Console | None) -> None:
                 asked += 1
                 match asked:
                     case 1:
-                        may = f"{reins.in_flight} trials may finish, for {GRACE_S:g} s; Ctrl-C cuts them off"
-                        say(console, f"stopping: {may}")
+                        may = f"{several(reins.in_flight, 'trial')} may finish, for {GRACE_S:g} s"
+                        say(console, f"stopping: {may}; Ctrl-C cuts off what is under way")
                         reins.stop(Skip.INTERRUPTED)
                         grace.start_soon(_cut_after_grace, reins)
                     case 2:

@@ -2,7 +2,7 @@
 
 A confirmation is a run of its own: the same suite, only the prompts that failed, each until Wald's test of
 two pass rates decides (`harness.stats.sprt`). One that is found good was flaky; one found bad is confirmed,
-and what is open after 30 repeats stays open.
+and what is undecided after 30 repeats stays so.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from harness.report.live import say
 from harness.stats.sprt import Sprt
 from harness.stats.sprt import Word as Found
 
-_SAID: Mapping[Found, str] = {"bad": "confirmed", "good": "flaky", "open": "open"}
+_SAID: Mapping[Found, str] = {"bad": "confirmed", "good": "flaky", "open": "undecided"}
 
 Pair = tuple[str, str]
 """A prompt and a variant."""

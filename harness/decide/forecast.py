@@ -25,6 +25,7 @@ from harness.record.histograms import filename
 from harness.record.places import places
 from harness.record.store import read_manifest
 from harness.record.tables import scan
+from harness.report.live import duration
 from harness.stats.limits import z_of
 from harness.stats.power import POWER, reach, repeats_for, smallest_drop
 from harness.stats.ratios import Ratio, ratio
@@ -361,7 +362,7 @@ def lines(told: Forecast) -> Iterator[str]:
     else:
         parts = [f"{told.tokens:,.0f} tokens" if told.tokens is not None else "tokens not known"]
         parts += [f"{told.usd:.4f} USD"] if told.usd is not None else []
-        parts += [f"{told.minutes:.1f} min" if told.minutes is not None else "minutes not known"]
+        parts += [duration(told.minutes * 60) if told.minutes is not None else "minutes not known"]
         yield f"forecast: {', '.join(parts)}, as a trial took in {told.by}"
     for sentence in told.cut:
         yield f"budget: {sentence}"

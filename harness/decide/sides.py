@@ -37,6 +37,12 @@ from harness.verdict.word import Verdict
 _OF_CHECKS = ("passes", "score", "check", "pass@", "pass^")
 
 
+NO_GATES = (
+    "no gates: they say when a run is good enough, such as gates: {rules: [{metric: error_rate, max: 5%}]}; "
+    "docs/gates.md has all rules"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Against:
     """What a run is held against: another variant of it (no *folders*), or the runs of a stored baseline."""
@@ -149,7 +155,7 @@ def _side(written: str, results: Path) -> _Side:
     variants = tuple(dict.fromkeys(frame["variant"].to_list()))
     if variant is not None and variant not in variants:
         raise UsageError(
-            f"{name} has no variant {variant}{did_you_mean(variant, variants)}; it has {', '.join(variants)}"
+            f"{name} has no variant {variant}; it has {', '.join(variants)}{did_you_mean(variant, variants)}"
         )
     return _Side(tuple(folders), variant, variants, tuple(dict.fromkeys(frame["phase"].to_list())))
 
@@ -224,7 +230,7 @@ def bench(run: Standing, than: Against | None, *, suite: Suite | None = None) ->
     """
     suite = suite or run.plan.suite
     if suite.gates is None:
-        raise UsageError(f"{suite.path}: no gates: they say when a run is good enough (README, Gates)")
+        raise UsageError(f"{suite.path} has {NO_GATES}")
     phases = list(run.plan.suite.load)
     variants = list(run.plan.variants)
     own = (run.own,)

@@ -127,7 +127,7 @@ class Sitting:
 
     def _tell(self, on: Bench, over: Round) -> None:
         words = Counter(
-            str(self.settled[held].word) if held in self.settled else "open" for held in on.held()
+            str(self.settled[held].word) if held in self.settled else "undecided" for held in on.held()
         )
         told = ", ".join(f"{count} {word}" for word, count in words.items())
         share = self.fractions[over.phase][-1]

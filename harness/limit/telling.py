@@ -9,6 +9,7 @@ from harness.limit.deciding import Finding
 from harness.limit.probing import Probe
 from harness.limit.seeking import Found
 from harness.limit.slo import Term
+from harness.report.fitting import plain
 from harness.report.terminal import DASH, VERDICTS, named
 from harness.verdict.word import Word
 
@@ -35,7 +36,7 @@ def lines_of(found: Found, terms: tuple[Term, ...]) -> Iterator[Text]:
 
 def probes_table(found: Found, terms: tuple[Term, ...]) -> Table:
     """A line for each probe, in the order in which they were asked."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     unit = "/s" if found.kind == "rate" else "workers"
     for title in ("\n#", f"asked\n{unit}", "began\n/s", "\ntrials", "\ns"):
         table.add_column(title, justify="right")

@@ -8,21 +8,24 @@ from pathlib import Path
 
 from msgspec import convert, structs
 
-from harness.errors import UsageError, did_you_mean
+from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.plan.trials import Choice, Plan, make_plan
 from harness.record.baselines import anywhere
-from harness.record.store import LATEST, MANIFEST, Checks, Manifest
+from harness.record.store import LATEST, MANIFEST, Checks, Manifest, read_manifest
 from harness.suite.model import Suite
 from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
 from harness.suite.resolve import Case
 
+_SHOWN = 5
+"""Suites that are named where a run is not found."""
+
 
 def run_folder(run: str, results: Path) -> Path:
     """The folder of *run*: a path, an id under *results*, a suite (its latest), a baseline, or ``latest``.
 
-    The folder of a suite is its latest run, too. Raises `UsageError` where there is none such, or where
-    several have that id.
+    A suite is meant by its name, its file, or the folder of its runs. Raises `UsageError` where there is none
+    such, or where several have that id.
     """
     written = Path(run)
     for folder in (written, results / run):
@@ -31,7 +34,11 @@ def run_folder(run: str, results: Path) -> Path:
     known = sorted(_runs(results), key=lambda folder: folder.name)
     if run == LATEST and known:
         return known[-1]
-    of_suite = _beside(written) or [folder for folder in known if folder.parent.name == run]
+    of_suite = (
+        _beside(written)
+        or [folder for folder in known if folder.parent.name == run]
+        or [*filter(None, [of_file(written, results)])]
+    )
     named = [folder for folder in known if folder.name == run]
     if len(named) > 1:
         raise UsageError(f"{run} is several runs: {', '.join(map(str, named))}")
@@ -43,6 +50,19 @@ def run_folder(run: str, results: Path) -> Path:
     if pooled and (pooled[0] / MANIFEST).is_file():
         return pooled[0].resolve()
     raise UsageError(_none_such(run, results, known))
+
+
+def of_file(path: Path, results: Path) -> Path | None:
+    """The newest run under *results* that was made from the suite at *path*; None where there is none."""
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        return None
+    for folder in sorted(_runs(results), key=lambda each: each.name, reverse=True):
+        try:
+            if Path(read_manifest(folder).suite_path).resolve() == path.resolve():
+                return folder
+        except HarnessError:  # of a damaged run nobody knows what it was made from
+            continue
+    return None
 
 
 def planned(manifest: Manifest, environment: Mapping[str, str] = environ) -> Plan:
@@ -141,6 +161,10 @@ def _runs(results: Path) -> Iterator[Path]:
 def _none_such(run: str, results: Path, known: list[Path]) -> str:
     if not known:
         return f"no run {run}: there is none in {results}; harness run SUITE makes one, --results says where"
-    names = [folder.name for folder in known]
-    newest = ", ".join(names[-3:][::-1])
-    return f"no run {run} in {results}{did_you_mean(run, names)}; the newest are {newest}, and latest"
+    names = [folder.name for folder in reversed(known)]
+    suites = list(dict.fromkeys(folder.parent.name for folder in reversed(known)))
+    more = " ..." if len(suites) > _SHOWN else ""
+    return (
+        f"no run {run} in {results}; the newest are {', '.join(names[:3])}; a suite means its latest run: "
+        f"{', '.join(suites[:_SHOWN])}{more}; harness runs lists all{did_you_mean(run, [*names, *suites])}"
+    )

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from harness.compare.comparison import FOUND, Comparison, Line, Moved, Side
 from harness.compare.traces import Divergence
 from harness.gate.ruling import Ruling, Word
 from harness.grade.states import State
+from harness.report.fitting import Fitting, plain
+from harness.report.live import several
 from harness.report.terminal import DASH, NAME, STYLES, named
 from harness.report.visible import shortened
 from harness.suite.metric import Metric
@@ -23,8 +24,7 @@ def comparison(found: Comparison) -> RenderableType:
     return Group(
         *(named(f"! {flag}", "yellow") for flag in found.flags),
         _sides(found),
-        Text(""),
-        _lines(found),
+        *((Text(""), Fitting(_lines(found))) if found.prompts else ()),
         *_moved(found),
         *_parting(found.divergences),
         *(named(note, "dim") for note in notes(found)),
@@ -33,7 +33,7 @@ def comparison(found: Comparison) -> RenderableType:
 
 def ruling(found: Ruling) -> RenderableType:
     """The gate's word, and a line for each rule with its reason."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     for title in ("", "rule", "variant", "why"):
         table.add_column(title, overflow="fold")
     for ruled in found.rules:
@@ -51,7 +51,8 @@ def ruling(found: Ruling) -> RenderableType:
 
 def how(found: Ruling) -> str:
     """How a gate decided: its chance of a false alarm, its baseline, its looks, what it saved."""
-    alpha = f"false alarms at most {found.alpha:.0%}, {len(found.rules)} rules together"
+    together = f", {len(found.rules)} rules together" if len(found.rules) > 1 else ""
+    alpha = f"false alarms at most {found.alpha:.0%}{together}"
     than = f" · against {found.baseline}" if found.baseline else ""
     if not found.looks:
         return alpha + than
@@ -61,12 +62,13 @@ def how(found: Ruling) -> str:
 
 
 def _sides(found: Comparison) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     table.add_column("")
     table.add_column("arm")
     table.add_column("trials", justify="right")
     for state in State:
-        table.add_column(str(state).replace("_", " "), justify="right")
+        title = "errors" if state is State.ERROR else str(state).replace("_", " ")
+        table.add_column(title, justify="right")
     for name, side in (("before", found.before), ("after", found.after)):
         table.add_row(name, named(_label(side)), *_states(side))
     return table
@@ -85,7 +87,7 @@ def _states(side: Side) -> Iterator[Text]:
 
 
 def _lines(found: Comparison) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     table.add_column("metric")
     for title in ("before", "after", "difference", "95 % interval", "p", "n before", "n after", "prompts"):
         table.add_column(title, justify="right")
@@ -202,11 +204,19 @@ _LEFT_OUT = {
 def notes(found: Comparison) -> Iterator[str]:
     """What the figures of a comparison are of, and the prompts that are in none of them."""
     of = "these prompts" if found.question == "suite" else "all questions that these are drawn from"
+    if not found.prompts:
+        yield "no prompt was asked in both in the same words, so there is nothing to compare"
+        yield from _left_out(found)
+        return
     yield (
-        f"{found.prompts} prompts, paired. Shares: mean over prompts, after minus before, for {of}; "
-        "times and amounts: ratios. p: two-sided, by exchanging the arms."
+        f"{several(found.prompts, 'prompt')}, paired. Shares: mean over prompts, after minus before, for "
+        f"{of}; times and amounts: ratios. p: two-sided, by exchanging the arms."
     )
+    yield from _left_out(found)
+
+
+def _left_out(found: Comparison) -> Iterator[str]:
     for why, which in found.left_out.items():
         more = "" if len(which) <= 3 else f" and {len(which) - 3} more"
         some = ", ".join(shortened(name, NAME) for name in which[:3])
-        yield f"{len(which)} prompts {_LEFT_OUT[why]}: {some}{more}"
+        yield f"{several(len(which), 'prompt')} {_LEFT_OUT[why]}: {some}{more}"

@@ -161,6 +161,11 @@ def say(console: Console | None, words: str, *, style: str = "dim") -> None:
         console.print(visible(words), style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def several(count: int, what: str) -> str:
+    """So many of *what*, for people: 1 trial, 2 trials."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def duration(seconds: float) -> str:
     """*seconds* for people: 8 s, 2 min 5 s, 1 h 3 min."""
     whole = round(seconds)

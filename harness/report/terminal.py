@@ -7,15 +7,15 @@ that is missing is a dash, and a line beneath says why.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from harness.audit import Word as Effect
 from harness.grade.states import State
 from harness.report import fair
+from harness.report.fitting import Fitting, plain
 from harness.report.visible import shortened, visible
 from harness.stats.judges import Rate
 from harness.stats.quantiles import least_count
@@ -38,18 +38,14 @@ def named(text: str, style: str = "") -> Text:
 
 
 def summary_table(summary: Summary) -> RenderableType:
-    """A row per variant (and phase, where there are several), and what a reader must know beside it."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    """A row per variant (and phase, where there are several), and what a reader must know beside it.
+
+    To be printed with ``crop=False``: a terminal may be narrower than a table.
+    """
     phases = len({row.phase for row in summary.rows}) > 1
-    table.add_column("variant")
-    for title in ("trials", "passed", "failed", "errors", "invalid", "not run"):
-        table.add_column(title, justify="right")
-    table.add_column("TTFT p50", justify="right")
-    table.add_column("TTFT p95", justify="right")
-    table.add_column("answer tokens/s p50", justify="right")
-    table.add_column("tool calls", justify="right")
-    for row in summary.rows:
-        table.add_row(*_cells(row, phases=phases))
+    table = Fitting(
+        _variants(summary.rows, phases=phases), _variants(summary.rows, phases=phases, narrow=True)
+    )
     loads = [_loads(summary.loads)] if summary.loads else []
     checks = [_checks(summary, phases=phases)] if summary.checks else []
     alarms = (named(line, STYLES[State.INVALID]) for line in ignored(summary))
@@ -59,11 +55,34 @@ def summary_table(summary: Summary) -> RenderableType:
     return Group(table, *loads, *_shared(summary), *checks, *decided, *alarms, *beneath)
 
 
+_RARE = {State.ERROR: "errors", State.INVALID: "invalid", State.NOT_RUN: "not run"}
+
+
+def _variants(rows: Iterable[Row], *, phases: bool, narrow: bool = False) -> RenderableType:
+    """A line per variant; *narrow*: headings are folded, and states that no trial is in are said beneath."""
+    rows = list(rows)
+    none = [
+        title for state, title in _RARE.items() if narrow and not any(getattr(row, state) for row in rows)
+    ]
+    titles = ["variant", "trials", "passed", "failed", *_RARE.values()]
+    titles += ["TTFT p50", "TTFT p95", "answer tokens/s p50", "tool calls"]
+    table = plain()
+    for title in titles:
+        folded = title.replace(" ", "\n") if narrow else title
+        side: Literal["left", "right"] = "left" if title == "variant" else "right"
+        if title not in none:
+            table.add_column(folded, justify=side, vertical="bottom")
+    for row in rows:
+        told = zip(titles, _cells(row, phases=phases), strict=True)
+        table.add_row(*(cell for title, cell in told if title not in none))
+    return Group(table, Text(f"{', '.join(none)}: 0", style="dim")) if none else table
+
+
 def _shared(summary: Summary) -> Iterator[RenderableType]:
     """What variants that shared a phase did to each other, and the worst conversation of each."""
     told = fair.outstanding(summary.fairness)
     if rows := list(fair.worst(told)):
-        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+        table = plain()
         for title in fair.WORST:
             table.add_column(title, justify="right" if title in {"took", "times", "n", "after"} else "left")
         for row in rows[:LISTED]:
@@ -77,30 +96,43 @@ def _shared(summary: Summary) -> Iterator[RenderableType]:
     yield from (named(line, "dim") for line in fair.remarks(told))
 
 
+_ASKED = ("\narrivals", "asked\n/s", "began\n/s", "goodput\n/s", "\ndelayed", "\ndropped")
+_TIMES = (
+    *(f"{kind}\nTTFT {level}" for kind in ("service", "response") for level in ("p50", "p95", "p99")),
+    "response\ntotal p95",
+)
+
+
 def _loads(rows: Iterable[LoadRow]) -> RenderableType:
-    """A line for each open phase: what was asked of it, and service beside response time."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    """A line for each open phase: what was asked of it, and service beside response time, or below it."""
+    told = [(row.phase, tuple(_asked(row)), tuple(_took(row))) for row in rows]
+    asked = _by_load(_ASKED, ((phase, asked) for phase, asked, _ in told))
+    took = _by_load(_TIMES, ((phase, took) for phase, _, took in told))
+    both = _by_load((*_ASKED, *_TIMES), ((phase, asked + took) for phase, asked, took in told))
+    return Fitting(both, Group(asked, took))
+
+
+def _by_load(titles: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> RenderableType:
+    table = plain()
     table.add_column("\nload")
-    for title in ("\narrivals", "asked\n/s", "began\n/s", "goodput\n/s", "\ndelayed", "\ndropped"):
+    for title in titles:
         table.add_column(title, justify="right")
-    for kind in ("service", "response"):
-        for level in ("p50", "p95", "p99"):
-            table.add_column(f"{kind}\nTTFT {level}", justify="right")
-    table.add_column("response\ntotal p95", justify="right")
-    for row in rows:
-        told = (row.asked_per_s, row.began_per_s, row.goodput_per_s)
-        rates = [f"{rate:,.1f}" if rate is not None else DASH for rate in told]
-        table.add_row(
-            named(row.phase),
-            str(row.arrivals),
-            *rates,
-            str(row.delayed),
-            str(row.dropped),
-            *(_number(figure, "ms") for figure in row.service["ttft"].values()),
-            *(_number(figure, "ms") for figure in row.response["ttft"].values()),
-            _number(row.response["total"]["p95"], "ms"),
-        )
+    for phase, cells in rows:
+        table.add_row(named(phase), *cells)
     return table
+
+
+def _asked(row: LoadRow) -> Iterator[str]:
+    yield str(row.arrivals)
+    for rate in (row.asked_per_s, row.began_per_s, row.goodput_per_s):
+        yield f"{rate:,.1f}" if rate is not None else DASH
+    yield str(row.delayed)
+    yield str(row.dropped)
+
+
+def _took(row: LoadRow) -> Iterator[str]:
+    figures = (*row.service["ttft"].values(), *row.response["ttft"].values(), row.response["total"]["p95"])
+    return (_number(figure, "ms") for figure in figures)
 
 
 LISTED = 20
@@ -113,7 +145,7 @@ def _checks(summary: Summary, *, phases: bool) -> RenderableType:
     if not told:
         count = sum(row.passed for row in summary.checks if row.deciding)
         return Text("checks: 1 passed" if count == 1 else f"checks: all {count:,} passed", style="dim")
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = plain()
     table.add_column("\ncheck")
     table.add_column("\nvariant")
     for title in ("\npassed", "\nfailed", "not\ngraded", "mean\nscore"):

@@ -420,7 +420,9 @@ def _warnings(cases: Numbered) -> Iterator[str]:
     bare = [
         case for _, case in cases if not case.conversation_asserts and not any(t.assert_ for t in case.turns)
     ]
-    if bare:
+    if len(bare) == 1:
+        yield f"{bare[0].case_id} has no assert: it passes when the reply is complete"
+    elif bare:
         yield (
             f"{len(bare)} of {len(cases)} prompts have no assert (the first is {bare[0].case_id}): "
             "they pass when the reply is complete"

@@ -20,6 +20,7 @@ _NANOSECONDS = {
     "ns": 1,
 }
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
+_BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _CLOCK = re.compile(r"\d+(:\d\d){1,2}", re.ASCII)
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kM]?)", re.ASCII)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)", re.ASCII)
@@ -33,7 +34,7 @@ def duration(written: object) -> int:
     Units (d h m s ms us ns) go from large to small, each at most once. A part of
     a nanosecond, a sign, a bare number and a clock time (``1:30``) are errors.
     """
-    if _is_number(written):
+    if _is_number(written) or (isinstance(written, str) and _BARE.fullmatch(written)):
         raise ValueError(f"a duration needs a unit: write {written}s, {written}m or {written}ms")
     text = written if isinstance(written, str) else ""
     if _CLOCK.fullmatch(text):

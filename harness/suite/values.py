@@ -60,6 +60,10 @@ def _zoned(value: str) -> str:
     return in_utc.isoformat().replace("+00:00", "Z")
 
 
+_NO_SCHEME = re.compile(r"(localhost|[\w-]+(?=:)|[\w-]+(\.[\w-]+)+)(:\d{1,5})?(/[\w./-]*)?")
+"""A host and its port, or a host that cannot be another word; with or without a path."""
+
+
 def address(value: str) -> str:
     """*value*, if it is the URL of a server without anything secret in it. Raises `ValueError`."""
     if "@" in value:
@@ -70,6 +74,8 @@ def address(value: str) -> str:
     except ValueError:
         port_is_right = False
     if not port_is_right or parts.scheme not in {"http", "https"} or not parts.hostname:
+        if _NO_SCHEME.fullmatch(value) and port_is_right:
+            raise ValueError(f"the address of a server is wanted: write http:// or https:// before {value}")
         raise ValueError("the address of a server is wanted: https://sigma.example.com/api")
     if parts.query or parts.fragment:
         raise ValueError("an address ends before ? and #")

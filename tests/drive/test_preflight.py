@@ -198,7 +198,8 @@ def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     ("target", "said"),
     [
         ("http://me:hunter2@sigma:8080", "--target: an address holds no user or password"),
-        ("sigma:8080", "--target sigma:8080: the address of a server is wanted"),
+        ("sigma:8080", "the address of a server is wanted: write http:// or https:// before sigma:8080; or"),
+        ("sigma.example.com/api", "write http:// or https:// before sigma.example.com/api; or standin"),
         ("http://sigma/api?key=1", "an address ends before ?"),
         ("stand-in", "or standin"),
     ],

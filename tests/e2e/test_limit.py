@@ -278,10 +278,10 @@ def test_a_server_that_is_gone_ends_with_what_is_known(serving: Serving, tmp_pat
 
 REFUSED: list[tuple[list[str], str]] = [
     ([], "what has to hold? --slo"),
-    (["--slo", "ttft.p95<2"], "--slo 'ttft.p95<2': a duration is written as 90s"),
+    (["--slo", "ttft.p95<2"], "--slo 'ttft.p95<2': a duration needs a unit: write 2s"),
     (["--slo", "tfft.p95<2s"], "did you mean ttft.p95?"),
     (["--slo", "ttft.p95<2s", "--quality", "pass_rat>0.9"], "did you mean pass_rate?"),
-    (["--slo", "ttft.p95<2s", "--for", "60"], "--for 60: a duration is written as 90s"),
+    (["--slo", "ttft.p95<2s", "--for", "60"], "--for 60: a duration needs a unit: write 60s"),
     (["--slo", "ttft.p95<2s", "--for", "10ms"], "--for 10ms: at least 1 s are wanted"),
     (["--slo", "ttft.p95<2s", "--cool-down", "x"], "--cool-down x: a duration is written as"),
     (["--slo", "ttft.p95<2s", "--start", "fast"], "--start fast: a rate is written as 2/s"),

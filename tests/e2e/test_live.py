@@ -133,7 +133,10 @@ def test_ctrl_c_in_a_terminal_is_talked_about_above_the_board_and_leaves_a_whole
     tmp_path: Path, signals: int, finished: bool
 ) -> None:
     slow = LONG.replace("gap=10ms,tokens=40", "gap=20ms,tokens=300")
-    awaited = [r"^eval steady .* [1-9]\d*/60 +[12] ", *([r"^stopping: \d trials may finish"] * (signals - 1))]
+    awaited = [
+        r"^eval steady .* [1-9]\d*/60 +[12] ",
+        *([r"^stopping: \d trials? may finish"] * (signals - 1)),
+    ]
     seen: list[list[str]] = []
 
     def look(lines: list[str], process: subprocess.Popen[bytes]) -> None:

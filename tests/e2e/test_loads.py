@@ -144,7 +144,7 @@ def test_a_plan_shows_when_an_open_load_falls_due(tmp_path: Path) -> None:
         0, 250_000_000, 500_000_000, 750_000_000
     ]  # fmt: skip
     assert "phase a: 4 conversations fall due over 1 s (constant, open)" in told.stderr
-    assert "phase b: 2 workers go through 1 trials again and again over 1 min 0 s" in told.stderr
+    assert "phase b: 1 trial again and again over 1 min 0 s, by 2 workers" in told.stderr
 
 
 def test_a_plan_says_of_every_load_what_it_is_like(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_plan_says_of_every_load_what_it_is_like(tmp_path: Path) -> None:
   again: {trace: t.csv, speed: 2x, max_in_flight: 9}"""
     told = harness("plan", suite(tmp_path, "http://127.0.0.1:9", "n=1", load), "--offline").stderr
     lines = [line for line in told.splitlines() if line.startswith("phase ")]
-    assert lines[0] == "phase every: 3 workers send 1 trials, each once"
+    assert lines[0] == "phase every: 1 trial, each once, by 3 workers"
     assert lines[1].endswith("trials again and again over 1 min 30 s; ramp 0.5 s; mix default 100%")
     assert "fall due over 1 min 0 s (gamma, cv 2, open): 0.1/s; at most " in lines[2]
     assert lines[2].endswith("in any second; 8 in flight at most, and what finds them is dropped")

@@ -195,6 +195,11 @@ def test_a_changed_suite_is_refused_with_the_difference(tmp_path: Path, target: 
     elsewhere = tmp_path / "moved.yaml"
     elsewhere.write_text(text)
     assert sent(target) == before
+    other = tmp_path / "other.yaml"
+    other.write_text(text.replace("suite: long", "suite: other"))
+    done = harness_("run", other, "--resume", run, cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert f"other.yaml: is the suite other, and run {run.name} is one of" in done.stderr
     assert harness_("run", elsewhere, "--resume", run, cwd=tmp_path).returncode == Exit.OK
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness.compare.arms import Source
 from harness.compare.comparison import Asked, Comparison, Line, compare
+from harness.report.decided import notes
 from harness.stats.paired import Question
 from harness.suite.metric import metric
 from tests.arms import arm, passes, source
@@ -214,3 +215,12 @@ def test_only_turns_that_came_to_something_in_both_arms_are_compared() -> None:
     found = line(compared(came, came, exchanges=slow), "ttft.p50").ratio
     assert found is not None
     assert (found.n_before, found.n_after, found.value) == (5, 5, 1.0)
+
+
+def test_arms_without_a_prompt_in_common_are_not_compared() -> None:
+    one, other = passes(5, 5), {"another": next(iter(passes(5).values()))}
+    found = compared(one, other)
+    assert found.prompts == 0
+    first, *rest = notes(found)
+    assert first == "no prompt was asked in both in the same words, so there is nothing to compare"
+    assert rest[0].startswith("3 prompts in one arm only: ")

@@ -381,6 +381,7 @@ def test_the_command_lists_the_worst_and_says_what_it_left_out(tmp_path: Path) -
     assert "\n  - {prompt: odd, until: " in told.stdout
     assert "14 runs of s read, 1 left out; 2 prompts × variants, 1 of them never failed" in told.stderr
     assert "left out: 20261115T030000Z-aaaa: it was interrupted" in told.stderr
+    assert told.stdout.split()[:5] == ["prompt", "variant", "is", "likely", "runs"]
     assert "sound" in flaky("s", "--all", "--results", str(tmp_path)).stdout
 
 

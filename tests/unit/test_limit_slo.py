@@ -56,7 +56,7 @@ def test_quality_is_what_grading_finds() -> None:
         ("", None, "a limit is a metric"),
         ("tfft.p95<2s", None, "did you mean ttft.p95?"),
         ("ttft<2s", None, "which one: ttft.p50"),
-        ("ttft.p95<2", None, "a duration is written as 90s"),
+        ("ttft.p95<2", None, "a duration needs a unit: write 2s"),
         ("ttft.p95>2s", None, "good where it is low: ttft.p95<2s"),
         ("tokens_per_s.p10<20", None, "good where it is high: tokens_per_s.p10>20"),
         ("ttft.mean<2s", None, "a mean is no share of the replies"),

@@ -34,7 +34,7 @@ def test_a_duration_is_whole_nanoseconds(written: str, nanoseconds: int) -> None
     [
         (90, "write 90s"),
         (1.5, "write 1.5s"),
-        ("90", "90s, 1h30m or 500ms"),
+        ("90", "a duration needs a unit: write 90s, 90m or 90ms"),
         ("1:30", "1m30s"),
         ("1:30:00", "clock time"),
         ("30m1h", "largest first"),

@@ -45,7 +45,7 @@ def test_a_share_within_a_limit_has_its_limit_in_ms() -> None:
         ("ttft.95", '"ttft.95" is no metric; did you mean'),
         ("ttfd.p95", "did you mean ttft.p95?"),
         ("ttft.p0", "a quantile lies between p0.1 and p99.9"),
-        ("ttft<=2", "a duration is written as"),
+        ("ttft<=2", "a duration needs a unit: write 2s"),
         ("tokens_per_s<=2s", "is no metric"),
         ("tool:web<=2s", "a share within a limit is of exchanges"),
         ("pass^0", "is no metric"),

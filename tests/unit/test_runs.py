@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.json import encode
 
 from harness.errors import UsageError
 from harness.plan.trials import Plan
@@ -46,10 +47,31 @@ def test_a_folder_is_a_run_wherever_it_is(results: Path, tmp_path: Path) -> None
     assert run_folder(str(folder), tmp_path / "elsewhere") == folder.resolve()
 
 
+def test_the_file_of_a_suite_is_the_newest_run_that_was_made_from_it(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("")
+    for run, made_from in ((FIRST, path), (SECOND, tmp_path / "b.yaml")):
+        folder = results / "support" / run
+        (folder / "manifest.json").write_bytes(encode(manifest(folder, 1, suite_path=str(made_from))))
+    assert run_folder(str(path), results) == (results / "support" / FIRST).resolve()
+    path.unlink()
+    with pytest.raises(UsageError, match="no run"):
+        run_folder(str(path), results)
+
+
+def test_a_suite_that_is_nearly_named_is_found_out(results: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        run_folder("suport", results)
+    assert (
+        "a suite means its latest run: search, support; harness runs lists all; did you mean support?"
+        in str(told.value)
+    )
+
+
 def test_a_run_that_does_not_exist_is_told_with_what_does_and_the_nearest_one(results: Path) -> None:
     with pytest.raises(UsageError) as told:
         run_folder(FIRST.replace("0001", "0009"), results)
-    for word in (str(results), FIRST, THIRD, "did you mean", "latest"):
+    for word in (str(results), FIRST, THIRD, "did you mean", "search, support"):
         assert word in str(told.value)
 
 

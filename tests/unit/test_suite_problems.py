@@ -537,11 +537,19 @@ def test_a_check_of_defaults_that_cannot_be_filled_in_is_told_once() -> None:
     assert found.endswith("met at prompts[0]")
 
 
-def test_prompts_without_a_check_are_a_warning() -> None:
-    (warning,) = read(
-        HEAD + "prompts: [{id: x, message: a}, {message: b, assert: [stream-complete]}]\n"
-    ).warnings
-    assert warning == "1 of 2 prompts have no assert (the first is x): they pass when the reply is complete"
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        ("{id: x, message: a}", "x has no assert: it passes when the reply is complete"),
+        (
+            "{id: x, message: a}, {id: y, message: b}",
+            "2 of 3 prompts have no assert (the first is x): they pass when the reply is complete",
+        ),
+    ],
+)
+def test_prompts_without_a_check_are_a_warning(prompts: str, says: str) -> None:
+    (warning,) = read(f"{HEAD}prompts: [{{message: c, assert: [stream-complete]}}, {prompts}]\n").warnings
+    assert warning == says
 
 
 @pytest.mark.parametrize(

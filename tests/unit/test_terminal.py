@@ -2,11 +2,12 @@ from io import StringIO
 
 import pytest
 from msgspec import structs
-from rich.console import Console
+from rich.console import Console, RenderableType
 
+from harness.report.fitting import Fitting, plain
 from harness.report.terminal import ignored, notes, reasons, summary_table
 from harness.report.visible import shortened
-from harness.summarise.summary import CheckRow, Figure, Ignored, Row, Summary
+from harness.summarise.summary import CheckRow, Figure, Ignored, LoadRow, Row, Summary
 
 SECOND = 1_000_000_000
 
@@ -135,3 +136,52 @@ def test_repeats_that_did_not_pass_are_one_line_and_long_lists_end_with_where_th
 def test_a_long_reason_is_cut_to_its_width() -> None:
     assert shortened("x" * 9, 9) == "x" * 9
     assert shortened("x" * 10, 9) == "x" * 8 + "…"
+
+
+def drawn(of: RenderableType, width: int) -> list[str]:
+    """What a terminal of so many columns is sent."""
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(of, crop=False)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_a_narrow_terminal_is_shown_whole_words_and_no_column_of_noughts() -> None:
+    sound = row("policies-only", p50=Figure(80.25, 40), p95=Figure(90.0, 40))
+    told = summary(structs.replace(sound, error=0, not_run=0, invalid=0))
+    wide, narrow = drawn(summary_table(told), 130), drawn(summary_table(told), 80)
+    assert wide[0].split()[:6] == ["variant", "trials", "passed", "failed", "errors", "invalid"]
+    assert max(map(len, narrow)) <= 80
+    assert narrow[2].split() == ["variant", "trials", "passed", "failed", "p50", "p95", "p50", "calls"]
+    assert narrow[3].split()[0] == "policies-only"
+    assert narrow[4] == "errors, invalid, not run: 0"
+    assert "…" not in "".join(narrow)
+
+
+def test_an_open_load_is_two_tables_where_one_does_not_fit() -> None:
+    times = {level: Figure(1234.5, 400) for level in ("p50", "p95", "p99")}
+    both = {"ttft": times, "total": times}
+    load = LoadRow(
+        phase="peak",
+        arrivals=400,
+        asked_per_s=20.0,
+        began_per_s=20.0,
+        goodput_per_s=None,
+        delayed=0,
+        dropped=0,
+        service=both,
+        response=both,
+    )
+    told = structs.replace(summary(row("base", p50=Figure(1.0, 9), p95=Figure(None, 9))), loads=(load,))
+    lines = [line for line in drawn(summary_table(told), 80) if line.startswith("peak")]
+    assert [len(line.split()) for line in lines] == [7, 15]
+    assert len([line for line in drawn(summary_table(told), 150) if line.startswith("peak")]) == 1
+
+
+def test_what_fits_nowhere_is_left_to_the_terminal_to_wrap() -> None:
+    table = plain()
+    for title in ("one", "two"):
+        table.add_column(title)
+    table.add_row("a" * 45, "b" * 45)
+    assert drawn(Fitting(table), 60)[1] == f"{'a' * 45}  {'b' * 45}"
+    assert all(line == line.rstrip() for line in drawn(Fitting(table), 200))
