@@ -97,4 +97,5 @@ def not_known(plan: Plan, told: Forecast, limits: Limits) -> str:
         why = "of a load that lasts for a time"
     else:
         why = f"by {told.by}"
-    return f"what this takes in {what} is not known {why}: you are not asked"
+    asked = "it is sent without asking, and a budget would bound it"
+    return f"what this takes in {what} is not known {why}: {asked}"

@@ -73,7 +73,7 @@ def test_a_number_of_workers_is_found_told_kept_and_can_be_looked_at(sigma: Stan
         manifest = read_manifest(kept / probe["run_id"])
         (load,) = planned(manifest).suite.load.values()
         assert load.workers == probe["load"]
-        assert probe["word"] in {"holds", "past", "client"}
+        assert probe["word"] in {"holds", "past", "client"} or "too few replies" in probe["why"]
         assert {each["term"] for each in probe["findings"]} == {"ttft.p75<420ms", "error_rate<50%"}
     again = harness("report", kept / told["probes"][0]["run_id"])
     assert again.exit_code == 0

@@ -287,7 +287,7 @@ def test_deep_research_that_is_limited_is_shared_out_as_one_process_would_spend_
     budget = "budget: {deep_research: 3}\n"
     path = written(tmp_path, target, more=budget, load="{workers: 2}")
     path.write_text(path.read_text().replace("message: hello,", "message: hello, deep_research: true,"))
-    done = run(tmp_path, path, "--processes", "2", "--repeat", "4", "-q")
+    done = run(tmp_path, path, "--processes", "2", "--repeat", "4", "-q", "--yes")
     trials = rows(folder_of(tmp_path))
     assert len(trials) == 8
     assert len(trials.filter(pl.col("began_ns").is_not_null())) == 3, done.stderr

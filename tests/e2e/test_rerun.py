@@ -154,7 +154,7 @@ def test_what_is_not_known_is_said_and_not_asked(at: Path) -> None:
     shutil.rmtree("results")
     first = harness("run", "s.yaml", "--ask-above", "1 tokens")
     assert first.exit_code == 1, first.output
-    assert "is not known before a first run of the suite: you are not asked" in first.stderr
+    assert "is not known before a first run of the suite: it is sent without asking" in first.stderr
 
 
 def on_a_terminal(*args: str, says: str | None) -> tuple[int, str]:
