@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -117,10 +117,6 @@ def _die_with_parent(config: uvicorn.Config) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
 def serve(options: Options, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; *ready* is called with the URL once connections are accepted.
 
@@ -159,11 +155,17 @@ def serve_app(made: Callable[[], ASGIApp], options: Options, ready: Callable[[st
     )
     if options.with_parent:
         _die_with_parent(config)
-    # uvicorn raises the signal again when it has shut down, for these handlers.
+    server = uvicorn.Server(config)
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        # No exception: raised within a callback of the interpreter's own it would be passed over.
+        server.should_exit = True
+
+    # Until uvicorn has its own, and when it raises the signal again after it has shut down.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
     host, port = listener.getsockname()[:2]
     ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     # uvloop accepts one connection for each listening socket in a turn of its loop, and with hundreds of
     # streams a turn takes long: so there are several of the one. Else some of 500 clients wait for minutes.
-    uvicorn.Server(config).run(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])
+    server.run(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])

@@ -4,7 +4,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -60,10 +60,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
-
-
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; both end it at once, with exit code 0. *ready* is called before.
 
@@ -82,8 +78,14 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=LONGEST_HEAD,
     )
-    # uvicorn raises the signal again when it has shut down, for these handlers.
+    server = uvicorn.Server(config)
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        # No exception: raised within a callback of the interpreter's own it would be passed over.
+        server.should_exit = True
+
+    # Until uvicorn has its own, and when it raises the signal again after it has shut down.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
     ready()
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])

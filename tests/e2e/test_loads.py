@@ -158,7 +158,9 @@ def test_a_plan_says_of_every_load_what_it_is_like(tmp_path: Path) -> None:
     told = harness("plan", suite(tmp_path, "http://127.0.0.1:9", "n=1", load), "--offline").stderr
     lines = [line for line in told.splitlines() if line.startswith("phase ")]
     assert lines[0] == "phase every: 1 trial, each once, by 3 workers"
-    assert lines[1].endswith("trials again and again over 1 min 30 s; ramp 0.5 s; mix default 100%")
+    assert lines[1] == (
+        "phase soak: 1 trial again and again over 1 min 30 s, by 4 workers; ramp 0.5 s; mix default 100%"
+    )
     assert "fall due over 1 min 0 s (gamma, cv 2, open): 0.1/s; at most " in lines[2]
     assert lines[2].endswith("in any second; 8 in flight at most, and what finds them is dropped")
     assert lines[3] == (
