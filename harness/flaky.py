@@ -52,28 +52,27 @@ class Again(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One prompt under one variant over its *nights*, and what it is called for it.
+    """One prompt under one variant over its *runs*, and what it is called for it.
 
     *masses* are how likely it is to be a stable pass, a stable fail and flaky. *missing* repeats came to
-    neither, and in *otherwise* nights it was asked or graded differently: they do not count. *paths* are the
+    neither, and in *otherwise* runs it was asked or graded differently: they do not count. *paths* are the
     different orders in which it called tools, *path_bits* their entropy. *since* is the day on which its pass
     rate changed, from *before* to *after*: of all changes in a ledger one in ten is chance. *newly_failing*:
-    it changed for the worse within a half-life, or the last night was its first red one; and it is no stable
-    pass all the same. *confirmed* is what
-    it came to when it was last asked again; *quarantined* the day until which it decided nothing in its last
-    run.
+    it changed for the worse within a half-life, or the last run was the first that failed; and it is no
+    stable pass all the same. *confirmed* is what it came to when it was last asked again; *quarantined* the
+    day until which it decided nothing in its last run.
     """
 
     case_id: str
     variant: str
     name: Class
     masses: dict[Class, float]
-    nights: int
+    runs: int
     passed: int
     failed: int
     missing: int
     flip_rate: float | None
-    last_red: str | None
+    last_failed: str | None
     since: str | None = None
     before: float | None = None
     after: float | None = None
@@ -99,7 +98,7 @@ class Entry(Struct, frozen=True):
         if self.newly_failing and self.since is not None:
             return f"newly failing, passes {self.after:.0%} since {self.since}, {self.before:.0%} before"
         if self.newly_failing:
-            return f"newly failing, first red on {self.last_red}"
+            return f"newly failing, first failed on {self.last_failed}"
         total = self.passed + self.failed
         rate = f"passes {self.passed / total:.0%} of {total}" if total else "never came to anything"
         return f"{self.name}, {rate}"
@@ -108,13 +107,13 @@ class Entry(Struct, frozen=True):
 class Drift(Struct, frozen=True):
     """A variant whose pass rate crept down *since* a day, until on the day of the *alarm* it was too much.
 
-    Of *nights*: prompts that come and go move nothing.
+    Of *runs*: prompts that come and go move nothing.
     """
 
     variant: str
     alarm: str
     since: str
-    nights: int
+    runs: int
 
 
 class Ledger(Struct, frozen=True):
@@ -361,13 +360,13 @@ def _entry(
         *pair,
         masses.name,
         dict(zip(_MASSES, masses, strict=True)),
-        nights=sum(night.passes + night.failures > 0 for night in nights),
+        runs=sum(night.passes + night.failures > 0 for night in nights),
         passed=sum(night.passes for night in nights),
         failed=sum(night.failures for night in nights),
         missing=sum(each.row[state] for each in same for state in _MISSING),
         otherwise=len(told) - len(same),
         flip_rate=flip_rate(nights),
-        last_red=red[-1] if red else None,
+        last_failed=red[-1] if red else None,
         quarantined=told[-1].row["quarantined"],
         paths=len(set(paths)),
         path_bits=entropy(paths),

@@ -1,9 +1,11 @@
 """What the shell offers at a TAB: suites, runs, and the names that a suite has.
 
 typer asks, in a new process for each TAB. So nothing heavy is imported, nothing is sent, and whatever goes
-wrong means that nothing is offered: a command line that is being written is no place for our errors.
+wrong means that nothing is offered: a command line that is being written is no place for our errors. With
+HARNESS_DEBUG they are shown all the same.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -21,7 +23,11 @@ def _quietly(offer: Offer) -> Offer:
     def offered(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
             return [each for each in offer(ctx, incomplete) if each.startswith(incomplete)]
-        except Exception:  # noqa: BLE001 - nobody is there to be told
+        except OSError:  # what is being written is not there, or not to be read
+            return []
+        except Exception:
+            if "HARNESS_DEBUG" in os.environ:
+                raise
             return []
 
     return offered

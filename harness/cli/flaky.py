@@ -104,7 +104,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
     for drift in told.drifts:
         yield (
             f"{drift.variant}: its pass rate crept down since {drift.since}, by {drift.alarm} too far to be "
-            f"chance (CUSUM over {drift.nights} runs)"
+            f"chance (CUSUM over {drift.runs} runs)"
         )
     for entry in told.entries:
         if entry.name == "stable pass" and is_held(entry, today):
@@ -114,7 +114,7 @@ def _remarks(told: "Ledger", today: datetime) -> Iterator[str]:
 _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "is": lambda entry: f"{entry.name}, newly failing" if entry.newly_failing else entry.name,
     "likely": lambda entry: f"{_mass(entry):.0%}",
-    "runs": lambda entry: str(entry.nights),
+    "runs": lambda entry: str(entry.runs),
     "passed": lambda entry: str(entry.passed),
     "failed": lambda entry: str(entry.failed),
     "missing": lambda entry: str(entry.missing),
@@ -122,7 +122,7 @@ _COLUMNS: dict[str, "Callable[[Entry], str]"] = {
     "tool paths": lambda entry: (
         "–" if entry.path_bits is None else f"{entry.paths} ({entry.path_bits:.1f} bits)"
     ),
-    "last failed": lambda entry: entry.last_red or "",
+    "last failed": lambda entry: entry.last_failed or "",
     "changed": lambda entry: (
         "" if entry.since is None else f"{entry.since}: {entry.before:.0%} → {entry.after:.0%}"
     ),

@@ -46,6 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def offered(line: str) -> list[str]:
     """What is offered at the end of *line*."""
     environment = {
+        "HARNESS_DEBUG": "1",  # else what breaks in ours would look like nothing to offer
         "_HARNESS_COMPLETE": "complete_bash",
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split()) - (not line.endswith(" "))),

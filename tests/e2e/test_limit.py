@@ -60,7 +60,7 @@ def requests(standin: Standin) -> int:
 def test_a_number_of_workers_is_found_told_kept_and_can_be_looked_at(sigma: Standin, tmp_path: Path) -> None:
     written = suite(tmp_path, sigma.url, "sim:ttft=300ms,gap=0,tokens=1,slots=2")
     results = tmp_path / "results"
-    options = ("--concurrency", "--for", "2s", "--cool-down", "0s", "--results", results, "--max", "3")
+    options = ("--concurrency", "--for", "3s", "--cool-down", "0s", "--results", results, "--max", "3")
     ran = harness("limit", written, "--slo", "ttft.p75<420ms, error_rate<50%", *options, "--json", "--quiet")
     told = found(ran)
     assert ran.exit_code == told["exit_code"]
@@ -73,7 +73,7 @@ def test_a_number_of_workers_is_found_told_kept_and_can_be_looked_at(sigma: Stan
         manifest = read_manifest(kept / probe["run_id"])
         (load,) = planned(manifest).suite.load.values()
         assert load.workers == probe["load"]
-        assert probe["word"] in {"holds", "past", "client"} or "too few replies" in probe["why"]
+        assert probe["word"] in {"holds", "past", "client"}
         assert {each["term"] for each in probe["findings"]} == {"ttft.p75<420ms", "error_rate<50%"}
     again = harness("report", kept / told["probes"][0]["run_id"])
     assert again.exit_code == 0

@@ -354,7 +354,7 @@ def test_a_ratio_of_quantiles_is_that_of_the_nearest_ranks() -> None:
 def test_arms_that_are_alike_are_found_different_5_percent_of_the_time() -> None:
     random = np.random.default_rng(4)
     found, held = 0, 0
-    for seed in range(100):
+    for seed in range(200):
         base = random.lognormal(0, 0.5, 40)
         arms = [
             Sample(np.repeat(base, 5) * random.lognormal(0, 0.6, 200), np.arange(200) // 5) for _ in range(2)
@@ -365,8 +365,8 @@ def test_arms_that_are_alike_are_found_different_5_percent_of_the_time() -> None
         assert told.high is not None
         found += told.p < 0.05
         held += told.low <= 1 <= told.high
-    assert found / 100 <= 0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5
-    assert held / 100 >= 0.95 - 3 * (0.05 * 0.95 / 100) ** 0.5
+    assert found / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+    assert held / 200 >= 0.95 - 3 * (0.05 * 0.95 / 200) ** 0.5
 
 
 def test_a_quantile_beyond_the_time_limit_has_no_ratio_and_says_so() -> None:

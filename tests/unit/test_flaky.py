@@ -92,7 +92,7 @@ def test_prompts_are_called_what_their_nights_say(tmp_path: Path) -> None:
     assert names(told) == {"odd": "flaky", "broken": "stable fail", "new": "unknown", "sound": "stable pass"}
     assert [entry.case_id for entry in told.entries] == ["odd", "broken", "new", "sound"]
     odd = told.entries[0]
-    assert (odd.nights, odd.passed, odd.failed, odd.last_red) == (14, 56, 56, "2026-11-14")
+    assert (odd.runs, odd.passed, odd.failed, odd.last_failed) == (14, 56, 56, "2026-11-14")
     assert sum(odd.masses.values()) == pytest.approx(1)
 
 
@@ -112,7 +112,7 @@ def test_phases_of_a_run_are_one_night(tmp_path: Path) -> None:
     ]
     table("cases", rows).write_parquet(folder / "cases.parquet")
     entry = only(ledger("s", tmp_path))
-    assert (entry.nights, entry.passed, entry.failed, entry.missing) == (1, 6, 2, 2)
+    assert (entry.runs, entry.passed, entry.failed, entry.missing) == (1, 6, 2, 2)
 
 
 @pytest.mark.parametrize("other", [{"asked": "as it was"}, {"checked_by": "others"}])
@@ -122,7 +122,7 @@ def test_only_nights_that_asked_and_checked_the_same_count(tmp_path: Path, other
     for day in range(6, 20):
         night(tmp_path, day, {"p": (8, 0)})
     entry = only(ledger("s", tmp_path))
-    assert (entry.name, entry.nights, entry.failed, entry.otherwise) == ("stable pass", 14, 0, 5)
+    assert (entry.name, entry.runs, entry.failed, entry.otherwise) == ("stable pass", 14, 0, 5)
 
 
 def test_another_judge_counts_for_what_it_judged_only(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_another_judge_counts_for_what_it_judged_only(tmp_path: Path) -> None:
     night(tmp_path, 1, came, judge="one", judge_of=("judged",))
     night(tmp_path, 2, came, judge="other", judge_of=("judged",))
     told = {entry.case_id: entry for entry in ledger("s", tmp_path).entries}
-    assert (told["judged"].nights, told["judged"].otherwise) == (1, 1)
-    assert (told["plain"].nights, told["plain"].otherwise) == (2, 0)
+    assert (told["judged"].runs, told["judged"].otherwise) == (1, 1)
+    assert (told["plain"].runs, told["plain"].otherwise) == (2, 0)
 
 
 def test_a_run_that_is_not_whole_is_left_out_and_said_so(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_errors_are_counted_beside_and_are_no_failures(tmp_path: Path) -> None:
     night(tmp_path, 1, {"p": (3, 0)}, error=5, invalid=2, not_run=1)
     night(tmp_path, 2, {"p": (0, 0)}, error=8)
     entry = only(ledger("s", tmp_path))
-    assert (entry.nights, entry.passed, entry.failed, entry.missing) == (1, 3, 0, 16)
+    assert (entry.runs, entry.passed, entry.failed, entry.missing) == (1, 3, 0, 16)
 
 
 def test_nights_of_long_ago_weigh_less(tmp_path: Path) -> None:
@@ -225,14 +225,14 @@ def test_a_first_red_night_is_news_and_comes_first(tmp_path: Path) -> None:
         night(tmp_path, day, {"fresh": (8, 0) if day < 5 else (7, 1), "odd": (4, 4)})
     fresh, odd = ledger("s", tmp_path).entries
     assert (fresh.case_id, fresh.newly_failing, odd.newly_failing) == ("fresh", True, False)
-    assert fresh.why == "newly failing, first red on 2026-11-05"
+    assert fresh.why == "newly failing, first failed on 2026-11-05"
 
 
 def test_one_failure_of_a_prompt_that_is_stable_is_no_news(tmp_path: Path) -> None:
     for day in range(1, 29):
         night(tmp_path, day, {"p": (8, 0) if day < 28 else (7, 1)})
     entry = only(ledger("s", tmp_path))
-    assert (entry.name, entry.newly_failing, entry.last_red) == ("stable pass", False, "2026-11-28")
+    assert (entry.name, entry.newly_failing, entry.last_failed) == ("stable pass", False, "2026-11-28")
     assert lines(tmp_path, datetime(2026, 11, 29, tzinfo=UTC)) == []
 
 
@@ -276,7 +276,7 @@ def test_what_was_asked_again_is_told_beside_and_is_no_night(tmp_path: Path) -> 
     told = [{"case_id": "p", "variant": "v", "word": "bad", "passed": 0, "failed": 3}]
     night(tmp_path, 2, {"p": (0, 3)}, confirmed=told)
     entry = only(ledger("s", tmp_path))
-    assert (entry.nights, entry.failed) == (1, 1)
+    assert (entry.runs, entry.failed) == (1, 1)
     assert entry.confirmed is not None
     assert (entry.confirmed.day, entry.confirmed.word, entry.confirmed.failed) == ("2026-11-02", "bad", 3)
     assert entry.why.endswith("; confirmed on 2026-11-02: 0 of 3 passed")
@@ -292,7 +292,7 @@ def test_a_pass_rate_that_creeps_down_is_an_alarm_of_its_variant(tmp_path: Path)
         came |= {"late@v": (1, 9)} if day > 5 else {}
         night(tmp_path, day, came)
     (drift,) = ledger("s", tmp_path).drifts
-    assert (drift.variant, drift.since, drift.nights) == ("v", "2026-11-17", 28)
+    assert (drift.variant, drift.since, drift.runs) == ("v", "2026-11-17", 28)
     assert "2026-11-17" <= drift.alarm <= "2026-11-28"
 
 
@@ -355,7 +355,7 @@ def test_a_newly_failing_prompt_comes_with_its_line_too(tmp_path: Path) -> None:
     for day in range(1, 15):
         night(tmp_path, day, {"fresh": (2, 0) if day < 14 else (1, 1)})
     (line,) = lines(tmp_path)
-    assert 'reason: "newly failing, first red on 2026-11-14"' in line
+    assert 'reason: "newly failing, first failed on 2026-11-14"' in line
 
 
 def test_the_lines_can_be_pasted_whatever_prompts_are_called(tmp_path: Path) -> None:
