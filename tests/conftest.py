@@ -17,6 +17,15 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import bounds
+
+
+@pytest.hookimpl(trylast=True)  # once there is what writes to the terminal
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(bounds)
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(bounds.AtOnce(terminal))
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """A question to whoever sits at the terminal, before something that cannot be taken back."""
 
-import signal
+import select
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,13 +24,30 @@ def agreed(question: str, *, what: str) -> bool:
 
     if not (sys.stdin and sys.stdin.isatty()):  # a job may be started with none at all
         raise UsageError(f"{what}: nobody is at a terminal to be asked; --yes goes on without asking")
-    if sys.platform != "win32":  # the handler of polars has a read go on as if there had been no Ctrl-C
-        signal.siginterrupt(signal.SIGINT, True)
     try:
-        return typer.confirm(visible(question), err=True)
-    except typer.Abort:
+        while True:
+            typer.echo(f"{visible(question)} [y/N]: ", err=True, nl=False)
+            match _line().strip().lower():
+                case "y" | "yes":
+                    return True
+                case "" | "n" | "no":
+                    return False
+                case _:
+                    typer.echo("y or n", err=True)
+    except KeyboardInterrupt:
         typer.echo("", err=True)
         return False
+
+
+def _line() -> str:
+    """What is typed, up to its Enter.
+
+    A Ctrl-C that comes the moment before a read begins does not end the read: Python knows of it, but has no
+    turn until a line was typed. So a read begins only when there is a line, and Python has a turn until then.
+    """
+    while sys.platform != "win32" and not select.select([sys.stdin], [], [], 0.1)[0]:
+        continue
+    return sys.stdin.readline()
 
 
 def before_spending(

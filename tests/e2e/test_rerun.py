@@ -1,12 +1,8 @@
 """Asking again what failed, and being asked before much is spent: one whole run, and what follows it."""
 
 import json
-import os
-import pty
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from harness.cli import app
 from harness.errors import UsageError
 from tests.conftest import Standin
 from tests.once import once
+from tests.terminal import answered
 
 pytestmark = pytest.mark.slow
 
@@ -158,32 +155,7 @@ def test_what_is_not_known_is_said_and_not_asked(at: Path) -> None:
 
 
 def on_a_terminal(*args: str, says: str | None) -> tuple[int, str]:
-    """The exit code of a command that is asked something, and what was seen; None is a Ctrl-C."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "harness", *args]
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as process:
-        os.close(theirs)
-        seen = b""
-        while b"[y/N]" not in seen and (some := _read(ours)):
-            seen += some
-        if says is None:
-            process.send_signal(signal.SIGINT)
-        else:
-            os.write(ours, f"{says}\n".encode())
-        while some := _read(ours):
-            seen += some
-        process.wait(30)
-    os.close(ours)
-    return process.returncode, seen.decode()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # Linux says so where nobody has the other side open any more
-        return b""
+    return answered([sys.executable, "-m", "harness", *args], says)
 
 
 @pytest.mark.parametrize("says", ["n", None])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from harness.record.pruning import ASIDE, delete
 from harness.record.runs import run_folder
 from harness.record.store import Rerun, is_being_written, point_latest, write_manifest, writing
 from tests.report.made import Came, made, manifest, ruled
+from tests.terminal import answered
 
 NOW = datetime.now(UTC)
 
@@ -283,21 +283,9 @@ def test_a_prune_that_was_killed_leaves_nothing_that_looks_like_a_run(results: P
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_a_ctrl_c_at_the_question_is_a_no(results: Path) -> None:
-    ours, theirs = os.openpty()
-    command = (sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", str(results))
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
-        said = b""
-        while b"[y/N]" not in said:
-            said += os.read(ours, 4096)
-        try:
-            asked.send_signal(signal.SIGINT)
-            assert asked.wait(10) == 3
-        finally:
-            asked.kill()
-            os.close(ours)
-            os.close(theirs)
+    command = [sys.executable, "-m", "harness", "runs", "--prune", "--keep", "4", "--results", str(results)]
+    assert answered(command, None)[0] == 3
     assert there(results) == [1, 2, 3, 4, 5, 6]
 
 
