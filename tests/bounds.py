@@ -10,9 +10,9 @@ import faulthandler
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import AnyStr, Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -28,7 +28,10 @@ class Settings(Protocol):
     timeout: float
 
 
+@pytest.hookimpl(trylast=True)  # once there is what writes to the terminal
 def pytest_configure(config: pytest.Config) -> None:
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(AtOnce(terminal))
     assert sys.__stderr__ is not None
     config.stash[_STDERR] = os.dup(sys.__stderr__.fileno())  # itself, before what tests write there is kept
 
@@ -52,9 +55,12 @@ def _end_after(seconds: float, item: pytest.Item) -> None:
 
 
 @contextmanager
-def bounded(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
-    """*process*, waited for at the end, but killed before that where what is done with it fails."""
-    with process:
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process, waited for at the end, but killed before that where what is done with it fails.
+
+    *options* are those of `subprocess.Popen`.
+    """
+    with subprocess.Popen(command, **options) as process:
         try:
             yield process
         except BaseException:

@@ -23,8 +23,6 @@ from tests import bounds
 @pytest.hookimpl(trylast=True)  # once there is what writes to the terminal
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(bounds)
-    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
-        config.pluginmanager.register(bounds.AtOnce(terminal))
 
 
 @pytest.hookimpl(trylast=True)

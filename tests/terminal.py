@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from tests.bounds import bounded
+from tests.bounds import started
 
 ASKED = b"[y/N]"
 
@@ -15,9 +15,7 @@ def answered(command: Sequence[str], *says: str | None) -> tuple[int, str]:
     """The exit code of *command*, and what was seen, where each question is answered so; None is a Ctrl-C."""
     ours, theirs = pty.openpty()
     left, seen, since = iter(says), b"", b""
-    with bounded(
-        subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
-    ) as process:
+    with started(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)
         while some := _read(ours):
             since += some

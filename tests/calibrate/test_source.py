@@ -13,6 +13,7 @@ import pytest
 from harness.metrics.figures import gaps_ns, longest_gap_ns
 from harness.result import Exchange, kept, with_transcript
 from harness.sigma.transcript import Outcome, read_body
+from tests.bounds import started
 
 MS = 1_000_000
 
@@ -20,7 +21,7 @@ MS = 1_000_000
 @pytest.fixture(scope="module")
 def source() -> Iterator[str]:
     command = [sys.executable, "-m", "harness.calibrate.source"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         yield process.stdout.readline().split()[1]
@@ -135,7 +136,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
         "child = subprocess.Popen(source, stdin=subprocess.PIPE)\n"
         "time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+    with started([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         assert httpx.get(f"{url}/health").status_code == 200
@@ -148,7 +149,8 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 def test_it_says_at_its_end_how_late_it_was_and_how_much_it_could_send() -> None:
     command = [sys.executable, "-m", "harness.calibrate.source"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with started(command, text=True, **pipes) as process:
+        assert process.stdout is not None
         url = process.stdout.readline().split()[1]
         reply(url, "ttft=1,gap=1,n=9")
         _, said = process.communicate()

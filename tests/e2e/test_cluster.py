@@ -20,6 +20,7 @@ import pytest
 from harness import journal
 from harness.errors import Exit
 from harness.record.store import read_manifest
+from tests.bounds import started
 from tests.conftest import Standin, serving
 from tests.e2e.shared import folder_of, recorded, rows
 
@@ -82,7 +83,7 @@ def target() -> Iterator[Standin]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A head and another node, of one CPU each, and a door for clients from outside."""
     temporary = tmp_path_factory.mktemp("nodes")
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", "tests.e2e.ray_nodes"],
         env=os.environ | SERVER | {"TMPDIR": str(temporary)},
         stdin=subprocess.PIPE,

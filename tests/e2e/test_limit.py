@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from harness.cli import app
 from harness.record.runs import planned
 from harness.record.store import read_manifest
+from tests.bounds import started
 from tests.conftest import Serving, Standin
 
 SLOW = pytest.mark.slow
@@ -236,7 +237,7 @@ def test_a_ctrl_c_ends_with_what_is_known(sigma: Standin, tmp_path: Path) -> Non
     written = suite(tmp_path, sigma.url, "sim:ttft=1ms,gap=0,tokens=1")
     command = [sys.executable, "-m", "harness", "limit", str(written), "--slo", "ttft.p50<20s", "--for", "2s"]
     command += ["--concurrency", "--cool-down", "0s", "--results", str(tmp_path / "results")]
-    with subprocess.Popen(
+    with started(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     ) as process:
         assert process.stderr is not None
@@ -261,7 +262,7 @@ def test_a_server_that_is_gone_ends_with_what_is_known(serving: Serving, tmp_pat
         command = [sys.executable, "-m", "harness", "limit", str(written), "--slo", "ttft.p50<20s"]
         command += ["--for", "2s", "--concurrency", "--cool-down", "0s"]
         command += ["--results", str(tmp_path / "results")]
-        with subprocess.Popen(
+        with started(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
         ) as process:
             assert process.stderr is not None

@@ -28,6 +28,7 @@ from harness import journal
 from harness.errors import Exit
 from harness.report.prometheus import serving
 from harness.report.sofar import SoFar, Tables
+from tests.bounds import started
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ def in_a_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 110, 0, 0))
     written = b""
-    with subprocess.Popen(
+    with started(
         command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**given)
     ) as process:
         os.close(theirs)
@@ -192,7 +193,7 @@ def scraped(url: str) -> dict[str, float]:
 
 def test_prometheus_reads_a_run_while_it_goes_on(tmp_path: Path) -> None:
     command = [*HARNESS, "run", str(suite(tmp_path)), "--quiet", "--metrics-port", "0"]
-    with subprocess.Popen(
+    with started(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None

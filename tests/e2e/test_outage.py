@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from harness.record import store
+from tests.bounds import started
 from tests.conftest import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -65,7 +66,7 @@ def told_of(text: str, folder: Path) -> Told:
     with ExitStack() as servers:
         sigma = servers.enter_context(serving(*db))
         port = sigma.url.rpartition(":")[2]
-        with subprocess.Popen(
+        with started(
             [*HARNESS, "run", str(suite)],
             cwd=folder,
             env=os.environ | {"SIGMA_URL": sigma.url},

@@ -17,6 +17,7 @@ import pytest
 import harness
 from harness.errors import Exit
 from harness.journal import read
+from tests.bounds import started
 from tests.conftest import Serving, Standin
 
 HARNESS = [sys.executable, "-m", "harness"]
@@ -157,7 +158,7 @@ def test_ctrl_c_before_the_first_trial_ends_with_3(tmp_path: Path) -> None:
         # A shell lets what it puts into the background ignore Ctrl-C, and that is inherited.
         heed = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
         command = [sys.executable, "-c", heed, *command]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        with started(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             asking, _ = silent.accept()
             with asking:
                 process.send_signal(signal.SIGINT)
@@ -186,7 +187,7 @@ def test_what_ctrl_c_cuts_off_is_ended_on_the_server_and_leaves_no_session_and_n
     (tmp_path / "notes.md").write_text("The canteen opens at 11:30.")
     with serving() as target:
         command = [*HARNESS, "run", str(suite(tmp_path, LEFT.format(url=target.url)))]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        with started(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             awaited = ["3 in flight", "stopping"]
             for line in process.stderr:
@@ -232,7 +233,7 @@ def test_ctrl_c_leaves_a_whole_record_and_no_process(tmp_path: Path, signals: in
         "prompts:", "defaults: {repeat: 50}\nload: {workers: 2}\nprompts:"
     )
     command = [*HARNESS, "run", str(suite(tmp_path, slow))]
-    with subprocess.Popen(
+    with started(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stderr is not None

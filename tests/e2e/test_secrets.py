@@ -22,6 +22,7 @@ import pytest
 
 from harness.errors import Exit
 from harness.journal import JOURNAL, read
+from tests.bounds import started
 from tests.conftest import Standin
 from tests.e2e.repeating import PERSON, Relay, relaying
 from tests.view.viewing import viewing
@@ -103,7 +104,7 @@ class Heard:
         env |= planted | {"OTEL_EXPORTER_OTLP_ENDPOINT": self.relay.url}
         env |= {} if name == "provided" else {"PLANTED_PROXY": proxy}
         command = [sys.executable, "-m", "harness", *args]
-        with subprocess.Popen(
+        with started(
             command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             look(process.pid)

@@ -21,6 +21,7 @@ import polars as pl
 from harness import journal
 from harness.errors import Exit
 from harness.record import store
+from tests.bounds import started
 from tests.conftest import Standin
 
 TRIALS, WORKERS = 60, 4
@@ -204,7 +205,7 @@ def _command(suite: Path, results: Path) -> list[str]:
 def _killed(command: list[str], cwd: Path, url: str, todo: Kills) -> int:
     """The exit code of *command*, in which there are kills at the moments that are left."""
     began = monotonic()
-    with subprocess.Popen(
+    with started(
         command,
         cwd=cwd,
         stdout=subprocess.DEVNULL,

@@ -13,6 +13,8 @@ from time import monotonic
 
 import numpy as np
 
+from tests.bounds import started
+
 SUITE = """
 suite: soak
 target: {{standin: {{}}, audit: 10%}}
@@ -99,9 +101,7 @@ def soak(folder: Path, *, trials: int, in_flight: int, tell: Callable[[Look], No
     suite.write_text(SUITE.format(trials=trials, in_flight=in_flight))
     command = [sys.executable, "-m", "harness", "run", str(suite), "--results", str(folder / "results")]
     began, looks = monotonic(), list[Look]()
-    with subprocess.Popen(
-        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as run:
+    with started(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         assert run.stderr is not None
         for line in run.stderr:
             for look in _looks(line.strip(), run.pid):

@@ -25,6 +25,7 @@ from harness import journal
 from harness.calibrate.probe import Stamped
 from harness.result import Exchange, Moment, Result
 from harness.stats.quantiles import quantile
+from tests.bounds import started
 
 Figures = dict[str, Any]
 At = TypeVar("At", bound=tuple[Any, ...])
@@ -245,7 +246,7 @@ def _measured(offered: Offered, url: str, source: int, *, after: After | None, f
 def graded(run: Path) -> Figures:
     """What it takes to make all tables of a run anew: as at the end of it, in a process of its own."""
     command = [*HARNESS, "grade", str(run), "--retime"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0

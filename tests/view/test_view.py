@@ -14,6 +14,7 @@ import httpx
 import polars as pl
 import pytest
 
+from tests.bounds import started
 from tests.fuzz.readers import FOUND
 from tests.view.viewing import HARNESS, until, viewing
 
@@ -399,7 +400,7 @@ def test_a_run_without_its_tables_is_read_from_its_journal(shown: Path, tmp_path
 
 def test_one_run_is_opened_at_its_page(shown: Path) -> None:
     command = [*HARNESS, "view", str(shown), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         at = process.stdout.readline().strip()
         process.terminate()
@@ -408,7 +409,7 @@ def test_one_run_is_opened_at_its_page(shown: Path) -> None:
 
 def test_an_interrupt_ends_it_quietly_with_exit_code_0(results: Path) -> None:
     command = [*HARNESS, "view", str(results), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         with httpx.Client(base_url=process.stdout.readline().strip()) as http:
             assert http.get("/").status_code == 200
