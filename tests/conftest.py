@@ -16,8 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import bounds
+
+# The machine is shared: how long an example took says nothing.
+settings.register_profile(
+    "shared", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")
 
 
 @pytest.hookimpl(trylast=True)  # once there is what writes to the terminal

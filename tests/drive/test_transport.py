@@ -138,7 +138,7 @@ REPLY = (
 
 
 @given(cuts=st.sets(st.integers(1, len(REPLY) - 1), max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_any_split_of_a_reply_into_writes_gives_the_same_body(
     ports: dict[str, int], certificates: Certificates, scheme: str, cuts: set[int]

@@ -28,7 +28,7 @@ def write(table: list[dict[str, Any]], path: Path, columns: list[str] | None = N
 
 
 @given(TABLES, st.integers(0, 2**32), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_sample_is_rows_of_the_file_in_its_order_and_the_same_in_every_format(
     folder: Path, table: list[dict[str, Any]], seed: int, data: st.DataObject
 ) -> None:
@@ -45,7 +45,7 @@ def test_a_sample_is_rows_of_the_file_in_its_order_and_the_same_in_every_format(
 
 
 @given(TABLES, st.permutations(["id", "a b", "topic"]), st.integers(0, 9), st.sampled_from(ENDINGS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_the_columns_is_of_no_consequence(
     folder: Path, table: list[dict[str, Any]], columns: list[str], seed: int, ending: str
 ) -> None:
@@ -57,7 +57,7 @@ def test_the_order_of_the_columns_is_of_no_consequence(
 
 
 @given(TABLES, st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_sample_of_all_rows_is_the_file(folder: Path, table: list[dict[str, Any]], seed: int) -> None:
     write(table, folder / "c.csv")
     everything = list(rows(Each(path="c.csv"), folder))
@@ -66,7 +66,7 @@ def test_a_sample_of_all_rows_is_the_file(folder: Path, table: list[dict[str, An
 
 
 @given(st.lists(CELL.filter(str.strip), min_size=1, max_size=20, unique=True))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_a_cell_says_is_asked_word_for_word(folder: Path, cells: list[str]) -> None:
     write([{"id": cell} for cell in cells], folder / "d.csv")
     text = "target: standin\nprompts: [{id: 'x/{{ id }}', each: d.csv, message: '{{ id }}'}]\n"

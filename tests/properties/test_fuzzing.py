@@ -13,7 +13,7 @@ EXAMPLES = 25
 def fuzz(name: str, examples: int) -> None:
     """Have the reader called *name* read so many changed inputs."""
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(bytes_of(seeds(name)) | st.binary(max_size=200))
     def reads(data: bytes) -> None:
         READERS[name](data)

@@ -33,7 +33,7 @@ def of_second(second: int, kind: int) -> list[Told]:
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     kinds=st.lists(st.integers(0, 3), min_size=1, max_size=20),
     hands=st.lists(st.integers(0, 7), min_size=1, max_size=20),

@@ -64,7 +64,7 @@ def one(frame: pl.DataFrame, **where: Any) -> dict[str, Any]:
     return found.row(0, named=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=250))
 def test_a_percentile_curve_has_the_quantiles_of_stats_as_far_as_its_values_are_enough(
     values: list[float],
@@ -199,7 +199,7 @@ def during(name: str, began_s: float, ended_s: float, **more: Any) -> dict[str, 
     return trial(name, began_ns=int(began_s * 1e9), ended_ns=int(ended_s * 1e9), **more)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(0, 900), st.floats(0.001, 90)), min_size=1, max_size=40),
     st.integers(0, 10**12),

@@ -385,7 +385,7 @@ def served(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=30, check=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1))
 def test_a_journal_that_was_cut_anywhere_plays_what_it_has(
     tmp_path_factory: pytest.TempPathFactory, share: float

@@ -11,7 +11,7 @@ from statistics import NormalDist, median
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.stats.intervals import (
@@ -88,7 +88,6 @@ def test_the_ranks_of_an_interval_and_its_coverage_are_those_that_are_known(case
     assert float(Fraction(inside, share.denominator**n)) == pytest.approx(case["exact_coverage"], abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 120), st.integers(1, 999), st.sampled_from(["0.025", "0.5", "0.975", "0.001"]))
 def test_a_quantile_of_the_binomial_distribution_is_exact(n: int, which: int, wanted: str) -> None:
     share, found = Fraction(which, 1000), binomial_quantile(float(wanted), n, which)

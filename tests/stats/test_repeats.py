@@ -234,7 +234,7 @@ def test_a_rate_is_within_its_interval_and_within_its_bounds(some: list[Tries]) 
 
 
 @given(tries, st.randoms())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_order_of_prompts_does_not_matter(some: list[Tries], random: Random) -> None:
     turned = random.sample(some, len(some))
     assert near(asdict(pass_rate(turned)), asdict(pass_rate(some)))

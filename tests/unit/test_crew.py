@@ -37,7 +37,7 @@ def planned(folder: Path, text: str) -> Plan:
     return make_plan(load_suite(path))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(of=parts, repeat=st.integers(1, 20))
 def test_every_trial_is_in_one_share_and_shares_differ_by_one(
     tmp_path_factory: pytest.TempPathFactory, of: int, repeat: int
@@ -78,7 +78,7 @@ prompts:
         assert sum(map(len, shares)) == 27
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(of=parts, left=st.integers(0, 30))
 def test_deep_research_is_allowed_to_those_that_one_process_would_have_sent(
     tmp_path_factory: pytest.TempPathFactory, of: int, left: int

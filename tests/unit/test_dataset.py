@@ -54,7 +54,7 @@ def test_a_sample_is_the_same_rows_in_every_format_and_in_the_order_of_the_file(
 
 
 @given(st.integers(1, 60), st.integers(0, 5), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_sample_is_so_many_different_rows_and_the_same_again(
     tmp_path_factory: pytest.TempPathFactory, count: int, seed: int, data: st.DataObject
 ) -> None:

@@ -133,7 +133,7 @@ def test_a_variant_that_slows_itself_is_seen_beside_and_is_no_finding() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), min_size=1, max_size=40), st.integers(0, 60)
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_what_is_under_way_is_what_was_sent_and_has_not_ended(
     replies: list[tuple[int, int]], at: int
 ) -> None:

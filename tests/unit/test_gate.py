@@ -203,7 +203,7 @@ EVERY = ", ".join(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts, st.sampled_from(["", "question: population, ", "fail_when: beyond_margin, "]))
 def test_a_run_held_against_itself_never_fails(came: list[int], how: str) -> None:
     of = source({"base": passes(*came), "new": passes(*came)})
@@ -211,7 +211,7 @@ def test_a_run_held_against_itself_never_fails(came: list[int], how: str) -> Non
     assert [rule.rule for rule in found.rules if rule.word is Word.FAIL] == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts, counts, margins, margins)
 def test_a_wider_margin_never_turns_a_pass_into_anything_else(
     base: list[int], new: list[int], one: str, other: str
@@ -222,7 +222,7 @@ def test_a_wider_margin_never_turns_a_pass_into_anything_else(
         assert ruled(*came, f"{{metric: pass_rate, max_drop: {wide}}}").word is Word.PASS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(counts, counts, st.data())
 def test_what_goes_missing_never_makes_a_pass(base: list[int], new: list[int], data: st.DataObject) -> None:
     came = passes(*new)

@@ -70,7 +70,7 @@ def test_appending_goes_on_where_an_earlier_writer_stopped(tmp_path: Path) -> No
     assert list(read(written(tmp_path, RESULTS[1:]))) == RESULTS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_cutting_a_journal_at_any_byte_loses_at_most_the_last_record(
     tmp_path_factory: pytest.TempPathFactory, share: float
@@ -173,7 +173,7 @@ def test_what_we_had_not_finished_is_done_again_and_counts_once(tmp_path: Path, 
     assert sum(head.trial_id == "v" for head in heads(path)) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1))
 def test_a_torn_line_is_gone_when_the_run_goes_on_and_all_before_it_is_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, share: float

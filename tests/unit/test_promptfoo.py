@@ -512,7 +512,6 @@ def lost_of_checks(done: Imported, checks: list[dict[str, Any]], name: str, made
     return lost
 
 
-@settings(deadline=None)
 @given(CONFIGS)
 def test_no_key_is_lost_without_a_word(config: dict[str, Any]) -> None:
     done = convert(config)
@@ -569,7 +568,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6))
 def test_whatever_is_written_is_converted_and_read_again_or_refused(config: dict[str, Any]) -> None:
     try:

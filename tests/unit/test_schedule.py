@@ -155,7 +155,7 @@ STAGE = st.tuples(st.integers(1, 200), st.integers(1, 8))
 
 
 @given(st.lists(STAGE, min_size=1, max_size=5), st.sampled_from([None, 0.0, 0.5, 2.0]), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_of_any_stages_as_many_fall_due_as_their_rates_say_in_order_and_the_same_again(
     stages: list[tuple[int, int]], cv: float | None, seed: int
 ) -> None:

@@ -285,7 +285,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_suite_that_was_changed_at_random_has_a_red_line_only_where_the_reader_refuses_it(
     draw: st.DataObject,

@@ -373,7 +373,7 @@ LINES = st.lists(
 STAMP = st.integers(0, 2_000 * MS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(LINES, st.booleans(), st.lists(STAMP, min_size=14, max_size=14), st.data())
 def test_steps_are_a_partition_whatever_comes_and_whatever_the_stamps_say(
     lines: list[str], several: bool, stamps: list[int], data: st.DataObject
@@ -387,7 +387,7 @@ def test_steps_are_a_partition_whatever_comes_and_whatever_the_stamps_say(
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(LINES)
 def test_the_steps_from_sending_on_add_up_to_the_total_and_all_of_them_to_the_response_time(
     lines: list[str],

@@ -263,7 +263,7 @@ def percentile_ms(histograms: Histograms, metric: str, percentile: float) -> flo
     return float(of_metric(histograms, metric).get_value_at_percentile(percentile)) / 1000
 
 
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+@settings(max_examples=10, phases=[Phase.generate])
 @given(st.lists(st.integers(2_000, 60_000_000_000), min_size=100, max_size=140))
 def test_a_histogram_agrees_with_the_exact_quantiles_to_three_digits(ttfts_ns: list[int]) -> None:
     histograms, one = Histograms(), timed(10)

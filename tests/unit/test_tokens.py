@@ -13,7 +13,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS)
 def test_the_native_part_counts_as_the_package_does(text: str) -> None:
     from bpe_openai import get_encoding  # noqa: PLC0415  1 s of CPU

@@ -71,7 +71,7 @@ def test_every_format_gives_the_times_as_they_are_from_the_first_on(
 
 
 @given(st.lists(st.integers(0, 10**15), min_size=1, max_size=60), st.sampled_from(FORMATS))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_trace_says_falls_due_then_to_the_nanosecond(
     tmp_path: Path, stamps: list[int], name: str
 ) -> None:
@@ -188,7 +188,7 @@ HONEST = [b"due_s,variant\n1,a\n2.5,\n", b'{"due_ns": 1, "prompt": "p"}\n{"due_n
 
 
 @given(bytes_of(HONEST), st.sampled_from(["a.csv", "a.tsv", "a.jsonl"]))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_is_a_trace_in_order_or_is_refused_in_one_line(
     tmp_path: Path, data: bytes, name: str
 ) -> None:
@@ -258,7 +258,7 @@ def test_speed_presses_the_times_together_and_for_cuts_them(tmp_path: Path) -> N
 
 
 @given(st.integers(1, 997), st.lists(st.integers(0, 10**12), min_size=1, max_size=50))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_error_of_a_speed_adds_up(tmp_path: Path, speed: int, stamps: list[int]) -> None:
     stamps = sorted(stamps)
     written(tmp_path, [{"due_ns": stamp} for stamp in stamps])
