@@ -89,12 +89,13 @@ def test_of_a_model_with_slots_so_many_reply_at_a_time_and_the_others_wait_after
         replies = list(threads.map(lambda _: onyx.ask("go", model), range(5)))
     entries = [onyx.get(f"/_standin/ledger/{reply.assistant_id}") for reply in replies]
     assert all(reply.kinds[-1] == "stop" for reply in replies)
-    spans = [(entry["sent_ns"][2] - 40_000_000, entry["sent_ns"][-1]) for entry in entries]
+    # A packet may be sent 0.3 ms before it is due.
+    spans = [(entry["sent_ns"][2] - 39_700_000, entry["sent_ns"][-1]) for entry in entries]
     for begins, _ in spans:  # three side by side would need three slots
         assert sum(begin <= begins < end for begin, end in spans) <= 2
     assert entries[0]["kinds"][:3] == ["session", "ids", "message_start"]
     took = max(end for _, end in spans) - min(entry["request_ns"] for entry in entries)
-    assert took >= 3 * 80_000_000  # five replies by two slots
+    assert took >= 3 * 79_700_000  # five replies by two slots
 
 
 def test_a_reply_that_is_stopped_while_it_waits_for_a_slot_leaves_the_line(onyx: Standin) -> None:
