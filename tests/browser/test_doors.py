@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.looking import browser
+from tests.program import HARNESS
 from tests.view.test_guard import Guarded, guarded
-from tests.view.viewing import HARNESS, results_to_show
+from tests.view.viewing import results_to_show
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

@@ -9,8 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,10 @@ from harness.record.store import read_manifest
 from tests.bounds import started
 from tests.conftest import Standin, serving
 from tests.e2e.shared import folder_of, recorded, rows
+from tests.program import HARNESS, going
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-HARNESS = [sys.executable, "-m", "harness"]
 KEY = "a-key-that-no-node-writes-down"
 SUITE = """
 suite: shared
@@ -37,6 +36,7 @@ prompts: [{id: hello, message: hello, assert: [{type: stream-complete}]}]
 load: LOAD
 """
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-these-tests-" * 3}
+GIVEN = AUTH | {"PLANTED_KEY": KEY}
 SERVER = AUTH | {
     "RAY_TMPDIR": "/tmp",  # noqa: S108  its sockets want a short path
     "GRPC_ENABLE_FORK_SUPPORT": "0",  # else the door, which forks a process for each client, may hang
@@ -113,7 +113,7 @@ def run(folder: Path, *args: str | Path, program: list[str] = HARNESS) -> subpro
     return subprocess.run(
         [*program, "run", *map(str, args)],
         cwd=folder,
-        env=os.environ | AUTH | {"PLANTED_KEY": KEY},
+        env=os.environ | GIVEN,
         capture_output=True,
         text=True,
         timeout=200,
@@ -204,27 +204,6 @@ def test_without_ray_one_is_told_what_to_install(tmp_path: Path, target: Standin
     assert "pip install 'sigma-harness[ray]'" in " ".join(done.stderr.split())
 
 
-@contextmanager
-def going(folder: Path, *args: str | Path, until: Callable[[Path], bool]) -> Iterator[subprocess.Popen[str]]:
-    """A run that has come so far; whatever is left of it is killed."""
-    command = [*HARNESS, "run", *map(str, args)]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | AUTH | {"PLANTED_KEY": KEY},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            while not any(until(found) for found in folder.glob("results/*/2*")):
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                os.sched_yield()
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_node_that_is_lost_is_told_of_and_others_send_what_it_had_not_finished(
     tmp_path: Path, target: Standin, cluster: Nodes
 ) -> None:
@@ -236,7 +215,7 @@ def test_a_node_that_is_lost_is_told_of_and_others_send_what_it_had_not_finished
         return path.exists() and path.read_bytes().count(b'{"line":"result"') >= 3
 
     path = written(tmp_path, target, "{rate: 20/s, for: 6s}", model="sim:ttft=20ms,gap=20ms,tokens=10")
-    with going(tmp_path, path, "--cluster", cluster.address, until=has_begun) as leading:
+    with going(tmp_path, path, "--cluster", cluster.address, until=has_begun, **GIVEN) as leading:
         cluster.told("kill")
         figures, said = leading.communicate(timeout=200)
 

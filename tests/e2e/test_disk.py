@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +9,10 @@ import pytest
 
 from harness.errors import Exit
 from harness.journal import JOURNAL, read
+from tests.program import HARNESS
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 SUITE = """
 suite: small
 target: standin

@@ -1,13 +1,10 @@
 """Whom each client of ours trusts, what --insecure says of itself, and where each server of ours listens."""
 
 import json
-import os
 import re
 import select
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,13 +30,13 @@ from harness.suite.read import parse_suite
 from harness.suite.servers import Embeddings, Judge
 from tests.conftest import Serving, Standin, stream_source
 from tests.drive.streaming import Certificates, listening
+from tests.program import harness
 from tests.standin.provider import Provider, scripted
 from tests.view.test_guard import guarded
 from tests.view.viewing import run
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 SUITE = """
 suite: small
 target: {target}
@@ -246,13 +243,6 @@ def test_the_way_to_the_target_is_for_the_target_alone(
 
 
 # On the command line
-
-
-def harness(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("SIGMA_")} | environment
-    return subprocess.run(
-        [*HARNESS, *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def flags_of(text: str, folder: Path) -> tuple[str, ...]:

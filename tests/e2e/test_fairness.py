@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from harness.cli import app
+from tests.program import harness_here
 
 pytestmark = pytest.mark.slow
 
@@ -34,16 +33,12 @@ def sharing() -> Iterator[str]:
             process.kill()
 
 
-def harness(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args])
-
-
 def test_a_heavy_variant_that_holds_up_another_is_told_everywhere(tmp_path: Path) -> None:
     results = tmp_path / "results"
     with sharing() as url:
         suite = tmp_path / "s.yaml"
         suite.write_text(SUITE.replace("URL", url))
-        ran = harness("run", suite, "--results", results)
+        ran = harness_here("run", suite, "--results", results)
     run = next((results / "shared").glob("2*"))
     summary = json.loads((run / "summary.json").read_text())
     (shared,) = summary["fairness"]
@@ -65,12 +60,12 @@ def test_a_heavy_variant_that_holds_up_another_is_told_everywhere(tmp_path: Path
     assert says in " ".join(ran.stdout.split())
     out_of_line = [each for each in shared["worst"] if each["times"] >= 2 and each["among"] == "prompt"]
     assert ("worst conversation of" in ran.stdout) == bool(out_of_line)
-    told = harness("report", run, "--markdown", tmp_path / "told.md", "--html", tmp_path / "told.html")
+    told = harness_here("report", run, "--markdown", tmp_path / "told.md", "--html", tmp_path / "told.html")
     assert told.exit_code in {0, 3}, told.output
     assert says in (tmp_path / "told.md").read_text()
     page = (tmp_path / "told.html").read_text()
     assert says in page
     assert "Variants that shared the server" in page
     assert "worst conversation of" in page
-    harness("grade", run)
+    harness_here("grade", run)
     assert json.loads((run / "summary.json").read_text())["fairness"] == summary["fairness"]

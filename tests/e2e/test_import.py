@@ -1,9 +1,7 @@
 """`harness import promptfoo` as a user runs it: the suite, the list, the counts, the exit code."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from harness.errors import Exit, SuiteError
 from harness.suite.document import parse_foreign
 from harness.suite.read import parse_suite
+from tests.program import harness
 
 CONFIGS = Path(__file__).parents[1] / "promptfoo"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -20,10 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def import_(*args: str | Path, cwd: Path = CONFIGS) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", "import", "promptfoo", *map(str, args)]
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=cwd, env=dict(os.environ), timeout=50
-    )
+    return harness("import", "promptfoo", *args, cwd=cwd)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,14 +86,7 @@ def test_a_suite_that_was_imported_can_be_planned(tmp_path: Path) -> None:
     )
     done = import_("c.yaml", "--out", "suite.yaml", "--target", "standin", cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == "3 prompts, 1 variant, 3 checks; 0 things have no equivalent"
-    plan = subprocess.run(
-        [sys.executable, "-m", "harness", "plan", "suite.yaml", "--offline"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=50,
-    )
+    plan = harness("plan", "suite.yaml", "--offline", cwd=tmp_path)
     assert plan.returncode == Exit.OK, plan.stderr
     assert [name in plan.stdout for name in ("test-1", "test-1-2", "Data: JSON")] == [True] * 3
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from harness.cli import app
 from harness.errors import Exit, TargetError, UsageError
 from harness.suite.first import JOBS, Names, can_stand, job_text, secrets_text, suite_text
 from harness.suite.read import load_suite, parse_suite
 from harness.suite.schema import FIRST_LINE, schema_text
 from tests.conftest import Standin
+from tests.program import harness_here
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"SIGMA_URL": "https://sigma.example.com", "SIGMA_API_KEY": "a-key-of-mine"}
@@ -28,20 +27,16 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def harness(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args])
-
-
 @pytest.mark.slow
 def test_a_first_suite_runs_against_the_stand_in_as_it_was_written_before_anything_is_set() -> None:
-    done = harness("init")
+    done = harness_here("init")
     assert done.exit_code == Exit.OK, done.output
     assert done.stdout.split() == ["suite.yaml", "suite.schema.json", ".env.example"]
     assert Path("suite.yaml").read_text().startswith(f"{FIRST_LINE}\n")
     assert Path("suite.schema.json").read_text() == schema_text()
     assert 'harness check "$SIGMA_URL"' in done.stderr
     assert "keep .env and results/ out of the repository" in done.stderr
-    ran = harness("run", "suite.yaml", "--target", "standin", "-q")
+    ran = harness_here("run", "suite.yaml", "--target", "standin", "-q")
     assert ran.exit_code == Exit.OK, ran.output
 
 
@@ -51,7 +46,7 @@ def test_with_names_of_a_sigma_the_nightly_job_runs_as_it_was_written(
     onyx: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGMA_URL", onyx.url)
-    done = harness("init", "mine", "--ci", "github")
+    done = harness_here("init", "mine", "--ci", "github")
     assert done.exit_code == Exit.OK, done.output
     folder = Path("mine")
     assert (folder / ".gitignore").read_text().split() == ["results/", ".env", ".venv/"]
@@ -86,11 +81,11 @@ def commands(job: dict[str, Any]) -> list[str]:
 
 def test_what_is_there_is_not_overwritten_and_nothing_is_written_beside_it() -> None:
     Path("suite.yaml").write_text("mine")
-    error = harness("init", "--ci", "gitlab").exception
+    error = harness_here("init", "--ci", "gitlab").exception
     assert isinstance(error, UsageError)
     assert str(error).startswith("suite.yaml: it is there already; --force overwrites")
     assert [path.name for path in Path().iterdir()] == ["suite.yaml"]
-    assert harness("init", "--ci", "gitlab", "--force").exit_code == Exit.OK
+    assert harness_here("init", "--ci", "gitlab", "--force").exit_code == Exit.OK
     assert {path.name for path in Path().iterdir()} == {
         *("suite.yaml", "suite.schema.json", ".env.example"),
         JOBS["gitlab"],
@@ -102,10 +97,10 @@ def test_a_sigma_that_is_away_is_an_error_where_it_is_named_and_else_leaves_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     away = "http://127.0.0.1:9"
-    assert isinstance(harness("init", "--target", away).exception, TargetError)
+    assert isinstance(harness_here("init", "--target", away).exception, TargetError)
     assert list(Path().iterdir()) == []
     monkeypatch.setenv("SIGMA_URL", away)
-    done = harness("init")
+    done = harness_here("init")
     assert done.exit_code == Exit.OK
     assert "the examples have no names of it" in done.stderr
     assert "# other-model:" in Path("suite.yaml").read_text()
@@ -115,7 +110,7 @@ def test_the_file_of_a_suite_is_no_target_of_a_first_one() -> None:
     Path("mine.yaml").write_text(
         "target: {base_url: 'http://127.0.0.1:9'}\nprompts: [{id: a, message: hi}]\n"
     )
-    error = harness("init", "first", "--target", "mine.yaml").exception
+    error = harness_here("init", "first", "--target", "mine.yaml").exception
     assert isinstance(error, UsageError)
     assert "the URL of a Sigma is wanted" in str(error)
     assert not Path("first").exists()

@@ -8,7 +8,6 @@ import re
 import signal
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +28,10 @@ from harness.errors import Exit
 from harness.report.prometheus import serving
 from harness.report.sofar import SoFar, Tables
 from tests.bounds import started
+from tests.program import HARNESS
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 
 SUITE = """
 suite: live

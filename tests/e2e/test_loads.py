@@ -7,17 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner, Result
 
-from harness.cli import app
 from harness.record.conserved import broken
 from tests.conftest import stream_source
+from tests.program import harness_here
 
 pytestmark = pytest.mark.slow
-
-
-def harness(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def suite(folder: Path, url: str, shape: str, load: str, more: str = "") -> Path:
@@ -44,7 +39,7 @@ def test_an_open_load_shows_service_and_response_and_counts_only_what_was_measur
         written = suite(
             tmp_path, url, "ttft=20,gap=2,n=5", "{rate: 40/s, ramp: 500ms, for: 1s, cool_down: 250ms}"
         )
-        ran = harness("run", written, "--results", tmp_path / "results", "--json")
+        ran = harness_here("run", written, "--results", tmp_path / "results", "--json")
     told = json.loads(ran.stdout)
     (load,) = told["loads"]
     assert (load["arrivals"], load["dropped"], load["delayed"]) == (40, 0, 0)
@@ -65,7 +60,7 @@ def test_a_server_past_its_capacity_is_no_success_of_an_open_load(tmp_path: Path
     with stream_source() as url:
         load = "{rate: 60/s, arrivals: poisson, for: 3s}"
         written = suite(tmp_path, url, "ttft=30,gap=2,n=5,slots=1", load)
-        ran = harness("run", written, "--results", tmp_path / "results", "--quiet")
+        ran = harness_here("run", written, "--results", tmp_path / "results", "--quiet")
     assert ran.exit_code == 3, ran.output
     assert "verdict: server-saturated" in ran.stdout or "verdict: client-bound" in ran.stdout
     assert "no steady state" in ran.stdout
@@ -79,7 +74,7 @@ def test_drops_are_counted_and_are_no_failure_of_the_server(tmp_path: Path) -> N
     with stream_source() as url:
         load = "{rate: 50/s, for: 1s, max_in_flight: 2, when_full: drop}"
         written = suite(tmp_path, url, "ttft=200,gap=2,n=2", load)
-        ran = harness("run", written, "--results", tmp_path / "results", "--json")
+        ran = harness_here("run", written, "--results", tmp_path / "results", "--json")
     assert ran.exit_code == 3
     told = json.loads(ran.stdout)
     (load_row,), (row,) = told["loads"], told["rows"]
@@ -94,12 +89,12 @@ def test_everything_is_made_again_from_what_was_recorded_and_comes_out_the_same(
     with stream_source() as url:
         load = "{a: {workers: 3, for: 500ms}, b: {rate: 20/s, for: 500ms}}"
         written = suite(tmp_path, url, "ttft=5,gap=1,n=4", load)
-        harness("run", written, "--results", tmp_path / "results", "--quiet")
+        harness_here("run", written, "--results", tmp_path / "results", "--quiet")
     before, run = tables(tmp_path), tmp_path / "results" / "s" / "latest"
     summary = (run / "summary.json").read_text()
     for path in [*run.glob("*.parquet"), run / "summary.json"]:
         path.unlink()
-    again = harness("grade", "s", "--retime", "--results", tmp_path / "results")
+    again = harness_here("grade", "s", "--retime", "--results", tmp_path / "results")
     assert "verdict:" in again.stdout
     after = tables(tmp_path)
     assert {name: frame.equals(before[name]) for name, frame in after.items()} == dict.fromkeys(before, True)
@@ -109,7 +104,7 @@ def test_everything_is_made_again_from_what_was_recorded_and_comes_out_the_same(
 def test_a_run_that_was_killed_is_remade_with_what_is_missing_as_not_run(tmp_path: Path) -> None:
     with stream_source() as url:
         written = suite(tmp_path, url, "ttft=5,gap=1,n=4", "{workers: 2}", "defaults: {repeat: 6}")
-        harness("run", written, "--results", tmp_path / "results", "--quiet")
+        harness_here("run", written, "--results", tmp_path / "results", "--quiet")
     run = tmp_path / "results" / "s" / "latest"
     journal, manifest = run / "journal-0.jsonl", run / "manifest.json"
     kept = [line for line in journal.read_text().splitlines(keepends=True) if '"line":"result"' in line[:20]]
@@ -117,7 +112,7 @@ def test_a_run_that_was_killed_is_remade_with_what_is_missing_as_not_run(tmp_pat
     manifest.write_text(
         json.dumps(json.loads(manifest.read_text()) | {"exit_code": None, "in_flight_ns": None})
     )
-    again = harness("grade", run, "--retime", "--json")
+    again = harness_here("grade", run, "--retime", "--json")
     assert again.exit_code == 3
     (row,) = json.loads(again.stdout)["rows"]
     assert (row["passed"], row["not_run"]) == (4, 2)
@@ -139,7 +134,7 @@ def test_a_plan_shows_when_an_open_load_falls_due(tmp_path: Path) -> None:
     written = suite(
         tmp_path, "http://127.0.0.1:9", "n=1", "{a: {rate: 4/s, for: 1s}, b: {workers: 2, for: 1m}}"
     )
-    told = harness("plan", written, "--offline", "--json")
+    told = harness_here("plan", written, "--offline", "--json")
     assert [json.loads(line)["due_ns"] for line in told.stdout.splitlines()] == [
         0, 250_000_000, 500_000_000, 750_000_000
     ]  # fmt: skip
@@ -155,7 +150,7 @@ def test_a_plan_says_of_every_load_what_it_is_like(tmp_path: Path) -> None:
   bursts: {rate: 6/m, arrivals: gamma, cv: 2, for: 1m, max_in_flight: 8, when_full: drop}
   steps: {stages: [{rate: 2/s, for: 2s}, {rate: 10/s, for: 1s}], warm_up: 1s, cool_down: 500ms}
   again: {trace: t.csv, speed: 2x, max_in_flight: 9}"""
-    told = harness("plan", suite(tmp_path, "http://127.0.0.1:9", "n=1", load), "--offline").stderr
+    told = harness_here("plan", suite(tmp_path, "http://127.0.0.1:9", "n=1", load), "--offline").stderr
     lines = [line for line in told.splitlines() if line.startswith("phase ")]
     assert lines[0] == "phase every: 1 trial, each once, by 3 workers"
     assert lines[1] == (
@@ -178,14 +173,14 @@ def test_a_run_is_replayed_as_it_was_and_the_books_balance(tmp_path: Path) -> No
     with stream_source() as url:
         load = "{a: {workers: 2, for: 400ms}, b: {rate: 20/s, arrivals: poisson, for: 1s}}"
         written = suite(tmp_path, url, "ttft=20,gap=1,n=4", load, "variants: {x: {}, y: {}}")
-        harness("run", written, "--results", tmp_path / "results", "--quiet")
+        harness_here("run", written, "--results", tmp_path / "results", "--quiet")
         (run,) = (tmp_path / "results" / "s").glob("2*")
         first = pl.read_parquet(run / "trials.parquet")
         again = suite(
             tmp_path, url, "ttft=20,gap=1,n=4",
             f"{{trace: results/s/{run.name}/trials.parquet, speed: 2x}}", "variants: {x: {}, y: {}}",
         )  # fmt: skip
-        ran = harness("run", again, "--results", tmp_path / "results", "--json")
+        ran = harness_here("run", again, "--results", tmp_path / "results", "--json")
     told = json.loads(ran.stdout)
     found = tables(tmp_path)
     assert broken(found) == []
@@ -199,7 +194,7 @@ def test_a_run_is_replayed_as_it_was_and_the_books_balance(tmp_path: Path) -> No
 
 def test_workers_of_an_open_load_are_refused_with_what_limits_it(tmp_path: Path) -> None:
     written = suite(tmp_path, "http://127.0.0.1:9", "n=1", "{rate: 4/s, for: 1s}")
-    told = harness("run", written, "--workers", "4", "--results", tmp_path / "results")
+    told = harness_here("run", written, "--workers", "4", "--results", tmp_path / "results")
     assert told.exit_code != 0
     assert "max_in_flight limits it" in str(told.exception)
 
@@ -210,7 +205,7 @@ def test_a_stall_in_every_stream_is_its_longest_gap_and_the_usual_gap_stays(tmp_
         written = suite(
             tmp_path, url, "ttft=20,gap=10,n=40,stall=20:500", "{workers: 4}", "defaults: {repeat: 8}"
         )
-        harness("run", written, "--results", tmp_path / "results", "--quiet")
+        harness_here("run", written, "--results", tmp_path / "results", "--quiet")
     found = tables(tmp_path)["exchanges"]
     assert found["longest_gap_ms"].min() >= 500  # type: ignore[operator]
     assert found["gap_p50_ms"].median() < 50  # type: ignore[operator]

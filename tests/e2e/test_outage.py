@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ import pytest
 from harness.record import store
 from tests.bounds import started
 from tests.conftest import serving
+from tests.program import HARNESS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-HARNESS = [sys.executable, "-m", "harness"]
 SECOND = 1_000_000_000
 
 OPEN = """

@@ -5,10 +5,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,10 +18,10 @@ from harness.errors import Exit
 from harness.record.store import read_manifest
 from tests.conftest import Standin, serving
 from tests.e2e.shared import folder_of, recorded, rows
+from tests.program import going, harness
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 SUITE = """
 suite: shared
 target: {base_url: URL, dialect: sigma}
@@ -51,30 +49,7 @@ def written(
 
 
 def run(folder: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*HARNESS, "run", *map(str, args)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@contextmanager
-def going(folder: Path, *args: str | Path, until: Callable[[Path], bool]) -> Iterator[subprocess.Popen[str]]:
-    """A run that has come so far; whatever is left of it is killed."""
-    command = [*HARNESS, "run", *map(str, args)]
-    with subprocess.Popen(
-        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while not any(until(found) for found in folder.glob("results/*/2*")):
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                os.sched_yield()
-            yield process
-        finally:
-            process.kill()
+    return harness("run", *args, cwd=folder, timeout_s=120)
 
 
 def with_results(*, each: int) -> Callable[[Path], bool]:

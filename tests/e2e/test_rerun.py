@@ -9,12 +9,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner, Result
 
-from harness.cli import app
 from harness.errors import UsageError
 from tests.conftest import Standin
 from tests.once import once
+from tests.program import harness_here
 from tests.terminal import answered
 
 pytestmark = pytest.mark.slow
@@ -33,14 +32,10 @@ load: {workers: 4}
 """
 
 
-def harness(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args])
-
-
 def ran(folder: Path) -> None:
     """One whole run, of which one of two prompts failed."""
     (folder / "s.yaml").write_text(SUITE)
-    done = harness("run", folder / "s.yaml", "-q", "--results", folder / "results")
+    done = harness_here("run", folder / "s.yaml", "-q", "--results", folder / "results")
     assert done.exit_code == 1, done.output
 
 
@@ -63,7 +58,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 def test_what_failed_is_asked_again_in_a_run_that_says_so(at: Path) -> None:
     (whole,) = runs(at)
-    again = harness("run", "s.yaml", "--rerun", "failed")
+    again = harness_here("run", "s.yaml", "--rerun", "failed")
     assert again.exit_code == 1, again.output
     (rerun,) = {*runs(at)} - {whole}
     sent = pl.read_parquet(rerun / "trials.parquet")
@@ -75,36 +70,36 @@ def test_what_failed_is_asked_again_in_a_run_that_says_so(at: Path) -> None:
     assert json.loads((rerun / "summary.json").read_text())["rerun"]["of"] == whole.name
     _refused("gate", rerun.name)
     _refused("baseline", "set", rerun.name, "green", "--anyway")
-    assert harness("grade", rerun.name, "-q").exit_code == 1
+    assert harness_here("grade", rerun.name, "-q").exit_code == 1
     assert manifest(rerun)["rerun"]["of"] == whole.name
-    first = harness("plan", "s.yaml", "--rerun", "failed", "--limit", "1", "--offline")
+    first = harness_here("plan", "s.yaml", "--rerun", "failed", "--limit", "1", "--offline")
     assert "a rerun of 1 of them" in first.stderr
-    planned = harness("plan", "s.yaml", "--rerun", "failed", "--offline")
+    planned = harness_here("plan", "s.yaml", "--rerun", "failed", "--offline")
     assert {line.split()[0] for line in planned.stdout.splitlines()[1:]} == set(failed["trial_id"])
     assert whole.name in planned.stderr
-    left = harness("run", "s.yaml", "--rerun", "error,invalid")
+    left = harness_here("run", "s.yaml", "--rerun", "error,invalid")
     assert (left.exit_code, "nothing is left to rerun" in left.stderr) == (0, True)
-    listed = json.loads(harness("runs", "--json").stdout)
+    listed = json.loads(harness_here("runs", "--json").stdout)
     told = {each["run_id"]: each["rerun"] and each["rerun"]["of"] for each in listed}
     assert told == {whole.name: None, rerun.name: whole.name}
 
 
 def _refused(*args: str) -> None:
-    refused = harness(*args)
+    refused = harness_here(*args)
     assert isinstance(refused.exception, UsageError), args
     assert "rerun" in str(refused.exception)
 
 
 def test_a_rerun_that_was_killed_goes_on_as_one(at: Path) -> None:
     (whole,) = runs(at)
-    harness("run", "s.yaml", "--rerun", "failed", "-q")
+    harness_here("run", "s.yaml", "--rerun", "failed", "-q")
     (rerun,) = {*runs(at)} - {whole}
     journal = rerun / "journal-0.jsonl"
     first = next(line for line in journal.read_bytes().splitlines(keepends=True) if b'"trial_id"' in line)
     journal.write_bytes(first)
     told = manifest(rerun) | {"exit_code": None, "ended_ns": None}
     (rerun / "manifest.json").write_text(json.dumps(told))
-    went_on = harness("run", "--resume", rerun.name)
+    went_on = harness_here("run", "--resume", rerun.name)
     assert went_on.exit_code == 1, went_on.output
     assert f"a rerun of what ended as failed in {whole.name}" in went_on.stdout
     assert len(pl.read_parquet(rerun / "trials.parquet")) == 2
@@ -125,7 +120,7 @@ def test_what_does_not_go_with_a_rerun_is_refused_and_nothing_is_sent(
     at: Path, args: list[str], fix: str
 ) -> None:
     before = runs(at)
-    refused = harness("run", "s.yaml", *args)
+    refused = harness_here("run", "s.yaml", *args)
     assert isinstance(refused.exception, UsageError), refused.output
     assert fix in str(refused.exception)
     assert runs(at) == before
@@ -133,23 +128,23 @@ def test_what_does_not_go_with_a_rerun_is_refused_and_nothing_is_sent(
 
 def test_much_is_not_spent_unasked_where_nobody_can_be_asked(at: Path) -> None:
     before = runs(at)
-    refused = harness("run", "s.yaml", "--ask-above", "1 tokens")
+    refused = harness_here("run", "s.yaml", "--ask-above", "1 tokens")
     assert isinstance(refused.exception, UsageError)
     for words in ("4 trials take about", before[0].name, "more than 1 tokens", "--yes"):
         assert words in str(refused.exception)
-    confirmed = harness("confirm", before[0].name, "--suite", "s.yaml", "--ask-above", "1 tokens")
+    confirmed = harness_here("confirm", before[0].name, "--suite", "s.yaml", "--ask-above", "1 tokens")
     assert isinstance(confirmed.exception, UsageError)
     assert "at most about" in str(confirmed.exception)
     assert runs(at) == before
-    free = harness("run", "s.yaml", "--ask-above", "1 tokens", "--target", "standin", "-q")
+    free = harness_here("run", "s.yaml", "--ask-above", "1 tokens", "--target", "standin", "-q")
     assert free.exit_code == 1
-    assert harness("run", "s.yaml", "--ask-above", "1 tokens", "--yes", "-q").exit_code == 1
+    assert harness_here("run", "s.yaml", "--ask-above", "1 tokens", "--yes", "-q").exit_code == 1
     assert len(runs(at)) == 3
 
 
 def test_what_is_not_known_is_said_and_not_asked(at: Path) -> None:
     shutil.rmtree("results")
-    first = harness("run", "s.yaml", "--ask-above", "1 tokens")
+    first = harness_here("run", "s.yaml", "--ask-above", "1 tokens")
     assert first.exit_code == 1, first.output
     assert "is not known before a first run of the suite: it is sent without asking" in first.stderr
 

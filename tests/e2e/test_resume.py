@@ -4,11 +4,8 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,10 +18,10 @@ from harness.errors import Exit
 from harness.record.store import Manifest, read_manifest
 from harness.report.spans import traces
 from tests.conftest import Standin, serving
+from tests.program import going, harness
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 SUITE = """
 suite: long
 target: {base_url: URL, dialect: sigma}
@@ -49,34 +46,19 @@ def suite(folder: Path, target: Standin, text: str = SUITE) -> Path:
     return path
 
 
-def harness_(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*HARNESS, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
-    )
+def has(results: int) -> Callable[[Path], bool]:
+    """Once so many are in the journal."""
 
+    def so_many(run: Path) -> bool:
+        path = run / journal.JOURNAL
+        return path.exists() and path.read_bytes().count(b'{"line":"result"') >= results
 
-@contextmanager
-def going(folder: Path, *args: str | Path, results: int = 1) -> Iterator[subprocess.Popen[bytes]]:
-    """`harness run` with so many results in its journal; whatever is left of it is killed."""
-    with subprocess.Popen(
-        [*HARNESS, "run", *map(str, args)], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            while count(folder) < results:
-                assert process.poll() is None, process.stderr and process.stderr.read()
-            yield process
-        finally:
-            process.kill()
-
-
-def count(folder: Path) -> int:
-    paths = list(folder.glob(f"results/*/2*/{journal.JOURNAL}"))
-    return sum(path.read_bytes().count(b'{"line":"result"') for path in paths)
+    return so_many
 
 
 def killed(folder: Path, *args: str | Path, results: int) -> Path:
     """The folder of a run that was killed when it had so many results."""
-    with going(folder, *args, results=results) as process:
+    with going(folder, *args, until=has(results)) as process:
         process.kill()
     (run,) = folder.glob("results/*/2*")
     return run
@@ -96,7 +78,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path: Path
     kept = before[: before.rfind(b"\n") + 1]
     recorded = [one.trial_id for one in journal.read(run / journal.JOURNAL)]
 
-    done = harness_("run", "--resume", "latest", "--html", "page.html", cwd=tmp_path)
+    done = harness("run", "--resume", "latest", "--html", "page.html", cwd=tmp_path)
 
     assert done.returncode == Exit.OK, done.stderr
     assert re.search(r"the run broke off after \d+\.\d s with \d+ of 30 trials done", done.stderr)
@@ -116,7 +98,7 @@ def test_no_stamp_of_a_run_that_went_on_lies_beyond_the_gap(tmp_path: Path, targ
     run = killed(tmp_path, suite(tmp_path, target), results=8)
     while (time.time_ns() - (run / journal.JOURNAL).stat().st_mtime_ns) / 1e9 < 2.5:  # the gap
         os.sched_yield()
-    assert harness_("run", "--resume", "long", cwd=tmp_path).returncode == Exit.OK
+    assert harness("run", "--resume", "long", cwd=tmp_path).returncode == Exit.OK
 
     (leg,) = manifest_of(run).resumed
     assert leg.left_out_ns > 1_000_000_000
@@ -133,18 +115,18 @@ def test_no_stamp_of_a_run_that_went_on_lies_beyond_the_gap(tmp_path: Path, targ
 
 
 def test_what_ctrl_c_left_out_is_done_when_the_run_goes_on(tmp_path: Path, target: Standin) -> None:
-    with going(tmp_path, suite(tmp_path, target), results=5) as process:
+    with going(tmp_path, suite(tmp_path, target), until=has(5)) as process:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == Exit.INCOMPLETE
     (run,) = tmp_path.glob("results/*/2*")
-    assert f"to go on with it: harness run --resume {run.name}" in said.decode()
+    assert f"to go on with it: harness run --resume {run.name}" in said
     trials = pl.read_parquet(run / "trials.parquet")
     left = trials.filter(pl.col("skip") == "interrupted")["trial_id"].to_list()
     assert left
     before = sent(target)
 
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
 
     assert done.returncode == Exit.OK, done.stderr
     assert sent(target) - before == len(left)
@@ -155,8 +137,8 @@ def test_what_ctrl_c_left_out_is_done_when_the_run_goes_on(tmp_path: Path, targe
 
 def test_a_run_of_which_nothing_is_missing_is_not_run_again(tmp_path: Path, target: Standin) -> None:
     path = suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 2"))
-    assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
-    done = harness_("run", "--resume", "latest", cwd=tmp_path)
+    assert harness("run", path, cwd=tmp_path).returncode == Exit.OK
+    done = harness("run", "--resume", "latest", cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert "nothing is missing, all 2 trials have a result" in done.stderr
     assert sent(target) == 2
@@ -166,13 +148,13 @@ def test_a_run_that_was_killed_after_its_last_trial_gets_its_tables_and_asks_not
     tmp_path: Path, target: Standin
 ) -> None:
     path = suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 3"))
-    assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
+    assert harness("run", path, cwd=tmp_path).returncode == Exit.OK
     (run,) = tmp_path.glob("results/*/2*")
     told = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps(told | {"exit_code": None, "ended_ns": None}))
     for table in run.glob("*.parquet"):
         table.unlink()
-    assert harness_("run", "--resume", "latest", cwd=tmp_path).returncode == Exit.OK
+    assert harness("run", "--resume", "latest", cwd=tmp_path).returncode == Exit.OK
     assert len(pl.read_parquet(run / "trials.parquet")) == 3
     assert sent(target) == 3
 
@@ -182,14 +164,14 @@ def test_a_changed_suite_is_refused_with_the_difference(tmp_path: Path, target: 
     run = killed(tmp_path, path, results=3)
     before, text = sent(target), path.read_text()
     path.write_text(text.replace("message: hello", "message: good-bye"))
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert "has changed since run" in done.stderr
     assert "-prompts: [{id: hello, message: hello" in done.stderr
     assert "+prompts: [{id: hello, message: good-bye" in done.stderr
     assert "undo that" in done.stderr
     path.unlink()
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert "is not there, as seen from this folder" in done.stderr
     elsewhere = tmp_path / "moved.yaml"
@@ -197,10 +179,10 @@ def test_a_changed_suite_is_refused_with_the_difference(tmp_path: Path, target: 
     assert sent(target) == before
     other = tmp_path / "other.yaml"
     other.write_text(text.replace("suite: long", "suite: other"))
-    done = harness_("run", other, "--resume", run, cwd=tmp_path)
+    done = harness("run", other, "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert f"other.yaml: is the suite other, and run {run.name} is one of" in done.stderr
-    assert harness_("run", elsewhere, "--resume", run, cwd=tmp_path).returncode == Exit.OK
+    assert harness("run", elsewhere, "--resume", run, cwd=tmp_path).returncode == Exit.OK
 
 
 def test_a_changed_data_set_is_refused(tmp_path: Path, target: Standin) -> None:
@@ -211,7 +193,7 @@ def test_a_changed_data_set_is_refused(tmp_path: Path, target: Standin) -> None:
     run = killed(tmp_path, suite(tmp_path, target, text), results=3)
     before = sent(target)
     rows.write_text("city\nParis\nRome\nBergen\n")
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.USAGE, done.stderr
     assert "what it is made with has changed" in done.stderr
     assert sent(target) == before
@@ -226,12 +208,12 @@ def test_a_changed_trace_is_refused_though_its_trials_are_the_same(tmp_path: Pat
     run = killed(tmp_path, suite(tmp_path, target, text), results=3)
     before, was = sent(target), rows.read_text()
     rows.write_text(was.replace("\n2.9\n", "\n2.95\n"))
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.USAGE, done.stderr
     assert "what it is made with has changed: a data set, a trace" in done.stderr
     assert sent(target) == before
     rows.write_text(was)
-    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    assert harness("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
     trials = pl.read_parquet(run / "trials.parquet")
     assert (len(trials), trials["trial_id"].n_unique()) == (30, 30)
 
@@ -239,16 +221,16 @@ def test_a_changed_trace_is_refused_though_its_trials_are_the_same(tmp_path: Pat
 def test_a_run_that_goes_on_is_neither_resumed_nor_graded_by_another_process(
     tmp_path: Path, target: Standin
 ) -> None:
-    with going(tmp_path, suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 2000")), results=2):
+    with going(tmp_path, suite(tmp_path, target, SUITE.replace("repeat: 30", "repeat: 2000")), until=has(2)):
         for command in (("run", "--resume", "latest"), ("grade", "long")):
-            done = harness_(*command, cwd=tmp_path)
+            done = harness(*command, cwd=tmp_path)
             assert done.returncode == Exit.ENVIRONMENT, done.stderr
             assert "another harness process writes into this run" in done.stderr
 
 
 @pytest.mark.parametrize("option", [("--seed", "3"), ("--variant", "plain"), ("--repeat", "2"), ("--gate",)])
 def test_options_that_would_make_it_another_run_are_refused(tmp_path: Path, option: tuple[str, ...]) -> None:
-    done = harness_("run", "--resume", "latest", *option, cwd=tmp_path)
+    done = harness("run", "--resume", "latest", *option, cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert f"{option[0]}: not with --resume" in done.stderr
 
@@ -259,11 +241,9 @@ def test_an_open_load_goes_on_with_the_arrivals_that_are_missing_as_far_apart_as
     load = "load: {main: {rate: 20/s, for: 2s, arrivals: poisson}}"
     text = SUITE.replace("load: {workers: 2}", load).replace("defaults: {repeat: 30}\n", "")
     path = suite(tmp_path, target, text)
-    planned = [
-        json.loads(line) for line in harness_("plan", path, "--json", cwd=tmp_path).stdout.splitlines()
-    ]
+    planned = [json.loads(line) for line in harness("plan", path, "--json", cwd=tmp_path).stdout.splitlines()]
     run = killed(tmp_path, path, results=8)
-    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    assert harness("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
     trials = pl.read_parquet(run / "trials.parquet").sort("due_ns")
     (leg,) = manifest_of(run).resumed
     assert len(trials) == len(trials["trial_id"].unique())
@@ -281,7 +261,7 @@ def test_a_phase_that_lasts_for_a_time_lasts_no_longer_for_having_been_killed(
     text = SUITE.replace("load: {workers: 2}", "load: {main: {workers: 2, for: 3s}}")
     path = suite(tmp_path, target, text.replace("defaults: {repeat: 30}\n", ""))
     run = killed(tmp_path, path, results=20)
-    assert harness_("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
+    assert harness("run", "--resume", run, cwd=tmp_path).returncode in {Exit.OK, Exit.INCOMPLETE}
     trials = pl.read_parquet(run / "trials.parquet")
     (leg,) = manifest_of(run).resumed
     ran_ns = int(trials["ended_ns"].max()) - int(trials["began_ns"].min())  # type: ignore[arg-type]
@@ -307,7 +287,7 @@ def test_a_gate_goes_on_with_all_that_had_come_and_stops_as_early(tmp_path: Path
     (tmp_path / "rows.csv").write_text("n\n" + "\n".join(map(str, range(25))) + "\n")
     path = suite(tmp_path, target, GATED)
     run = killed(tmp_path, path, "--gate", results=30)
-    done = harness_("run", "--resume", run, cwd=tmp_path)
+    done = harness("run", "--resume", run, cwd=tmp_path)
     assert done.returncode == Exit.FAILED, done.stderr
     assert "gate: fail" in done.stdout
     trials = pl.read_parquet(run / "trials.parquet")
@@ -321,7 +301,7 @@ def test_a_gate_goes_on_with_all_that_had_come_and_stops_as_early(tmp_path: Path
 def test_what_was_spent_stays_spent(tmp_path: Path, target: Standin) -> None:
     text = SUITE.replace("load:", "budget: {tokens: 1200}\nload:")
     run = killed(tmp_path, suite(tmp_path, target, text), results=5)
-    assert harness_("run", "--resume", run, cwd=tmp_path).returncode == Exit.INCOMPLETE
+    assert harness("run", "--resume", run, cwd=tmp_path).returncode == Exit.INCOMPLETE
     trials = pl.read_parquet(run / "trials.parquet")
     assert set(trials["skip"].drop_nulls()) == {"budget"}
     answers = pl.read_parquet(run / "exchanges.parquet")["answer_tokens"].sum()

@@ -1,8 +1,6 @@
 """What a run came to does not depend on how its records lie: in one journal, or dealt out over several."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -12,10 +10,10 @@ import pytest
 
 from harness import journal
 from tests.conftest import serving
+from tests.program import harness
 
 pytestmark = pytest.mark.slow
 
-HARNESS = [sys.executable, "-m", "harness"]
 SUITE = """
 suite: split
 target: {base_url: URL, dialect: sigma}
@@ -46,9 +44,7 @@ def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("unsplit")
     with serving("--dialect", "sigma") as standin:
         (place / "suite.yaml").write_text(SUITE.replace("URL", standin.url))
-        done = subprocess.run(
-            [*HARNESS, "run", "suite.yaml", "--quiet"], cwd=place, capture_output=True, text=True, check=False
-        )
+        done = harness("run", "suite.yaml", "--quiet", cwd=place)
     (found,) = place.glob("results/split/2*")
     assert [path.name for path in journal.journals(found)] == ["journal-0.jsonl"], done.stderr
     graded(found)
@@ -57,9 +53,7 @@ def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def graded(run: Path) -> None:
     """Have every table and figure made anew from the journals."""
-    done = subprocess.run(
-        [*HARNESS, "grade", str(run), "--retime"], capture_output=True, text=True, check=False
-    )
+    done = harness("grade", run, "--retime", cwd=run)
     assert done.returncode in {0, 1, 3}, done.stderr
 
 

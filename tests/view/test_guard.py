@@ -19,7 +19,7 @@ import pytest
 from harness.doors import SHORTEST, is_loopback, is_ours, is_strange
 from harness.view.guard import LONGEST_HEAD
 from harness.view.server import MOST_CONNECTIONS
-from tests.view.viewing import HARNESS
+from tests.program import HARNESS
 
 TOKEN = "a-token-that-was-given"  # noqa: S105
 ALL = "0.0.0.0"  # noqa: S104

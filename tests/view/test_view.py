@@ -16,7 +16,8 @@ import pytest
 
 from tests.bounds import started
 from tests.fuzz.readers import FOUND
-from tests.view.viewing import HARNESS, until, viewing
+from tests.program import HARNESS
+from tests.view.viewing import until, viewing
 
 pytestmark = pytest.mark.slow
 

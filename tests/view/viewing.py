@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,7 @@ import httpx
 import pytest
 
 from tests.once import once
-
-HARNESS = [sys.executable, "-m", "harness"]
+from tests.program import HARNESS
 
 SHOWN = """
 suite: shown
