@@ -28,7 +28,7 @@ from harness.record.store import MANIFEST, Manifest, read_manifest
 from harness.record.tables import scan
 from harness.stats.flaky import Class, Night, Since, belief, drift, entropy, flip_rate, since
 from harness.stats.many import benjamini_hochberg
-from harness.suite.bare import ENDINGS
+from harness.suite import ENDINGS
 
 HALF_LIFE_DAYS = 14.0
 _QUARANTINE = timedelta(days=14)

@@ -25,10 +25,10 @@ from typing import BinaryIO, NoReturn, Self, TypeVar
 
 import anyio
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from harness.errors import RunDirectoryError
-from harness.result import Exchange, Moment, Result, Skip, moved, with_transcript
+from harness.result import Moment, Result, Skip, moved, with_transcripts, without_transcripts
 from harness.sigma.session import SessionDetail
 
 JOURNAL = "journal-0.jsonl"
@@ -143,7 +143,7 @@ class Journal:
         """Write *told* as one line; it is with the operating system when this returns."""
         if (self.leg is not None or self._moved_ns) and not isinstance(told, SessionDetail):
             told = moved(told, self._moved_ns, leg=self.leg.number if self.leg else 0)
-        self._write(_bare(told) if isinstance(told, Result) else told)
+        self._write(without_transcripts(told) if isinstance(told, Result) else told)
 
     def sync(self) -> None:
         """Have the disk itself hold what was appended. Raises `RunDirectoryError` where the file is gone.
@@ -209,7 +209,7 @@ def read(place: Path) -> Iterator[Result]:
     last = last_leg(place)
     every = [_results(path, last) for path in journals(place)]
     for _, result in every[0] if len(every) == 1 else merge(*every, key=lambda each: each[0]):
-        yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+        yield with_transcripts(result)
 
 
 def _results(path: Path, last: int) -> Iterator[tuple[int, Result]]:
@@ -257,7 +257,7 @@ def read_some(place: Path, trials: Collection[str]) -> Iterator[Result]:
         if head.trial_id not in missing or is_void(head, last):
             continue
         result = _decoded(_decode, line, at)
-        yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+        yield with_transcripts(result)
         missing.discard(result.trial_id)
         if not missing:
             return
@@ -277,7 +277,7 @@ def read_on(place: Path, offsets: dict[Path, int]) -> Iterator[Result]:
                     break
                 if _is_result(line) and not is_void(result := _decoded(_decode, line, str(path)), last):
                     offsets[path] = file.tell()
-                    yield structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+                    yield with_transcripts(result)
 
 
 def ends(place: Path) -> dict[Path, int]:
@@ -349,11 +349,3 @@ def _decoded(decode: Callable[[bytes], Line], line: bytes, at: str) -> Line:
         return decode(line)
     except UNREADABLE as error:
         raise RunDirectoryError(f"{at}: not a result of this version: {error}") from error
-
-
-def _bare(result: Result) -> Result:
-    return structs.replace(result, exchanges=tuple(map(_without_transcript, result.exchanges)))
-
-
-def _without_transcript(exchange: Exchange) -> Exchange:
-    return structs.replace(exchange, transcript=None)

@@ -254,6 +254,17 @@ def kept(body: bytes | bytearray) -> tuple[str, bytes | None]:
         return "", bytes(body)
 
 
+def with_transcripts(result: Result) -> Result:
+    """*result* with the transcript of each of its exchanges, which no journal has."""
+    return structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
+
+
+def without_transcripts(result: Result) -> Result:
+    """*result* as a journal has it: transcripts are read from the bodies, whenever they are wanted."""
+    bare = (structs.replace(exchange, transcript=None) for exchange in result.exchanges)
+    return structs.replace(result, exchanges=tuple(bare))
+
+
 def with_transcript(exchange: Exchange) -> Exchange:
     """*exchange* with its transcript read, where a reply came at all.
 

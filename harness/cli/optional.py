@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from harness.suite import ENDINGS
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _PAGES = (".html", ".htm")
-_TARGETS = (".yaml", ".yml")
 
 
 class OptionalValue(TyperCommand):
@@ -67,7 +68,7 @@ def _is_page(value: str) -> bool:
 
 
 def _is_message(value: str) -> bool:
-    is_target = value == "standin" or value.startswith(("http://", "https://")) or value.endswith(_TARGETS)
+    is_target = value == "standin" or value.startswith(("http://", "https://")) or value.endswith(ENDINGS)
     return bool(value) and not value.startswith("-") and not is_target
 
 

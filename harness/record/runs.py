@@ -12,6 +12,7 @@ from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.plan.trials import Choice, Plan, make_plan
 from harness.record.baselines import anywhere
 from harness.record.store import LATEST, MANIFEST, Checks, Manifest, read_manifest
+from harness.suite import ENDINGS
 from harness.suite.model import Suite
 from harness.suite.prompts import Expect
 from harness.suite.read import parse_suite
@@ -54,7 +55,7 @@ def run_folder(run: str, results: Path) -> Path:
 
 def of_file(path: Path, results: Path) -> Path | None:
     """The newest run under *results* that was made from the suite at *path*; None where there is none."""
-    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+    if path.suffix not in ENDINGS or not path.is_file():
         return None
     for folder in sorted(_runs(results), key=lambda each: each.name, reverse=True):
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from harness.errors import UsageError
-from harness.suite import values
+from harness.suite import ENDINGS, values
 from harness.suite.keys import FILE_VARIABLE, KEY_VARIABLE, key_around
 from harness.suite.model import Suite, SuiteFile
 from harness.suite.read import load_suite
@@ -15,9 +15,6 @@ from harness.suite.servers import Target
 
 URL_VARIABLE = "SIGMA_URL"
 """Where the address of a server is that nobody names."""
-
-ENDINGS = (".yaml", ".yml")
-"""Of the files of suites."""
 
 
 def suite_at(written: str, key_file: Path | None = None) -> Suite:

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import structs
 
 from harness.journal import UNREADABLE, journals
-from harness.result import Result, with_transcript
+from harness.result import Result, with_transcripts
 from harness.sigma.session import SessionDetail
 
 _result = msgspec.json.Decoder(Result).decode
@@ -32,7 +31,7 @@ def result_of(folder: Path, trial_id: str) -> Result | None:
         found = [_result(line) for line in _lines(folder, _RESULT, trial_id)]
     except UNREADABLE:
         return None
-    return _read(max(found, key=lambda result: result.leg)) if found else None
+    return with_transcripts(max(found, key=lambda result: result.leg)) if found else None
 
 
 def session_of(folder: Path, session_id: str) -> SessionDetail | None:
@@ -41,10 +40,6 @@ def session_of(folder: Path, session_id: str) -> SessionDetail | None:
         return next((_session(line) for line in _lines(folder, _SESSION, session_id)), None)
     except UNREADABLE:
         return None
-
-
-def _read(result: Result) -> Result:
-    return structs.replace(result, exchanges=tuple(map(with_transcript, result.exchanges)))
 
 
 def _lines(folder: Path, beginning: bytes, name: str) -> Iterator[bytes]:
