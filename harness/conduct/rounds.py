@@ -1,4 +1,4 @@
-"""A phase sent at once, or in rounds where somebody looks after each at what is still worth asking."""
+"""A phase sent in rounds, where somebody looks after each at what is still worth asking."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
@@ -14,26 +14,11 @@ Send = Callable[[str, Iterable[Trial]], Awaitable[None]]
 """Sends trials of a phase, until each has a result."""
 
 
-async def send_all(run: Conduct, phase: str, book: journal.Journal, send: Send, *, sink: Sink) -> None:
-    """Send what is left of *phase* by *send*; what is never sent gets its result from here, into *sink*."""
-    load = run.left.loads[phase]
-    if run.at_round_end is None or load.is_open or load.is_timed:
-        await send(phase, run.left.phase(phase))
-    else:
-        await _in_rounds(run, phase, book, send, sink=sink)
+async def in_rounds(run: Conduct, phase: str, book: journal.Journal, send: Send, *, sink: Sink) -> None:
+    """The rounds of one phase, each sent as a whole by *send*, and what is still wanted asked after each.
 
-
-async def _in_rounds(
-    run: Conduct,
-    phase: str,
-    book: journal.Journal,
-    send: Send,
-    *,
-    sink: Sink,
-) -> None:
-    """The rounds of one phase, each sent as a whole, and what is still wanted asked after each.
-
-    What is no longer wanted is booked as decided; of the rounds by which a phase may be extended nothing is.
+    What is no longer wanted goes into *sink* as decided; of the rounds by which a phase may be extended
+    nothing does.
     """
     assert run.at_round_end is not None  # noqa: S101  else there would be no rounds
     left = run.left

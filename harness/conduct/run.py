@@ -19,7 +19,7 @@ from harness.conduct.accounts import accounts
 from harness.conduct.errands import compare_target, delete_made, look_at_sessions
 from harness.conduct.going import Conduct
 from harness.conduct.interrupts import rein_in
-from harness.conduct.rounds import Send, send_all
+from harness.conduct.rounds import Send, in_rounds
 from harness.crew.crew import Crew, leading
 from harness.crew.messages import Hello
 from harness.crew.processes import Seat, processes
@@ -89,7 +89,10 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
         tally.note(moment)
 
     async with _sender(run, load, sink, keep, elapsed_ns=elapsed_ns) as send:
-        await send_all(run, name, book, send, sink=sink)
+        if run.at_round_end is None or load.is_open or load.is_timed:
+            await send(name, run.left.phase(name))
+        else:
+            await in_rounds(run, name, book, send, sink=sink)
 
 
 @asynccontextmanager
