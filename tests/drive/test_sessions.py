@@ -3,6 +3,7 @@
 import socket
 from uuid import uuid4
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from harness.drive.transport import transports
 from harness.sigma.client import Address, Client
 from harness.sigma.session import SessionDetail
 from tests.conftest import Standin
+from tests.drive.test_odd_servers import Told
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +78,34 @@ async def test_a_server_that_is_gone_leaves_a_reason_and_no_exception() -> None:
         await look_at(errand, ["a", "b"], told.append)
     assert told == []
     assert sum(errand.failed.values()) == 2
+
+
+@pytest.mark.parametrize("content", [b"<html>busy</html>", b"[]", b'{"messages": []}', b"\xff"])
+async def test_what_is_no_session_is_counted_as_such(content: bytes) -> None:
+    told: list[SessionDetail] = []
+    async with Client(
+        Address("http://sigma"), Told(lambda _: httpx.Response(200, content=content))
+    ) as client:
+        errand = Errand(client)
+        await look_at(errand, ["a"], told.append)
+    assert told == []
+    assert errand.why() == "GET /chat/get-chat-session answered with something that is no session (1 times)"
+
+
+@pytest.mark.parametrize(
+    ("listed", "known"), [(httpx.Response(200, json=[]), ()), (httpx.Response(404), None)]
+)
+async def test_that_a_server_does_not_list_its_projects_is_not_that_it_has_none(
+    listed: httpx.Response, known: tuple[int, ...] | None
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked_for_projects = request.url.path.endswith("/user/projects")
+        return listed if asked_for_projects else httpx.Response(200, json={"chat_session_id": "a"})
+
+    told: list[SessionDetail] = []
+    async with Client(Address("http://sigma"), Told(answer)) as client:
+        await look_at(Errand(client), ["a"], told.append)
+    assert [each.projects for each in told] == [known]
 
 
 @given(st.lists(st.one_of(st.uuids().map(str), st.uuids().map(lambda each: each.hex), st.text(max_size=40))))
