@@ -1,17 +1,22 @@
 """Files of a plan against a real stand-in: uploaded once, waited for, taken away."""
 
+import re
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from harness.drive.attach import attached, files_of
+from harness.drive.pool import plain_errors
 from harness.errors import TargetError
 from harness.plan.trials import Plan, make_plan
-from harness.sigma.client import Address
+from harness.sigma.client import Address, Client
+from harness.sigma.uploads import Uploads, delete, upload
 from harness.suite.read import parse_suite
 from harness.suite.settings import FileDescriptor
 from tests.conftest import Standin
+from tests.drive.test_odd_servers import Told
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +120,52 @@ async def test_a_plan_without_files_asks_nothing(tmp_path: Path, sigma: Standin)
     assert files_of(plan) == []
     async with attached(plan, Address("http://127.0.0.1:1"), say=print) as same:
         assert same is plan
+
+
+PROCESSING = {"id": "1", "file_id": "2", "name": "a", "chat_file_type": "document", "status": "PROCESSING"}
+TAKEN = httpx.Response(200, json={"user_files": [PROCESSING]})
+RESET = httpx.ReadError("reset")
+
+
+@pytest.mark.parametrize(
+    ("sent", "looked_at", "said", "made"),
+    [
+        (RESET, RESET, "could not be uploaded: reset", []),
+        (httpx.Response(200, json={"user_files": ["a"]}), RESET, "answered with something else", []),
+        (TAKEN, RESET, "while it was being processed: reset", ["1"]),
+        (TAKEN, httpx.Response(500), "was uploaded, and then answered 500", ["1"]),
+        (TAKEN, httpx.Response(200, json=PROCESSING | {"status": "FAILED"}), "it is FAILED", ["1"]),
+    ],
+)
+async def test_a_file_that_does_not_get_there_is_named_with_the_reason(
+    sent: httpx.Response | Exception,
+    looked_at: httpx.Response | Exception,
+    said: str,
+    made: list[str],
+    tmp_path: Path,
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        told = sent if request.method == "POST" else looked_at
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    path = tmp_path / "a.txt"
+    path.write_text("alpha")
+    uploads = Uploads()
+    async with Client(Address("http://sigma"), Told(answer)) as client:
+        with pytest.raises(TargetError, match=f"^{re.escape(str(path))}: .*{said}"), plain_errors():
+            await upload(client, [path], uploads)
+    assert uploads.made == made, "what is to be taken away again"
+
+
+async def test_of_each_upload_that_cannot_be_deleted_it_is_said_why() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/1"):
+            raise RESET
+        return httpx.Response(500 if request.url.path.endswith("/2") else 200)
+
+    uploads = Uploads(made=["1", "2", "3"])
+    async with Client(Address("http://sigma"), Told(answer)) as client:
+        await delete(client, uploads)
+    assert uploads.left == {"1": "reset", "2": "DELETE answered 500"}

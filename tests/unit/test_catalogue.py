@@ -257,6 +257,11 @@ def test_a_conversation_that_may_not_be_read_is_told_before_it_is_gone_on_in() -
         ),
         ({"deep_research": True}, replace(FULL, switches={"deep_research_enabled": False}), "switched off"),
         (
+            {"llm_overrides": [{"model_version": "gpt-5"}, {"model_version": "gpt-4"}]},
+            replace(FULL, switches={"multi_model_chat_enabled": False}),
+            "answers side by side switched off",
+        ),
+        (
             {"search_filters": {"tags": {"region": "UE"}}},
             FULL,
             "no document has the tag region: UE; region is EU or US",
