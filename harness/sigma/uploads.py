@@ -101,7 +101,8 @@ async def _sent(client: Client, path: Path) -> UserFile:
     except (httpx.RequestError, OSError) as error:
         raise TargetError(f"{path}: could not be uploaded: {reason(error)}") from error
     told = document(answer)
-    rejected = [row.get("reason") for row in told.get("rejected_files") or () if isinstance(row, dict)]
+    rows = told.get("rejected_files")
+    rejected = [row.get("reason") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     if not answer.is_success or rejected or not told.get("user_files"):
         why = (
             "; ".join(map(str, rejected))

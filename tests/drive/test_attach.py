@@ -132,6 +132,7 @@ RESET = httpx.ReadError("reset")
     [
         (RESET, RESET, "could not be uploaded: reset", []),
         (httpx.Response(200, json={"user_files": ["a"]}), RESET, "answered with something else", []),
+        (httpx.Response(200, json={"rejected_files": 5}), RESET, "does not take the file", []),
         (TAKEN, RESET, "while it was being processed: reset", ["1"]),
         (TAKEN, httpx.Response(500), "was uploaded, and then answered 500", ["1"]),
         (TAKEN, httpx.Response(200, json=PROCESSING | {"status": "FAILED"}), "it is FAILED", ["1"]),
