@@ -26,28 +26,37 @@ async def accounts(run: Conduct) -> AsyncIterator[None]:
         yield
         return
     transport = transport_of(suite, run.address.base_url)
-    async with Client(run.address, transport()) as client, anyio.create_task_group() as beside:
+    async with Client(run.address, transport()) as client:
         before = await usage(client)
         if before is None:
             _refuse_unpriced(run.plan)
-        if run.reins.purse.is_limited:
-            await anyio.to_thread.run_sync(run.count, " ")  # to get ready for it is no part of a load
-            beside.start_soon(_keep_books, run)
-            if before is not None:
+        async with anyio.create_task_group() as beside:
+            if run.reins.purse.is_limited:
+                await anyio.to_thread.run_sync(run.count, " ")  # to get ready for it is no part of a load
+                beside.start_soon(_keep_books, run, client, before)
                 beside.start_soon(_listen, run, client, before)
-        yield
-        if before is not None:
-            await _hear(run, client, before)
-        beside.cancel_scope.cancel()
+            yield
+            beside.cancel_scope.cancel()
+        await _count(run)
+        await _hear(run, client, before)
 
 
-async def _keep_books(run: Conduct) -> None:
-    """Count what each trial cost, off the loop, as long as the run goes on."""
+async def _keep_books(run: Conduct, client: Client, before: Usage | None) -> None:
+    """Count what each trial cost while the run goes on; of the first, ask what the server counts of it."""
     while True:
-        while run.to_count:
-            run.reins.purse.book(*await anyio.to_thread.run_sync(run.cost, run.to_count.popleft()))
-            run.reins.booked()
+        if run.to_count and not run.reins.purse.counted:
+            await _hear(run, client, before)
+        await _count(run)
         await anyio.sleep(_BOOKS_EVERY_S)
+
+
+async def _count(run: Conduct) -> None:
+    """Count, off the loop, what the trials cost that have ended."""
+    while run.to_count:
+        cost = await anyio.to_thread.run_sync(run.cost, run.to_count[0])
+        run.to_count.popleft()  # not before: who is cut off here has counted nothing
+        run.reins.purse.book(*cost)
+        run.reins.booked()
 
 
 def _refuse_unpriced(plan: Plan) -> None:
@@ -61,16 +70,16 @@ def _refuse_unpriced(plan: Plan) -> None:
         )
 
 
-async def _listen(run: Conduct, client: Client, before: Usage) -> None:
+async def _listen(run: Conduct, client: Client, before: Usage | None) -> None:
     """Ask the server now and then what it has counted itself."""
     for wait_s in chain(_LISTEN_FIRST_S, repeat(_LISTEN_EVERY_S)):
         await anyio.sleep(wait_s)
         await _hear(run, client, before)
 
 
-async def _hear(run: Conduct, client: Client, before: Usage) -> None:
-    after = await usage(client)
-    if after is not None:
+async def _hear(run: Conduct, client: Client, before: Usage | None) -> None:
+    """Ask the server what it has counted, if it counts at all."""
+    if before is not None and (after := await usage(client)) is not None:
         run.used = after.since(before)
         run.reins.purse.heard(run.used.tokens, run.used.usd)
         run.reins.booked()

@@ -146,6 +146,7 @@ async def _closed(trials: Iterable[Trial], phase: _Phase, open_client: OpenClien
                         return
                     if trial.deep_research and reins.deep_research == 0:
                         await anyio.sleep(_IDLE_S)  # there is no end of trials: refusing them would spin
+                await reins.first_is_counted()
                 await phase.send(trial, client)
 
     async with anyio.create_task_group() as tasks:

@@ -50,6 +50,7 @@ class Reins:
     dropped: int = 0
     in_flight_ns: int = 0
     elsewhere: "Counter[tuple[str, str]]" = field(default_factory=Counter)
+    _is_counted: anyio.Event = field(default_factory=anyio.Event)
     _counted_ns: int = 0
     _running: dict[int, Running] = field(default_factory=dict)
 
@@ -70,6 +71,7 @@ class Reins:
     def stop(self, why: Skip) -> None:
         """Send no further trial; those under way finish. The first reason to stop is the one that stands."""
         self.stopped = self.stopped or why
+        self._is_counted.set()  # none will be waited for
         self.interrupted |= why is Skip.INTERRUPTED
 
     def heed(self, result: Result) -> None:
@@ -101,9 +103,15 @@ class Reins:
                 return Skip.BUDGET
             self.deep_research -= trial.deep_research
         if self.stopped is None and self.purse.is_limited and not self.purse.has_room(self.uncounted):
-            self.said = f"the budget would be overdrawn: {self.purse.told} spent"
+            beside = f", and {self.uncounted} trials under way" if self.uncounted else ""
+            self.said = f"the budget would be overdrawn: {self.purse.told} spent{beside}"
             self.stop(Skip.BUDGET)
         return self.stopped
+
+    async def first_is_counted(self) -> None:
+        """With a budget, the first trial goes alone: the others wait until it is known what one costs."""
+        if self.purse.is_limited and not self.purse.counted and self.uncounted and self.stopped is None:
+            await self._is_counted.wait()
 
     @property
     def uncounted(self) -> int:
@@ -112,6 +120,8 @@ class Reins:
 
     def booked(self) -> None:
         """Cut the run where more is spent than there was."""
+        if self.purse.counted:
+            self._is_counted.set()
         if self.purse.is_overdrawn:
             self.said = self.said or f"the budget is used up: {self.purse.told} spent"
             self.cut(Skip.BUDGET)

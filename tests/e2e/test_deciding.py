@@ -182,11 +182,38 @@ def test_runs_that_are_unlike_each_other_are_not_pooled(at: Path) -> None:
 def test_a_token_budget_ends_the_run_within_two_percent(at: Path) -> None:
     ran = harness_here("run", suite(at, rules="", more="budget: {tokens: 800}"))
     assert ran.exit_code == 3, ran.output
-    spent = manifest(at)["spent"]
-    assert spent["estimated_tokens"] <= 816
+    assert spent(at) <= 816
     found = trials(at)
     assert set(found.filter(pl.col("state") == "not_run")["skip"]) == {"budget"}
     assert found.filter(pl.col("state") == "failed").is_empty()
+
+
+def spent(at: Path) -> int:
+    """The tokens that a run says it spent, which are those of all exchanges in its tables."""
+    told: int = manifest(at)["spent"]["estimated_tokens"]
+    tokens = pl.read_parquet(at / "results/s/latest/exchanges.parquet").select("asked_tokens", "said_tokens")
+    assert told == tokens.sum().sum_horizontal().item()
+    return told
+
+
+@pytest.mark.parametrize(("budget", "most"), [(400, 4), (40, 1)])
+def test_however_many_workers_are_free_no_more_is_sent_than_a_budget_holds(
+    at: Path, budget: int, most: int
+) -> None:
+    """Nobody knows what a trial costs before one has ended, and that one may be more than there is."""
+    (at / "s.yaml").write_text(f"""
+suite: s
+target: standin
+budget: {{tokens: {budget}}}
+defaults:
+  repeat: 40
+  llm_override: {{model_provider: Simulated, model_version: "sim:ttft=50ms,gap=1ms,tokens=60"}}
+prompts: [{{id: p, message: hello there}}]
+load: {{workers: 20}}
+""")
+    assert harness_here("run", "s.yaml", "-q").exit_code == 3
+    assert 1 <= len(pl.read_parquet(at / "results/s/latest/exchanges.parquet")) <= most
+    assert spent(at) <= budget or most == 1
 
 
 def test_a_plan_says_what_it_takes_and_what_its_gate_can_see(at: Path) -> None:
