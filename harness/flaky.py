@@ -21,13 +21,14 @@ from msgspec import Struct, convert, structs
 
 from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.plan.trials import PARTS
-from harness.record.baselines import whole
+from harness.record.baselines import why_not_whole
 from harness.record.histograms import filename
 from harness.record.runs import of_file, run_folder
 from harness.record.store import MANIFEST, Manifest, read_manifest
 from harness.record.tables import scan
 from harness.stats.flaky import Class, Night, Since, belief, drift, entropy, flip_rate, since
 from harness.stats.many import benjamini_hochberg
+from harness.suite.bare import ENDINGS
 
 HALF_LIFE_DAYS = 14.0
 _QUARANTINE = timedelta(days=14)
@@ -147,7 +148,7 @@ def meant(named: str | None, results: Path) -> Meant:
     if named is None:
         return Meant(run_folder("latest", results).parent.name, results)
     path = Path(named)
-    if path.suffix in {".yaml", ".yml"} and path.is_file():
+    if path.suffix in ENDINGS and path.is_file():
         newest = of_file(path, results)
         if newest is None:
             raise UsageError(
@@ -231,7 +232,7 @@ def _read(folders: Iterable[Path]) -> tuple[list[_Run], list[_Run], dict[str, st
     for folder in folders:
         try:
             manifest = read_manifest(folder)
-            why = whole(manifest)
+            why = why_not_whole(manifest)
             if why:
                 left_out[folder.name] = "; ".join(why)
                 continue

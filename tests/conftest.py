@@ -30,6 +30,9 @@ settings.load_profile("shared")
 @pytest.hookimpl(trylast=True)  # once there is what writes to the terminal
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(bounds)
+    # A shell has what it puts into the background ignore Ctrl-C, and that is inherited by what tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -69,7 +69,7 @@ def _looked(target: str | None, access: "Access", key_file: Path | None, talk: "
     from harness.drive.survey import look_around
     from harness.errors import TargetError, UsageError
     from harness.report.live import say
-    from harness.suite.target import URL_VARIABLE, is_file
+    from harness.suite.bare import URL_VARIABLE, is_file
 
     around = os.environ.get(URL_VARIABLE)
     where = target or around

@@ -113,7 +113,7 @@ def _meant(suite: Suite, results: Path, of: str | None) -> tuple[Path, list[str]
         if place.suite != filename(suite.name):
             continue
         try:
-            why = _why_not_whole(read_manifest(place.folder))
+            why = _why_a_part(read_manifest(place.folder))
         except HarnessError as error:
             why = str(error)
         if not why:
@@ -131,7 +131,7 @@ def _some(lines: list[str]) -> list[str]:
     return lines if more <= 0 else [*lines[:_TOLD], f"and {more} more"]
 
 
-def _why_not_whole(manifest: Manifest) -> str:
+def _why_a_part(manifest: Manifest) -> str:
     """Why a run did not ask all of its suite; empty where it did."""
     if manifest.exit_code is None:
         return "it was killed, or goes on still"

@@ -398,7 +398,7 @@ def set_baseline(name: str, folders: Sequence[Path], results: Path, *, pin: bool
     if len(suites) > 1:
         raise UsageError(f"a baseline is of one suite, and these are of {', '.join(sorted(suites))}")
     suite, suite_path = manifests[0].suite, Path(manifests[-1].suite_path)
-    wrong = [f"{each.run_id}: {why}" for each in manifests for why in baselines.whole(each)]
+    wrong = [f"{each.run_id}: {why}" for each in manifests for why in baselines.why_not_whole(each)]
     wrong += _unlike(folders)
     if wrong and not anyway:
         raise UsageError("\n".join(wrong) + "\n--anyway takes it all the same")

@@ -33,11 +33,11 @@ from harness.sigma.names import resolve
 from harness.sigma.probe import dialect_in, document, identified, located, reason, sources_in, without_message
 from harness.sigma.request import SEND
 from harness.sigma.session import ModelParams, SessionDetail, read_session
+from harness.suite.bare import suite_at
 from harness.suite.model import Suite
 from harness.suite.prompts import Retry, Turn
 from harness.suite.resolve import Case
 from harness.suite.settings import Settings
-from harness.suite.target import suite_at
 
 UPLOAD, USAGE, READY, SESSIONS = (
     *("/user/projects/file/upload", "/user/usage?days=1"),

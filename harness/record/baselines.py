@@ -146,7 +146,7 @@ def named(name: str, suite: str, *, results: Path, suite_path: Path) -> Baseline
     return found
 
 
-def whole(manifest: Manifest) -> list[str]:
+def why_not_whole(manifest: Manifest) -> list[str]:
     """Why a run is no ordinary one, which others may be held against; nothing where it is."""
     verdict = (manifest.verdict or {}).get("word")
     told = []

@@ -10,7 +10,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from harness.drive.preflight import address_of
 from harness.drive.survey import TRIPS, Seen, put, survey
-from harness.suite.target import suite_at
+from harness.suite.bare import suite_at
 from tests.conftest import Standin
 
 pytestmark = pytest.mark.anyio

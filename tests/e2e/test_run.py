@@ -156,9 +156,6 @@ def test_ctrl_c_before_the_first_trial_ends_with_3(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [*HARNESS, "run", str(suite(tmp_path, SMALL)), "--target", url]
-        # A shell lets what it puts into the background ignore Ctrl-C, and that is inherited.
-        heed = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-        command = [sys.executable, "-c", heed, *command]
         with started(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             asking, _ = silent.accept()
             with asking:

@@ -18,9 +18,9 @@ from harness.sigma.catalogue import Catalogue, Persona, Provider, Tool
 from harness.sigma.client import Address
 from harness.sigma.deprecated import PATHS
 from harness.sigma.request import SEND
+from harness.suite.bare import suite_at
 from harness.suite.keys import key_of
 from harness.suite.read import parse_suite
-from harness.suite.target import suite_at
 
 NO_ANSWER = Heard(None, "did not answer (reset)")
 SILENT = dict.fromkeys((SEND, UPLOAD, USAGE, READY, *PATHS.values()), NO_ANSWER)

@@ -13,7 +13,7 @@ from harness.decide.sides import against, gated, set_baseline
 from harness.errors import UsageError
 from harness.grade.states import State
 from harness.plan.trials import Choice, make_plan
-from harness.record.baselines import whole
+from harness.record.baselines import why_not_whole
 from harness.record.runs import planned
 from harness.record.store import Rerun, read_manifest, write_manifest
 from harness.suite.model import Suite
@@ -194,6 +194,6 @@ def test_no_gate_no_baseline_and_no_forecast_takes_it_for_a_run_of_the_suite(tmp
             against(suite(), ["default"], tmp_path, folder.name)
         told = what_differs(read_manifest(ran), read_manifest(folder))
         assert any(folder.name in line for line in told)
-    assert any("rerun" in why for why in whole(read_manifest(rerun)))
+    assert any("rerun" in why for why in why_not_whole(read_manifest(rerun)))
     expected = takes(make_plan(suite()), tmp_path)
     assert (expected.by, expected.tokens) == (ran.name, 60.0)

@@ -16,7 +16,8 @@ from harness.suite.servers import Target
 URL_VARIABLE = "SIGMA_URL"
 """Where the address of a server is that nobody names."""
 
-_OF_SUITES = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
+"""Of the files of suites."""
 
 
 def suite_at(written: str, key_file: Path | None = None) -> Suite:
@@ -40,7 +41,7 @@ def is_file(written: str) -> bool:
     """Whether what is *written* for a target is the file of a suite."""
     if written == "standin":  # also where something of that name lies about
         return False
-    return written.endswith(_OF_SUITES) or ("://" not in written and Path(written).exists())
+    return written.endswith(ENDINGS) or ("://" not in written and Path(written).exists())
 
 
 def _bare(written: str) -> Suite:
