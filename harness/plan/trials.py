@@ -334,7 +334,7 @@ def _more(blocks: Blocks, suite: Suite, choice: Choice, seed: int) -> Iterator[T
     planned = {(arm.case.case_id, arm.variant): times for block in blocks for arm, times in block}
     longer = [[(arm, ceil(times * (choice.extend_to or 1))) for arm, times in block] for block in blocks]
     for name, load in _loads(suite, choice).items():
-        if not (load.is_open or load.is_timed):
+        if load.asks_each_once:
             rounds = _rounds(longer, name, seed)
             yield from (each for each in rounds if each.repeat > planned[each.case.case_id, each.variant])
 
