@@ -121,7 +121,8 @@ def run(
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
     3 some trials ended in an error, were invalid or were not run, or you interrupted or said no · 4 no Sigma
-    answers, the results cannot be written, or a port is taken. With --gate the rules decide: 0 pass · 1 fail · 3 inconclusive.
+    answers, the results cannot be written, or a port is taken. With --gate the rules decide: 0 pass · 1 fail
+    · 3 inconclusive.
     """
     from rich.console import Console
 
