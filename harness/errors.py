@@ -5,6 +5,7 @@ HarnessError
 ├── SuiteError             2   the suite cannot be read; nothing was sent
 ├── TargetError            4   no Sigma answers at the target
 ├── StandinError           4   our own stand-in did not come up
+├── PortError              4   the address or the port that is to be served at cannot be had
 ├── CollectorError         4   nobody takes the traces of a run
 ├── MachineError           4   this machine has no files, ports or memory left to connect with
 └── RunDirectoryError      4   the results cannot be written or read
@@ -72,6 +73,12 @@ class TargetError(HarnessError):
 
 class StandinError(HarnessError):
     """Our own stand-in Sigma did not come up."""
+
+    exit_code = Exit.ENVIRONMENT
+
+
+class PortError(HarnessError):
+    """What is to be served at cannot be had: the port is taken, or no address of this machine."""
 
     exit_code = Exit.ENVIRONMENT
 

@@ -305,15 +305,17 @@ def confirm(folder: Path, options: Options, suite: Path | None = None) -> Run:
     no prompt failed, or where the suite is not to be had.
     """
     manifest = store.read_manifest(folder)
+    if not (failed := red(folder)):
+        raise UsageError(f"{folder.name}: no prompt failed: there is nothing to confirm")
     if suite is None and not store.is_where_it_was(manifest, folder):
         raise UsageError(f"{manifest.suite_path}: not there any more, word for word; --suite FILE says which")
     loaded = load_suite(suite or Path(manifest.suite_path), elsewhere=options.target is not None)
-    phases = tuple(name for name, load in loaded.load.items() if not (load.is_open or load.is_timed))
+    phases = tuple(name for name, load in loaded.load.items() if load.asks_each_once)
     if not phases:
         raise UsageError(
             "a load that is open or timed repeats nothing until it is decided: add a closed phase"
         )
-    asked = Choice(pairs=tuple(red(folder)), repeat=Sprt().most, phases=phases[:1])
+    asked = Choice(pairs=tuple(failed), repeat=Sprt().most, phases=phases[:1])
     return run(loaded, replace(options, choice=asked, confirm=True))
 
 

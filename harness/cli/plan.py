@@ -1,6 +1,7 @@
 """`harness plan SUITE`: what would run, in which order; look-ups only."""
 
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from harness.sigma.catalogue import Catalogue
     from harness.sigma.client import Address
     from harness.suite.phases import Phase
+
+_LISTED = 20
 
 
 def plan(
@@ -70,6 +73,10 @@ def plan(
     requests: Annotated[
         bool, typer.Option("--requests", help="Print each distinct request as a curl command.")
     ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help=f"List every trial; a terminal is shown the first {_LISTED} otherwise."),
+    ] = False,
 ) -> None:
     """Print the trials that a run would send, with their ids, in their order; and what that would take.
 
@@ -82,7 +89,7 @@ def plan(
     from harness.decide.forecast import lines as forecast_lines
     from harness.drive.access import Access, accessed, doubts
     from harness.plan.trials import Choice, make_plan
-    from harness.report.visible import one_line, visible
+    from harness.report.visible import visible
     from harness.suite.read import load_suite
 
     gc.disable()  # what is made here is kept to the end, which is near
@@ -110,10 +117,20 @@ def plan(
     if requests:
         lines = _requests(planned, target, address)
     else:
-        lines = map(_json_line, planned.trials) if as_json else map(one_line, planned.lines())
+        lines = map(_json_line, planned.trials) if as_json else _listed(planned, every=every)
     typer.echo("\n".join(lines))
     for line in (*_loads(planned), *told, f"{_counted(planned)}; {visible(found)}"):
         typer.echo(line, err=True)
+
+
+def _listed(plan: "Plan", *, every: bool) -> Iterator[str]:
+    """A line for each trial; a terminal gets the first of many, so that what is told beneath is in sight."""
+    from harness.report.visible import one_line
+
+    first = _LISTED if sys.stdout.isatty() and not every else len(plan.trials)
+    yield from map(one_line, plan.lines(first))
+    if len(plan.trials) > first:
+        yield f"and {len(plan.trials) - first:,} more; --all lists every one"
 
 
 def _asks(plan: "Plan", expected: "Forecast", target: str | None) -> "Iterator[str]":

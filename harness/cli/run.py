@@ -29,7 +29,6 @@ from harness.cli.choice import (
     Target,
     Variants,
     Yes,
-    cores,
     process_count,
 )
 from harness.cli.report import Html, Junit, Markdown, Otel, exporter, publish
@@ -122,11 +121,13 @@ def run(
 
     Exit codes: 0 all passed · 1 some failed · 2 the suite or a name in it is wrong, nothing was sent ·
     3 some trials ended in an error, were invalid or were not run, or you interrupted or said no · 4 no Sigma
-    answers, or the results cannot be written. With --gate the rules decide: 0 pass · 1 fail · 3 inconclusive.
+    answers, the results cannot be written, or a port is taken. With --gate the rules decide: 0 pass · 1 fail
+    · 3 inconclusive.
     """
     from rich.console import Console
 
     from harness.cli.asking import before_spending
+    from harness.cli.next_step import next_step
     from harness.drive.access import Access
     from harness.errors import Exit, UsageError
     from harness.pipeline import Options
@@ -163,6 +164,8 @@ def run(
         talk.print("interrupted")
         raise typer.Exit(Exit.INCOMPLETE) from None
     show(done, as_json=as_json, talk=talk, warn=quiet)
+    if not (quiet or as_json) and (step := next_step(done)):
+        talk.print(step, highlight=False, markup=False, soft_wrap=True)
     publish(done.folder, markdown=markdown, junit=junit, html=html)
     if send is not None:
         talk.print(f"traces sent: {send(done.folder)}", highlight=False)
@@ -271,66 +274,42 @@ def show(done: "Run", *, as_json: bool, talk: "Console", warn: bool) -> None:
 
     *warn*: warnings have not been shown yet, since nothing was.
     """
-    from rich.console import Console
-
-    from harness.report.decided import ruling
-    from harness.report.nodes import clock_lines
-    from harness.report.terminal import exactness, named, reasons, spending, summary_table, verdict_lines
-    from harness.report.visible import document, visible
+    from harness.cli.next_step import what_next
+    from harness.report.terminal import reasons, spending
+    from harness.report.visible import document
 
     _warn(done, talk, everything=warn)
-    rerun = done.manifest.rerun
     if as_json:
         typer.echo(document(_as_told(done)))
     else:
-        figures = Console()
-        figures.width = figures.width if figures.is_terminal else 160
-        if rerun is not None:
-            figures.print(named(f"this is {rerun.says}", "bold yellow"), soft_wrap=True)
-        figures.print(summary_table(done.summary), crop=False)
-        told = done.manifest
-        for line in (
-            *verdict_lines(done.verdict),
-            *exactness(told.calibration),
-            *clock_lines(told.nodes),
-        ):
-            figures.print(line)
-        if done.ruling is not None:
-            figures.print(ruling(done.ruling))
-        for sentence in done.confirmed:
-            figures.print(visible(sentence), highlight=False, markup=False, emoji=False)
+        _figures(done)
     for sentence in spending(done.manifest.spent):
         talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for line in reasons(done.not_passed()):
         talk.print(line, highlight=False, soft_wrap=True)
-    talk.print(f"results: {done.folder}", highlight=False, markup=False, soft_wrap=True)
-    _what_next(done, talk)
+    for sentence in (f"results: {done.folder}", *what_next(done)):
+        talk.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-def _what_next(done: "Run", talk: "Console") -> None:
+def _figures(done: "Run") -> None:
+    from rich.console import Console
+
+    from harness.report.decided import ruling
+    from harness.report.nodes import clock_lines
+    from harness.report.terminal import exactness, named, summary_table, verdict_lines
     from harness.report.visible import visible
 
-    if _nothing_answered(done):
-        target = done.manifest.options.get("target") or done.manifest.suite_path
-        talk.print(
-            f"nothing was answered: harness check {visible(target)} --ask says what is refused, and why",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    if done.verdict.word == "client-bound" and done.manifest.options.get("processes", 1) < cores():
-        talk.print("this machine has more cores: --processes auto reads with all of them", highlight=False)
-    if done.manifest.interrupted:
-        talk.print(
-            f"to go on with it: harness run --resume {done.manifest.run_id}", highlight=False, markup=False
-        )
-
-
-def _nothing_answered(done: "Run") -> bool:
-    from harness.grade.states import State
-
-    answered = (State.PASSED, State.FAILED, State.INVALID)
-    return done.summary.count(State.ERROR) > 0 and not any(map(done.summary.count, answered))
+    figures, told = Console(), done.manifest
+    figures.width = figures.width if figures.is_terminal else 160
+    if told.rerun is not None:
+        figures.print(named(f"this is {told.rerun.says}", "bold yellow"), soft_wrap=True)
+    figures.print(summary_table(done.summary), crop=False)
+    for line in (*verdict_lines(done.verdict), *exactness(told.calibration), *clock_lines(told.nodes)):
+        figures.print(line)
+    if done.ruling is not None:
+        figures.print(ruling(done.ruling))
+    for sentence in done.confirmed:
+        figures.print(visible(sentence), highlight=False, markup=False, emoji=False)
 
 
 def _as_told(done: "Run") -> dict[str, Any]:

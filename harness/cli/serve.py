@@ -99,6 +99,8 @@ def serve(
     With --replay RUN nothing is simulated: the requests of that run get the packets that were recorded, at
     the times at which they came, with no Sigma behind and no token spent. Repeats are played in turn, and no
     API key is asked for unless --api-key-file names one.
+
+    Exit codes: 0 you ended it · 2 no such run, or a bad option · 4 the port is taken, or --db cannot be kept.
     """
     from harness.errors import UsageError
     from harness.standin.server import Options

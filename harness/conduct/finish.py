@@ -51,7 +51,8 @@ class Run:
 
     *tables* are the Parquet tables as polars frames; results/README.md has their
     columns. *exit_code* is what `harness run` ends with. *ruling* is the gate's, where it was asked,
-    and *confirmed* has a sentence for each prompt that was to be confirmed.
+    and *confirmed* has a sentence for each prompt that was to be confirmed. *each_once* are the phases of
+    which some trials can be asked again by themselves: those without a load to keep up.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Run:
     exit_code: Exit
     ruling: Ruling | None = None
     confirmed: tuple[str, ...] = ()
+    each_once: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.manifest.planned} trials, exit {self.exit_code:d}>"
@@ -142,7 +144,8 @@ def finish(
     chosen = {} if manifest.rerun is None else {"rerun": to_builtins(manifest.rerun)}
     store.write_json(told | chosen | to_builtins(summary), folder / store.SUMMARY)
     store.write_manifest(manifest, folder)
-    return Run(folder, manifest, summary, Stored(folder), believed, exit_code)
+    each_once = frozenset(name for name, load in plan.loads.items() if load.asks_each_once)
+    return Run(folder, manifest, summary, Stored(folder), believed, exit_code, each_once=each_once)
 
 
 def _believed(run: Recorded, frames: Mapping[str, pl.DataFrame], moments: Sequence[Moment]) -> Verdict:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from harness.conduct.consult import Desk
 from harness.conduct.going import Round, Wanted
 from harness.decide.sitting import graded
-from harness.errors import Exit, UsageError
+from harness.errors import Exit
 from harness.grade.states import State
 from harness.plan.trials import Trial
 from harness.record.store import Manifest
@@ -48,15 +48,12 @@ class Confirmed(Struct, frozen=True):
 
 
 def red(folder: Path) -> list[Pair]:
-    """The prompts of a run that failed and are in no quarantine. Raises `UsageError` where there is none."""
+    """The prompts of a run that failed and are in no quarantine."""
     cases = scan("cases", folder).filter(pl.col("quarantined").is_null())
     by_state = pl.col("state") == str(State.FAILED)
     by_repeat = pl.col("state").is_null() & (pl.col("failed") > 0)
     found = cases.filter(by_state | by_repeat).select("case_id", "variant").unique(maintain_order=True)
-    pairs = list(found.collect().iter_rows())
-    if not pairs:
-        raise UsageError(f"{folder.name}: no prompt failed: there is nothing to confirm")
-    return pairs
+    return list(found.collect().iter_rows())
 
 
 @dataclass(slots=True)

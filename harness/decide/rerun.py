@@ -73,7 +73,7 @@ def again(
     was = convert(manifest.choice, Choice)
     choice = replace(choice, repeat=was.repeat, extend_to=was.extend_to)
     ended = _ended(folder, states)
-    loads = {name for name, load in suite.load.items() if load.is_open or load.is_timed}
+    loads = {name for name, load in suite.load.items() if not load.asks_each_once}
     wanted = {trial_id for trial_id, phase in ended if phase not in loads}
     under_load = sorted({phase for _, phase in ended if phase in loads})
     there = _planned(suite, Choice(repeat=was.repeat, extend_to=was.extend_to), wanted)
@@ -113,7 +113,7 @@ def _meant(suite: Suite, results: Path, of: str | None) -> tuple[Path, list[str]
         if place.suite != filename(suite.name):
             continue
         try:
-            why = _why_a_part(read_manifest(place.folder))
+            why = why_a_part(read_manifest(place.folder))
         except HarnessError as error:
             why = str(error)
         if not why:
@@ -131,7 +131,7 @@ def _some(lines: list[str]) -> list[str]:
     return lines if more <= 0 else [*lines[:_TOLD], f"and {more} more"]
 
 
-def _why_a_part(manifest: Manifest) -> str:
+def why_a_part(manifest: Manifest) -> str:
     """Why a run did not ask all of its suite; empty where it did."""
     if manifest.exit_code is None:
         return "it was killed, or goes on still"

@@ -271,12 +271,12 @@ class Plan:
         more = tuple(_changed(trial, changed) for trial in self.more)
         return replace(self, trials=trials, cycles=cycles, more=more)
 
-    def lines(self) -> Iterator[str]:
-        """A head and a line for each trial: plain text in columns, since 10,000 of them go through `grep`."""
+    def lines(self, first: int) -> Iterator[str]:
+        """A head and a line for each of the *first* so many trials: plain text in columns, for `grep`."""
         rows = [("trial", "case", "variant", "repeat", "phase")]
         rows += [
             (trial.trial_id, trial.case.case_id, trial.variant, str(trial.repeat), trial.phase)
-            for trial in self.trials
+            for trial in self.trials[:first]
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -334,7 +334,7 @@ def _more(blocks: Blocks, suite: Suite, choice: Choice, seed: int) -> Iterator[T
     planned = {(arm.case.case_id, arm.variant): times for block in blocks for arm, times in block}
     longer = [[(arm, ceil(times * (choice.extend_to or 1))) for arm, times in block] for block in blocks]
     for name, load in _loads(suite, choice).items():
-        if not (load.is_open or load.is_timed):
+        if load.asks_each_once:
             rounds = _rounds(longer, name, seed)
             yield from (each for each in rounds if each.repeat > planned[each.case.case_id, each.variant])
 

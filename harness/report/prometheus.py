@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from harness.errors import UsageError
+from harness.errors import PortError
 from harness.metrics.figures import SECOND
 from harness.report.tally import Snapshot, Tally, snapshot
 from harness.report.times import Times
@@ -52,14 +52,14 @@ class Exposition(Collector):
 
 @contextmanager
 def serving(port: int) -> Iterator[Exposition]:
-    """Serve at *port*, 0 for any that is free, until left. Raises `UsageError` where it cannot be had."""
+    """Serve at *port*, 0 for any that is free, until left. Raises `PortError` where it cannot be had."""
     told = Exposition()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(told)
     try:
         server, thread = start_http_server(port, addr=HOST, registry=registry)
     except OSError as error:
-        raise UsageError(f"--metrics-port {port}: {error.strerror}; 0 takes any that is free") from error
+        raise PortError(f"--metrics-port {port}: {error.strerror}; 0 takes any that is free") from error
     told.url = f"http://{HOST}:{server.server_port}/metrics"
     try:
         yield told

@@ -335,7 +335,7 @@ def serve(replay: Replay, options: Options, ready: Callable[[str], None]) -> Non
     """Serve until SIGTERM or SIGINT, as the stand-in does; *ready* is called with the URL.
 
     Of *options* it is the address, the key, the access log and the parent that count. A port that is taken is
-    a `StandinError`.
+    a `PortError`.
     """
 
     def app() -> ASGIApp:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from harness.doors import is_loopback
-from harness.errors import StandinError
+from harness.errors import PortError, StandinError
 from harness.standin.app import create_app
 from harness.standin.chat import Standin
 from harness.standin.files import Files
@@ -92,7 +92,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)
-        raise StandinError(f"cannot serve on {host}:{port}: {reason}; --port 0 takes a free one") from error
+        raise PortError(f"cannot serve on {host}:{port}: {reason}; --port 0 takes a free one") from error
     return listener
 
 
@@ -121,7 +121,7 @@ def serve(options: Options, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; *ready* is called with the URL once connections are accepted.
 
     Both signals end it in order and at once: open streams are cut, the database is closed, the exit code is
-    0. A port that is taken is a `StandinError`.
+    0. A port that is taken is a `PortError`.
     """
 
     def app() -> ASGIApp:

@@ -89,6 +89,11 @@ class Phase(Written):
         return self.for_ is not None or self.stages is not None
 
     @property
+    def asks_each_once(self) -> bool:
+        """Whether every trial is sent once, by whoever is free: some of them can be asked by themselves."""
+        return not (self.is_open or self.is_timed)
+
+    @property
     def slots(self) -> int:
         """How many conversations a closed load has at once."""
         return self.workers or 8

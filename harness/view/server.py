@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from harness.errors import UsageError
+from harness.errors import PortError
 from harness.view.guard import LONGEST_HEAD
 
 MOST_CONNECTIONS = 200
@@ -44,7 +44,7 @@ class ImpatientProtocol(H11Protocol):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises `UsageError` where that cannot be."""
+    """A socket that listens there. Raises `PortError` where that cannot be."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -53,7 +53,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UsageError(
+        raise PortError(
             f"cannot listen on {host}:{port}: {reason}; --port 0 takes a free one, and another harness view "
             "may be there already"
         ) from error

@@ -259,7 +259,7 @@ def test_a_port_that_is_taken_ends_the_run_before_anything_is_sent(tmp_path: Pat
             [*HARNESS, "run", str(suite(tmp_path)), "--metrics-port", port],
             cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    assert done.returncode == Exit.USAGE
+    assert done.returncode == Exit.ENVIRONMENT
     assert f"--metrics-port {port}: Address already in use" in done.stderr
     assert not (tmp_path / "results").exists()
 

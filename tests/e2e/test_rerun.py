@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -104,6 +105,33 @@ def test_a_rerun_that_was_killed_goes_on_as_one(at: Path) -> None:
     assert f"a rerun of what ended as failed in {whole.name}" in went_on.stdout
     assert len(pl.read_parquet(rerun / "trials.parquet")) == 2
     assert manifest(rerun)["rerun"]["of"] == whole.name
+
+
+def test_the_commands_that_a_red_run_names_do_what_they_say(at: Path) -> None:
+    red = harness("run", "s.yaml", "--results", "of mine", "--limit", "2")
+    (run,) = Path("of mine", "s").glob("2*")
+    step = red.stderr.splitlines()[-1]
+    again = re.fullmatch(
+        rf"to see why: harness view {run.name} --results 'of mine'; to ask that again: harness (.+)", step
+    )
+    assert again, red.stderr
+    once_more = harness(*shlex.split(again[1]), "-q")
+    assert once_more.exit_code == 1
+    (rerun,) = {*Path("of mine", "s").glob("2*")} - {run}
+    assert manifest(rerun)["rerun"]["of"] == run.name
+    assert "to see why" not in once_more.stderr
+    assert "to see why" not in harness("run", "s.yaml", "--limit", "2", "--json").stderr
+
+
+def test_a_gate_that_failed_names_what_is_sure(at: Path) -> None:
+    gated = harness("run", "s.yaml", "--gate", "--prompt", "bad", "--repeat", "10")
+    assert gated.exit_code == 1, gated.output
+    sure = re.search(r"to ask what failed until that is sure: harness (confirm .+)", gated.stderr)
+    assert sure, gated.stderr
+    confirmed = harness(*shlex.split(sure[1]))
+    assert confirmed.exit_code == 1, confirmed.output
+    assert "confirmed  bad [default]" in confirmed.stdout
+    assert "to see why" not in confirmed.stderr
 
 
 @pytest.mark.parametrize(

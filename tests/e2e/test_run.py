@@ -19,6 +19,7 @@ from harness.errors import Exit
 from harness.journal import read
 from tests.bounds import started
 from tests.conftest import Serving, Standin
+from tests.terminal import answered
 
 HARNESS = [sys.executable, "-m", "harness"]
 
@@ -222,6 +223,31 @@ def test_the_plan_lists_the_trials_that_a_run_records(tmp_path: Path) -> None:
     assert harness_("run", path, cwd=tmp_path).returncode == Exit.OK
     (trials,) = (tmp_path / "results" / "small").glob("2*/trials.parquet")
     assert sorted(pl.read_parquet(trials)["trial_id"]) == sorted(one["trial_id"] for one in planned)
+
+
+def test_a_terminal_is_shown_the_first_trials_of_a_long_plan_and_a_pipe_all_of_them(tmp_path: Path) -> None:
+    checked = SMALL.replace("message: hello}", "message: hello, assert: [stream-complete]}")
+    path = suite(tmp_path, checked.replace("prompts:", "defaults: {repeat: 22}\nprompts:"))
+    command = [*HARNESS, "plan", str(path), "--offline", "--results", str(tmp_path)]
+
+    def seen(*options: str) -> list[str]:
+        code, text = answered([*command, *options])
+        assert code == Exit.OK, text
+        return text.splitlines()
+
+    piped = harness_(*command[len(HARNESS) :], cwd=tmp_path)
+    head, *trials = (line.split() for line in piped.stdout.splitlines())
+    told = piped.stderr.splitlines()
+    assert len(trials) == 22
+    assert told[-1].startswith("22 trials; ")
+    short = seen()
+    assert [line.split() for line in short[:21]] == [head, *trials[:20]]
+    assert short[21:] == ["and 2 more; --all lists every one", *told]
+    assert [line.split() for line in seen("--all")[:23]] == [head, *trials]
+    assert [json.loads(line)["trial_id"] for line in seen("--json")[:22]] == [row[0] for row in trials]
+    exactly = seen("--limit", "20")
+    assert [line.split() for line in exactly[1:21]] == trials[:20]
+    assert "--all" not in exactly[21]
 
 
 @pytest.mark.parametrize(("signals", "finished"), [(1, True), (2, False)], ids=["once", "twice"])

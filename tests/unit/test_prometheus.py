@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness.errors import UsageError
+from harness.errors import PortError
 from harness.plan.trials import Plan
 from harness.report.prometheus import Exposition, serving
 from harness.report.tally import Believed, Tally
@@ -148,5 +148,5 @@ def test_it_is_served_on_this_machine_only_for_as_long_as_it_is_wanted(planned: 
 def test_a_port_that_is_taken_is_a_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"--metrics-port {port}: .*in use"), serving(port):
+        with pytest.raises(PortError, match=rf"--metrics-port {port}: .*in use"), serving(port):
             pass
