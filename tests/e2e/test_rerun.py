@@ -108,27 +108,27 @@ def test_a_rerun_that_was_killed_goes_on_as_one(at: Path) -> None:
 
 
 def test_the_commands_that_a_red_run_names_do_what_they_say(at: Path) -> None:
-    red = harness("run", "s.yaml", "--results", "of mine", "--limit", "2")
+    red = harness_here("run", "s.yaml", "--results", "of mine", "--limit", "2")
     (run,) = Path("of mine", "s").glob("2*")
     step = red.stderr.splitlines()[-1]
     again = re.fullmatch(
         rf"to see why: harness view {run.name} --results 'of mine'; to ask that again: harness (.+)", step
     )
     assert again, red.stderr
-    once_more = harness(*shlex.split(again[1]), "-q")
+    once_more = harness_here(*shlex.split(again[1]), "-q")
     assert once_more.exit_code == 1
     (rerun,) = {*Path("of mine", "s").glob("2*")} - {run}
     assert manifest(rerun)["rerun"]["of"] == run.name
     assert "to see why" not in once_more.stderr
-    assert "to see why" not in harness("run", "s.yaml", "--limit", "2", "--json").stderr
+    assert "to see why" not in harness_here("run", "s.yaml", "--limit", "2", "--json").stderr
 
 
 def test_a_gate_that_failed_names_what_is_sure(at: Path) -> None:
-    gated = harness("run", "s.yaml", "--gate", "--prompt", "bad", "--repeat", "10")
+    gated = harness_here("run", "s.yaml", "--gate", "--prompt", "bad", "--repeat", "10")
     assert gated.exit_code == 1, gated.output
     sure = re.search(r"to ask what failed until that is sure: harness (confirm .+)", gated.stderr)
     assert sure, gated.stderr
-    confirmed = harness(*shlex.split(sure[1]))
+    confirmed = harness_here(*shlex.split(sure[1]))
     assert confirmed.exit_code == 1, confirmed.output
     assert "confirmed  bad [default]" in confirmed.stdout
     assert "to see why" not in confirmed.stderr
