@@ -87,6 +87,7 @@ class Seeking:
             self.why = str(error)
             return "stopped"
         self.probes.append(came)
+        self.asked = replace(self.asked, options=replace(self.asked.options, agree=None))  # once is enough
         if done is not None:
             self._learn(done, came)
         self.say(f"{self.asked.told(load)}: {came.word}; {came.why}")
