@@ -88,6 +88,7 @@ def _offered(app: typer.Typer, line: _Line) -> Iterator[tuple[str, str]]:
         _ASKED: "complete_fish",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
         "_TYPER_COMPLETE_ARGS": f"{shlex.join(line.words)} {begun}",
+        "COLUMNS": "1000000",  # or a help text is broken into lines, of which each would be a name
     }
     with redirect_stdout(StringIO()) as told, suppress(SystemExit):
         app(prog_name="harness")

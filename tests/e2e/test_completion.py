@@ -112,6 +112,7 @@ prompts: [{id: "faq:leave", message: hi}, {id: "faq/who is it", message: hi}]
 """
 TYPED = {
     "harness pl\t": "harness plan ",
+    "harness run odd.yaml --proce\t": "harness run odd.yaml --processes ",
     "harness run suites/sm\t": "harness run suites/smoke.yaml ",
     "harness run suites/old\t": "harness run suites/old/",
     "harness run suites/my\t": r"harness run suites/my\ suites/\$\(x\)/it\'s.yaml ",
@@ -133,8 +134,9 @@ TYPED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_after_install_completion(shell: str, folder: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell} here")
+    for needed in (shell, "setsid"):  # the latter gives it a terminal
+        if shutil.which(needed) is None:
+            pytest.skip(f"there is no {needed} here")
     (folder / "suites" / "my suites" / "$(x)").mkdir(parents=True)
     (folder / "suites" / "my suites" / "$(x)" / "it's.yaml").write_text(SUITE)
     (folder / "odd.yaml").write_text(ODD_NAMES)
