@@ -1,6 +1,7 @@
 """The list of runs: what each is, how it went, and which of them go on."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.grade.states import State
 from harness.journal import UNREADABLE
 from harness.record.baselines import names_of
 from harness.record.places import Head, Place, Standing, head, places, standing
-from harness.record.store import MANIFEST, SUMMARY
+from harness.record.store import LIMIT, MANIFEST, PROBES, SUMMARY
 from harness.report.live import duration
 
 PAGE = 100
@@ -35,6 +36,13 @@ class _Figures(Struct, frozen=True):
 
 
 _figures = msgspec.json.Decoder(_Figures).decode
+
+
+class _Found(Struct, frozen=True):
+    says: str
+
+
+_found = msgspec.json.Decoder(_Found).decode
 
 
 _ENDED: Mapping[int, str] = {Exit.OK: "passed", Exit.FAILED: "failed", Exit.INCOMPLETE: "incomplete"}
@@ -115,6 +123,18 @@ class Runs:
     suites: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The probes of `harness limit` for one suite, the newest first, as a line of the list.
+
+    *going* says that the newest goes on, *says* what the last search that ended found; empty where none did.
+    """
+
+    places: Sequence[Place]
+    going: bool
+    says: str
+
+
 class Heads:
     """Manifests that were read, each again only once its file is another."""
 
@@ -158,6 +178,24 @@ def entries(wanted: Iterable[Place], heads: Heads) -> list[Entry]:
         _entry(place, heads.of(place.folder), names[place.folder.parent].get(place.run_id, []))
         for place in asked
     ]
+
+
+def lines(found: Iterable[Place]) -> list[Sequence[Place]]:
+    """What is on each line of a list of *found*: a run, or all probes of a suite where the newest stands."""
+    kept: dict[str | Place, list[Place]] = {}
+    for place in found:
+        kept.setdefault(place.suite if place.suite.endswith(PROBES) else place, []).append(place)
+    return list(kept.values())
+
+
+def probes(of: Sequence[Place], heads: Heads) -> Probes:
+    """What is known of the probes *of* a suite."""
+    newest, says = of[0], ""
+    with suppress(OSError, *UNREADABLE):
+        says = _found((newest.folder.parent / LIMIT).read_bytes()).says
+    told = heads.of(newest.folder)
+    stands = "done" if isinstance(told, str) else standing(newest.folder, told.exit_code)
+    return Probes(of, stands == "going", says)
 
 
 def _is_asked(place: Place, told: Head | str, asked: Asked) -> bool:

@@ -31,6 +31,7 @@ from harness.cli.run import run
 from harness.cli.runs import runs
 from harness.cli.schema import schema
 from harness.cli.serve import serve
+from harness.cli.tab import answered, mend_scripts
 from harness.cli.view import view
 from harness.errors import Exit, HarnessError
 
@@ -80,6 +81,7 @@ for command in (
 app.add_typer(import_)
 app.add_typer(judge)
 app.add_typer(baseline)
+mend_scripts()
 for group in (app, import_, judge, baseline):
     for registered in group.registered_commands:
         # Typer keeps the line ends of a docstring, and wraps what is left of each.
@@ -99,7 +101,8 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        if not answered(app):
+            app()
     except HarnessError as error:
         _say(error, f"{error}")
         sys.exit(error.exit_code)

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.decide.forecast import Forecast
+    from harness.limit.search import Span
     from harness.plan.trials import Plan
 
 
@@ -59,6 +61,38 @@ def before_spending(
     the first trial, which it is another word for. Raises `UsageError` where *above* is no amount.
     """
     from harness.decide.forecast import takes
+
+    return _before(above, talk, lambda plan: takes(plan, results))
+
+
+def before_searching(
+    results: Path, above: Sequence[str], talk: "Console | None", suite: str, span: "Span", for_ns: int
+) -> "Callable[[Plan, str | None], None]":
+    """The same for a search of *span* for the limit of *suite*: asked of the plan of its first probe.
+
+    A probe is measured for *for_ns* at the longest, and begins its load for longer than that.
+    """
+    from harness.decide.forecast import search_takes
+    from harness.limit.probing import WARM_UP
+    from harness.limit.search import most_asked
+
+    loads = None if span.whole else most_asked(span)  # how many trials workers come to depends on Sigma
+    trials = None if loads is None else round(loads * for_ns * (1 + WARM_UP) / 1e9)
+    upto = (
+        "without --max" if span.most is None else f"up to {span.most:g}{' workers' if span.whole else '/s'}"
+    )
+    counted = "" if trials is None else f", of {trials:,} trials,"
+    return _before(
+        above,
+        talk,
+        lambda plan: search_takes(plan, trials, results, suite),
+        search=f"a search {upto}{counted}",
+    )
+
+
+def _before(
+    above: Sequence[str], talk: "Console | None", taken: "Callable[[Plan], Forecast]", search: str = ""
+) -> "Callable[[Plan, str | None], None]":
     from harness.decide.spending import beyond, is_free, limits_of, not_known
     from harness.errors import Exit
     from harness.report.live import say
@@ -69,13 +103,13 @@ def before_spending(
     def ask(plan: "Plan", target: str | None) -> None:
         if is_free(plan.suite, target):
             return
-        told = takes(plan, results)
+        told = taken(plan)
         limits = limits_of(plan.suite.budget, above)
-        question = beyond(plan, told, limits)
+        question = beyond(plan, told, limits, search=search)
         if question and not agreed(f"{question}. Send it?", what=question):
             typer.echo("nothing was sent", err=True)
             raise typer.Exit(Exit.INCOMPLETE)
-        if unknown := not_known(plan, told, limits):
+        if unknown := not_known(plan, told, limits, search=search):
             say(talk, unknown)
 
     return ask

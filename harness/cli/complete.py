@@ -17,12 +17,16 @@ _SUITES = (".yaml", ".yml")
 
 
 def _quietly(offer: Offer) -> Offer:
-    """What *offer* has that begins as the word does; nothing where it fails."""
+    """What *offer* has that begins as the word does; nothing where it fails.
+
+    A name that a line cannot hold, as one with a line's end, is not offered: shells are told one a line.
+    """
 
     @wraps(offer)
     def offered(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
-            return [each for each in offer(ctx, incomplete) if each.startswith(incomplete)]
+            found = (each for each in offer(ctx, incomplete) if each.startswith(incomplete))
+            return [each for each in found if each.isprintable()]
         except OSError:  # what is being written is not there, or not to be read
             return []
         except Exception:

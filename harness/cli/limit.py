@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from harness.cli.choice import (
+    AskAbove,
     CaFile,
     ClientCert,
     ClientKey,
@@ -17,6 +18,7 @@ from harness.cli.choice import (
     Tags,
     Target,
     Variants,
+    Yes,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ def limit(
         bool, typer.Option("--json", help="Print everything as JSON, on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    ask_above: AskAbove = None,
+    yes: Yes = False,
 ) -> None:
     """Find the highest load that holds: doubling, then bisection, each probe a run of its own.
 
@@ -79,11 +83,12 @@ def limit(
     not the server is the limit, that is the answer.
 
     Exit codes: 0 found, or the highest allowed load holds · 1 not even the lowest holds · 2 the suite, a name
-    or the SLO is wrong, nothing was sent · 3 this machine is the limit, or the search was stopped; what is
-    known is shown · 4 no Sigma answers.
+    or the SLO is wrong, or nobody can be asked, and nothing was sent · 3 this machine is the limit, or the
+    search was stopped, what is known is shown; or you said no · 4 no Sigma answers.
     """
     from rich.console import Console
 
+    from harness.cli.asking import before_searching
     from harness.conduct.options import Options
     from harness.drive.access import Access
     from harness.errors import UsageError
@@ -103,14 +108,18 @@ def limit(
     for_ns = _duration("--for", longest, least_ns=1_000_000_000)
     span = _span(terms, for_ns, start=start, most=most, tolerance=tolerance, whole=concurrency)
     talk = Console(stderr=True)
+    console = None if quiet else talk
+    above = ask_above or ()
+    agree = None if yes else before_searching(results, above, console, read.name, span, for_ns)
     options = Options(
         choice=Choice(tuple(variant or ()), tuple(prompt or ()), tuple(only or ())),
         seed=seed,
         target=target,
         access=Access(ca_file, client_cert, client_key, proxy, insecure=insecure),
         results=results,
-        console=None if quiet else talk,
+        console=console,
         interruptible=True,
+        agree=agree,
     )
     asked = Asked(read, terms, options, for_ns, "workers" if concurrency else "rate", arrivals)
 

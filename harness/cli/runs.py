@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from harness.listing import Entry
+    from harness.listing import Entry, Probes
     from harness.record.places import Place
     from harness.record.pruning import Old, Rules
     from harness.report.fitting import Fitting
@@ -30,8 +30,10 @@ def runs(
             autocompletion=complete.of_suites,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="List so many, the newest first.")] = _LISTED,
-    every: Annotated[bool, typer.Option("--all", help="List them all.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, help="List so many, the newest first; all probes of a limit are one.")
+    ] = _LISTED,
+    every: Annotated[bool, typer.Option("--all", help="List them all, and each probe.")] = False,
     prune: Annotated[
         bool,
         typer.Option(
@@ -55,6 +57,8 @@ def runs(
 ) -> None:
     """List the runs in the results, the newest first: how each ended, what it came to, what it takes on disk.
 
+    The probes of a harness limit are one line, unless --all or their SUITE asks for each.
+
     --prune deletes old ones, after showing them and asking. A run that a baseline names, that goes on, or
     that latest leads to stays, and so does everything that is no run. Of --keep and --older-than both have to
     say that a run is old.
@@ -62,8 +66,10 @@ def runs(
     Exit codes: 0 listed, or deleted · 2 no such suite, or nobody is there to be asked · 3 you said no, or
     interrupted · 4 something cannot be deleted.
     """
+    from harness import listing
     from harness.errors import UsageError
     from harness.record.places import places
+    from harness.report.visible import visible
 
     of = None if suite is None else _folder_name(suite, results)
     if prune:
@@ -72,7 +78,14 @@ def runs(
     if keep is not None or older_than is not None or dry_run or yes:
         raise UsageError("--keep, --older-than, --dry-run and --yes say how runs are deleted: add --prune")
     found = [place for place in places(results) if of is None or place.suite == of]
-    _list(found, results, found if every else found[:limit], as_json=as_json)
+    most = len(found) if every else limit
+    if as_json:
+        _tell(found[:most])
+    elif found:
+        lines = [(place,) for place in found] if every or of is not None else listing.lines(found)
+        _list(lines[:most], len(found), results)
+    else:
+        typer.echo(f"no runs in {visible(str(results))}; harness run SUITE makes one", err=True)
 
 
 def _folder_name(suite: str, results: Path) -> str:
@@ -95,25 +108,30 @@ def _folder_name(suite: str, results: Path) -> str:
 # The list
 
 
-def _list(found: "Sequence[Place]", results: Path, shown: "Sequence[Place]", *, as_json: bool) -> None:
+def _tell(shown: "Sequence[Place]") -> None:
+    from harness.listing import Heads, entries
+    from harness.report.visible import document
+
+    typer.echo(document([_as_told(each) for each in entries(shown, Heads())]))
+
+
+def _list(lines: "Sequence[Sequence[Place]]", found: int, results: Path) -> None:
+    """A line for each of *lines*: of a run, or of several that are probes; of all that were *found*."""
     from rich.console import Console
 
-    from harness.listing import Heads, entries
-    from harness.report.visible import document, visible
+    from harness.listing import Heads, entries, probes
+    from harness.report.visible import visible
 
-    listed = entries(shown, Heads())
-    if as_json:
-        typer.echo(document([_as_told(each) for each in listed]))
-        return
-    if not found:
-        typer.echo(f"no runs in {visible(str(results))}; harness run SUITE makes one", err=True)
-        return
+    heads = Heads()
+    alone = iter(entries([of[0] for of in lines if len(of) == 1], heads))
     console = Console()
     console.width = console.width if console.is_terminal else 200
-    console.print(_listed(listed), crop=False)
-    more = "" if len(shown) == len(found) else "; --all lists every one"
-    runs_ = "1 run" if len(found) == 1 else f"{len(found):,} runs"
-    told = runs_ if len(shown) == len(found) else f"{len(shown):,} of {runs_}"
+    rows = [_cells(next(alone)) if len(of) == 1 else _probe_cells(probes(of, heads)) for of in lines]
+    console.print(_listed(rows), crop=False)
+    shown = sum(map(len, lines))
+    runs_ = "1 run" if found == 1 else f"{found:,} runs"
+    told = runs_ if shown == found else f"{shown:,} of {runs_}"
+    more = "" if len(lines) == found else "; --all lists every one"
     typer.echo(f"{told} in {visible(str(results))}, the newest first{more}", err=True)
 
 
@@ -145,18 +163,17 @@ _WIDE = {"began (UTC)", "trials", "size"}
 """Columns that a narrow terminal is not shown: the time is in the run's id, the trials are in the states."""
 
 
-def _listed(listed: "Sequence[Entry]") -> "Fitting":
+def _listed(rows: "Sequence[Mapping[str, Text]]") -> "Fitting":
     from harness.report.fitting import Fitting
 
-    return Fitting(_table(listed), _table(listed, without=_WIDE))
+    return Fitting(_table(rows), _table(rows, without=_WIDE))
 
 
-def _table(listed: "Sequence[Entry]", without: "Set[str]" = frozenset()) -> "Table":
+def _table(rows: "Sequence[Mapping[str, Text]]", without: "Set[str]" = frozenset()) -> "Table":
     from harness.report.fitting import plain
 
-    rows = [_cells(each) for each in listed]
-    shown = [title for title in rows[0] if title not in without] if rows else []
-    if not any(map(_beside, listed)):
+    shown = [title for title in rows[0] if title not in without]
+    if not any(row[""] for row in rows):
         shown.remove("")
     table = plain()
     for title in shown:
@@ -191,6 +208,24 @@ def _cells(each: "Entry") -> "dict[str, Text]":
         "size": named(_size(place.bytes)),
         "": named(_beside(each)),
     }
+
+
+def _probe_cells(each: "Probes") -> "dict[str, Text]":
+    """The same of all probes of a suite: what each came to says little; what was last found is beside."""
+    from harness.report.terminal import named
+    from harness.report.visible import shortened
+
+    began = each.places[0].began
+    told = {
+        "suite": each.places[0].suite,
+        "run": f"{len(each.places):,} probes",
+        "began (UTC)": "–" if began is None else f"{began:%Y-%m-%d %H:%M:%S}",
+        "ended": "going on" if each.going else "–",
+        **dict.fromkeys(("trials", "states", "verdict", "gate"), "–"),
+        "size": _size(sum(place.bytes for place in each.places)),
+        "": shortened(f"last found: {each.says}", 120) if each.says else "",
+    }
+    return {title: named(text) for title, text in told.items()}
 
 
 def _states(entry: "Entry") -> str:
@@ -274,7 +309,9 @@ def _show(old: "Sequence[Old]", goes: "Sequence[Old]") -> None:
     if goes:
         console = Console()
         console.width = console.width if console.is_terminal else 200
-        console.print(_listed(entries([each.place for each in goes], Heads())), crop=False)
+        console.print(
+            _listed([_cells(each) for each in entries([old.place for old in goes], Heads())]), crop=False
+        )
     else:
         typer.echo("nothing to delete", err=True)
     for each in old:

@@ -81,6 +81,31 @@ def takes(plan: Plan, results: Path) -> Forecast:
     return _takes(plan, _last(plan, results))
 
 
+def search_takes(first: Plan, trials: int | None, results: Path, of: str) -> Forecast:
+    """What a search takes at most, of which *first* is the first probe, and that asks *trials* in all.
+
+    By the last run of the suite *of*, or of its probes. No more than its budget, which is for all of it, and
+    as much as that where it is not known how many *trials* there will be.
+    """
+    before = _last(first, results, of) or _last(first, results)
+    one = _takes(first, before)
+    share = None if trials is None or not one.trials else trials / one.trials
+    budget = first.suite.budget
+    return Forecast(
+        trials=trials or 0,
+        by=one.by,
+        tokens=_at_most(one.tokens, share, budget.tokens),
+        usd=_at_most(one.usd, share, budget.usd),
+        minutes=None,
+        deep_research=round(one.deep_research * (share or 0)),
+    )
+
+
+def _at_most(one: float | None, share: float | None, budget: float | None) -> float | None:
+    known = None if one is None or share is None else one * share
+    return min((each for each in (known, budget) if each is not None), default=None)
+
+
 def _takes(plan: Plan, before: Path | None) -> Forecast:
     costs = None if before is None else _costs(before)
     tokens, usd = (_sum(plan, costs, column) for column in ("tokens", "usd"))
@@ -96,9 +121,12 @@ def _takes(plan: Plan, before: Path | None) -> Forecast:
     )
 
 
-def _last(plan: Plan, results: Path) -> Path | None:
-    """The last run of the suite that has ended and can be read, and is no selection of another's trials."""
-    mine = (place.folder for place in places(results) if place.suite == filename(plan.suite.name))
+def _last(plan: Plan, results: Path, of: str = "") -> Path | None:
+    """The last run of the suite that has ended and can be read, and is no selection of another's trials.
+
+    *of* is another suite than the plan's.
+    """
+    mine = (place.folder for place in places(results) if place.suite == filename(of or plan.suite.name))
     return next(filter(_tells, mine), None)
 
 

@@ -59,20 +59,22 @@ def is_free(suite: Suite, target: str | None) -> bool:
     return is_ours and not (own.standin and own.standin.providers)
 
 
-def beyond(plan: Plan, told: Forecast, limits: Limits) -> str:
-    """What *plan* takes, and which limits that is above; empty where it is above none."""
+def beyond(plan: Plan, told: Forecast, limits: Limits, *, search: str = "") -> str:
+    """What *plan* takes, and which limits that is above; empty where it is above none.
+
+    *search* says what is told of instead, of which *plan* is the first probe, and which takes at most that.
+    """
     over = list(_over(plan, told, limits))
     if not over:
         return ""
     about = "at most about" if plan.choice.pairs else "about"  # what is confirmed stops once that is sure
+    what = f"{search} takes at most about" if search else f"{told.trials:,} trials take {about}"
     takes = [f"{told.tokens:,.0f} tokens"] if told.tokens is not None else []
     takes += [f"{told.usd:,.2f} USD"] if told.usd is not None else []
     takes += [f"{told.deep_research:,} deep-research runs"] if told.deep_research else []
     by = f", as a trial took in {told.by}" if told.by is not None else ""
     sentences = "".join(f"; {sentence}" for sentence in told.cut)
-    return (
-        f"{told.trials:,} trials take {about} {', '.join(takes)}{by}: more than {', '.join(over)}{sentences}"
-    )
+    return f"{what} {', '.join(takes)}{by}: more than {', '.join(over)}{sentences}"
 
 
 def _over(plan: Plan, told: Forecast, limits: Limits) -> Iterator[str]:
@@ -85,8 +87,11 @@ def _over(plan: Plan, told: Forecast, limits: Limits) -> Iterator[str]:
         yield f"{allowed:,} deep-research runs"
 
 
-def not_known(plan: Plan, told: Forecast, limits: Limits) -> str:
-    """Why it is not known whether *plan* is above any of its *limits*; empty where it is known of one."""
+def not_known(plan: Plan, told: Forecast, limits: Limits, *, search: str = "") -> str:
+    """Why it is not known whether *plan* is above any of its *limits*; empty where it is known of one.
+
+    *search* is what *plan* is the first probe of.
+    """
     sides = ((told.tokens, limits.tokens, "tokens"), (told.usd, limits.usd, "money"))
     if any(value is not None for value, limit, _ in sides if limit is not None):
         return ""
@@ -96,6 +101,6 @@ def not_known(plan: Plan, told: Forecast, limits: Limits) -> str:
     elif plan.cycles:
         why = "of a load that lasts for a time"
     else:
-        why = f"by {told.by}"
+        why = f"of {search}" if search and not told.trials else f"by {told.by}"
     asked = "it is sent without asking, and a budget would bound it"
     return f"what this takes in {what} is not known {why}: {asked}"

@@ -18,6 +18,7 @@ from harness.limit.slo import Term
 from harness.limit.watching import PHASE, Watch, per_second
 from harness.metrics.figures import SECOND
 from harness.pipeline import Run, run
+from harness.record.store import PROBES
 from harness.result import Skip
 from harness.suite.edit import with_key
 from harness.suite.model import Suite
@@ -140,7 +141,7 @@ def under(asked: Asked, load: float, *, longer: bool = False) -> tuple[Suite, Ph
         written = {"workers": round(load), **written}
     phase = Phase.model_validate(written)
     text = with_key(asked.suite.text, "load", {PHASE: written})
-    update = {"load": {PHASE: phase}, "text": text, "name": f"{asked.suite.name}.limit"}
+    update = {"load": {PHASE: phase}, "text": text, "name": f"{asked.suite.name}{PROBES}"}
     return asked.suite.model_copy(update=update), phase
 
 

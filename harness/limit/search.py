@@ -122,6 +122,33 @@ def search(ask: Ask, span: Span) -> Bracket:
             return Bracket(going.holds, going.past, ended)
 
 
+def most_asked(span: Span) -> float | None:
+    """The sum of the loads that a search of *span* asks at most, each twice that is asked for longer.
+
+    Of a server that says of a load what it said before: who contradicts itself is asked more. None where the
+    span has no end.
+    """
+    if span.most is None:
+        return None
+    limits = [span.most]  # below a quarter of the most, a limit is found with less
+    while limits[-1] > max(span.least, span.most / 4):
+        limits.append(limits[-1] / (1 + span.tolerance) ** 0.25)
+    return max(_asked_of(limit, span) for limit in limits)
+
+
+def _asked_of(limit: float, span: Span) -> float:
+    """The same for a server that can do *limit*."""
+    loads: list[float] = []
+
+    def ask(load: float, longer: bool, why: str) -> Word:  # noqa: FBT001  as a search asks
+        del why
+        loads.append(load * (2 if longer else 1))
+        return "holds" if load <= limit else "past"
+
+    search(ask, span)
+    return sum(loads)
+
+
 def _following(going: _Search) -> tuple[float, str, bool] | Ending:
     """The load that is asked next, and why, and whether for longer; or how the search ended."""
     span, holds, past = going.span, going.holds, going.past

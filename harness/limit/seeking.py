@@ -22,8 +22,6 @@ from harness.metrics.figures import MS, SECOND
 from harness.record import store
 from harness.record.histograms import filename
 
-LIMIT = "limit.json"
-
 Say = Callable[[str], None]
 
 
@@ -87,6 +85,7 @@ class Seeking:
             self.why = str(error)
             return "stopped"
         self.probes.append(came)
+        self.asked = replace(self.asked, options=replace(self.asked.options, agree=None))  # once is enough
         if done is not None:
             self._learn(done, came)
         self.say(f"{self.asked.told(load)}: {came.word}; {came.why}")
@@ -162,7 +161,7 @@ def _with_room(asked: Asked, span: Span) -> Span:
 
 def folder_of(suite: str, results: Path) -> Path:
     """Where the runs of a search are: apart from those of the suite itself, which it is not one of."""
-    return results / filename(f"{suite}.limit")
+    return results / filename(f"{suite}{store.PROBES}")
 
 
 def keep(found: Found, results: Path) -> Path:
@@ -170,7 +169,7 @@ def keep(found: Found, results: Path) -> Path:
     folder = folder_of(found.suite, results)
     stamp = found.started_at.replace("-", "").replace(":", "")
     path = folder / f"limit-{stamp[:15]}Z.json"
-    for each in (path, folder / LIMIT):
+    for each in (path, folder / store.LIMIT):
         store.write_json(found, each)
     return path
 

@@ -34,6 +34,10 @@ if sys.platform != "win32":
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 LATEST = "latest"
+PROBES = ".limit"
+"""What stands behind the name of a suite where runs are that search for its limit: a suite of their own."""
+LIMIT = "limit.json"
+"""What the latest of these searches found, beside its runs."""
 
 
 class Checks(Struct, frozen=True):

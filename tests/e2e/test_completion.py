@@ -1,7 +1,6 @@
-"""What the shell offers at a TAB; in a real bash, and for most of it by the way in which typer asks."""
+"""What the shell offers at a TAB; in real shells, and for most of it by the way in which typer asks."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from tests.shells import ran, settle, typed
 
 ROOT = Path(__file__).parents[2]
 SUITE = """\
@@ -105,29 +105,49 @@ def test_every_option_of_run_is_offered() -> None:
     assert {"--gate", "--resume", "--html", "--variant"} <= set(offered("harness run suites/smoke.yaml --"))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_bash_completes_after_install_completion(folder: Path) -> None:
-    script = f"""
-set -e
-{shutil.which("harness", path=str(Path(sys.executable).parent))} --install-completion >/dev/null
-source "$HOME/.bashrc"
-tab() {{
-  COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
-  "$(complete -p harness | sed -E 's/.*-F ([^ ]+).*/\\1/')" harness
-  echo "${{COMPREPLY[*]}}"
-}}
-tab harness run suites/sm
-tab harness run suites/smoke.yaml --variant b
-tab harness run suites/broken.yaml --prompt ''
+ODD_NAMES = """\
+target: {base_url: "${NOT_SET_ANYWHERE}"}
+variants: {base: {}, "with space": {}, "it's": {}, "cost$5": {}, "of:b": {}}
+prompts: [{id: "faq:leave", message: hi}, {id: "faq/who is it", message: hi}]
 """
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=folder,
-        env={"PATH": path, "HOME": str(folder), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.stderr, done.stdout.splitlines()) == ("", ["suites/smoke.yaml", "base", ""])
+TYPED = {
+    "harness pl\t": "harness plan ",
+    "harness run odd.yaml --proce\t": "harness run odd.yaml --processes ",
+    "harness run suites/sm\t": "harness run suites/smoke.yaml ",
+    "harness run suites/old\t": "harness run suites/old/",
+    "harness run suites/my\t": r"harness run suites/my\ suites/\$\(x\)/it\'s.yaml ",
+    'harness run "suites/my \t': """harness run "suites/my suites/\\$(x)/it's.yaml" """,
+    "harness run suites/smoke.yaml --variant candidate/parts+d\t": (
+        "harness run suites/smoke.yaml --variant candidate/parts+deep "
+    ),
+    "harness run odd.yaml --variant with\t": r"harness run odd.yaml --variant with\ space ",
+    "harness run odd.yaml --variant=it\t": r"harness run odd.yaml --variant=it\'s ",
+    "harness run odd.yaml --variant=of:\t": "harness run odd.yaml --variant=of:b ",
+    "harness run odd.yaml --prompt faq:l\t": "harness run odd.yaml --prompt faq:leave ",
+    "harness run odd.yaml --prompt faq/\t": r"harness run odd.yaml --prompt faq/who\ is\ it ",
+    "harness report 20261126\t": "harness report 20261126T010203Z-aaaa ",
+    "harness report results/sm\t": "harness report results/smoke/",
+    "harness run odd.yaml --results res\t": "harness run odd.yaml --results results/",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_after_install_completion(shell: str, folder: Path) -> None:
+    for needed in (shell, "setsid"):  # the latter gives it a terminal
+        if shutil.which(needed) is None:
+            pytest.skip(f"there is no {needed} here")
+    (folder / "suites" / "my suites" / "$(x)").mkdir(parents=True)
+    (folder / "suites" / "my suites" / "$(x)" / "it's.yaml").write_text(SUITE)
+    (folder / "odd.yaml").write_text(ODD_NAMES)
+    home = folder / "home"
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
+    settle(shell, home)
+    ran(shell, "harness --install-completion", folder=folder, environment=environment)
+    lines = typed(shell, list(TYPED), folder=folder, environment=environment)
+    assert dict(zip(TYPED, lines, strict=True)) == TYPED

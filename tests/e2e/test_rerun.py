@@ -170,6 +170,28 @@ def test_much_is_not_spent_unasked_where_nobody_can_be_asked(at: Path) -> None:
     assert len(runs(at)) == 3
 
 
+SEARCH = ("limit", "s.yaml", "--slo", "error_rate<50%", "--start", "4/s")
+
+
+def test_a_search_for_a_limit_is_not_begun_unasked_either(at: Path) -> None:
+    before = runs(at)
+    refused = harness_here(*SEARCH, "--max", "4/s", "--ask-above", "50 tokens")
+    assert isinstance(refused.exception, UsageError), refused.output
+    for words in ("a search up to 4/s, of ", " trials, takes at most about", before[0].name, "more than 50"):
+        assert words in str(refused.exception)
+    code, seen = on_a_terminal(*SEARCH, "--max", "4/s", "--ask-above", "50 tokens", says="n")
+    assert "nothing was sent" in seen
+    assert code == 3
+    assert not list(at.glob("results/s.limit/*"))
+
+
+def test_a_search_is_begun_where_that_was_said_and_its_probes_are_not_asked_about(at: Path) -> None:
+    span = ("--max", "4/s", "--for", "2s", "--cool-down", "0s", "-q", "--json")
+    code, seen = on_a_terminal(*SEARCH, *span, "--ask-above", "50 tokens", says="y")
+    assert code in {0, 3}, seen  # 3 where this machine is too slow for it now
+    assert len(list(at.glob("results/s.limit/2*"))) >= 2
+
+
 def test_what_is_not_known_is_said_and_not_asked(at: Path) -> None:
     shutil.rmtree("results")
     first = harness_here("run", "s.yaml", "--ask-above", "1 tokens")

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from harness.limit.search import MOST_PROBES, Ask, Bracket, Span, Word, search
+from harness.limit.search import MOST_PROBES, Ask, Bracket, Span, Word, most_asked, search
 
 
 def server(capacity: float) -> tuple[Ask, list[float]]:
@@ -47,6 +47,35 @@ def test_what_holds_and_what_does_not_lie_on_both_sides_of_the_capacity_and_clos
     assert found.past is not None
     assert found.holds <= capacity < found.past
     assert found.past <= found.holds * 1.06
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.05, 0.5])
+@pytest.mark.parametrize("most", [1.0, 1.7, 40.0, 1000.0])
+def test_no_server_that_says_the_same_each_time_is_asked_for_more_than_is_told_before(
+    tolerance: float, most: float
+) -> None:
+    span = Span(start=1.0, least=0.3, most=most, tolerance=tolerance)
+    bound = most_asked(span)
+    assert bound is not None
+    random = Random(1)
+    takes = []
+    for capacity in (*(random.uniform(0.2, 1.1) * most for _ in range(300)), most):
+        loads: list[float] = []
+
+        def ask(
+            load: float, longer: bool, why: str, at: float = capacity, asked: list[float] = loads
+        ) -> Word:
+            del why
+            asked.append(load * (2 if longer else 1))
+            return "holds" if load <= at else "past"
+
+        search(ask, span)
+        takes.append(sum(loads))
+    assert 0.98 * bound <= max(takes) <= 1.001 * bound
+
+
+def test_how_much_is_asked_at_most_is_not_known_without_a_most() -> None:
+    assert most_asked(Span(start=1.0, least=0.3)) is None
 
 
 def test_three_hundred_servers_whose_answers_waver_are_found_within_a_tenth_in_nine_of_ten() -> None:

@@ -151,6 +151,41 @@ def test_a_long_list_says_how_to_see_all_of_it(results: Path) -> None:
     assert all(run_id(day) in every.stdout for day in range(1, 7))
 
 
+def test_probes_of_a_limit_are_one_line_where_the_newest_stands(results: Path) -> None:
+    run(results, 5.5, "s.limit")
+    (results / "s.limit" / "limit.json").write_text(
+        '{"says": "the highest rate that holds is 8/s", "seed": 0}'
+    )
+    listed = harness("runs", "--results", results)
+    (row,) = (line for line in listed.stdout.splitlines() if "s.limit" in line)
+    assert "3 probes" in row
+    assert "last found: the highest rate that holds is 8/s" in row
+    days = [line.split()[1] for line in listed.stdout.splitlines()[1:]]
+    assert days == [*map(run_id, range(1, 6)), "3", run_id(6)]
+    assert "9 runs in" in listed.stderr
+    assert "--all lists every one" in listed.stderr
+    first = harness("runs", "--limit", "6", "--results", results)
+    assert "3 probes" in first.stdout
+    assert "8 of 9 runs" in first.stderr
+    for each in (("--all",), ("s.limit",)):
+        whole = harness("runs", *each, "--results", results)
+        assert all(run_id(days) in whole.stdout for days in (5.5, 8, 9))
+        assert "3 probes" not in whole.stdout
+        assert "--all" not in whole.stderr
+    told = json.loads(harness("runs", "--json", "--limit", "7", "--results", results).stdout)
+    assert [each["run_id"] for each in told] == [*map(run_id, range(1, 6)), run_id(5.5), run_id(6)]
+
+
+def test_a_probe_that_goes_on_and_one_alone_are_told(results: Path) -> None:
+    with writing(run(results, 7, "s.limit", exit_code=None)):
+        (row,) = (
+            line for line in harness("runs", "--results", results).stdout.splitlines() if "s.limit" in line
+        )
+    assert "going on" in row
+    run(results, 7, "other.limit")
+    assert "other.limit  20" in harness("runs", "--results", results).stdout
+
+
 def test_where_nothing_is_it_is_said_how_a_run_is_made(tmp_path: Path) -> None:
     told = harness("runs", "--results", tmp_path / "nowhere")
     assert (told.exit_code, told.stdout) == (0, "")

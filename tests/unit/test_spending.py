@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.decide.forecast import Forecast
+from harness.decide.forecast import Forecast, search_takes
 from harness.decide.spending import TOKENS, USD, Limits, beyond, is_free, limits_of, not_known
 from harness.errors import UsageError
 from harness.plan.trials import Choice, make_plan
@@ -96,6 +96,25 @@ def test_what_is_not_known_is_said_and_not_made_up() -> None:
     assert "lasts for a time" in not_known(timed, told(), limits)
     assert "in money is not known" in not_known(plan, told(tokens=5.0), Limits(None, 5.0))
     assert not_known(plan, told(tokens=5.0), limits) == ""
+
+
+def test_a_search_takes_at_most_what_its_trials_do_or_what_its_budget_allows(tmp_path: Path) -> None:
+    whole = make_plan(suite())
+    assert search_takes(whole, None, tmp_path, "s").tokens is None
+    assert search_takes(whole, 500, tmp_path, "s").tokens is None
+    bound = search_takes(make_plan(suite("budget: {tokens: 5M}")), None, tmp_path, "s")
+    assert (bound.tokens, bound.usd, bound.by) == (5e6, None, None)
+    question = beyond(whole, bound, Limits(2e6), search="a search without --max")
+    assert (
+        question == "a search without --max takes at most about 5,000,000 tokens: more than 2,000,000 tokens"
+    )
+
+
+def test_why_it_is_not_known_what_a_search_takes_is_said() -> None:
+    plan, limits, search = make_plan(suite()), Limits(TOKENS, USD), "a search without --max"
+    assert "not known of a search without --max: " in not_known(plan, told(trials=0), limits, search=search)
+    assert f"not known by {RUN}" in not_known(plan, told(), limits, search="a search up to 4/s")
+    assert "before a first run" in not_known(plan, told(trials=0, by=None), limits, search=search)
 
 
 @pytest.mark.parametrize(
