@@ -29,7 +29,10 @@ def init(
         ),
     ] = None,
     ci: Annotated[
-        Literal["github", "gitlab"] | None, typer.Option(help="Write a nightly job, too.", show_default=False)
+        Literal["github", "gitlab"] | None,
+        typer.Option(
+            help="Write a nightly job, too; where a suite is there already, only that.", show_default=False
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
     api_key_file: KeyFile = None,
@@ -48,18 +51,28 @@ def init(
     from rich.console import Console
 
     from harness.drive.access import Access
+    from harness.report.live import say
+    from harness.suite.first import SUITE
 
     talk = Console(stderr=True)
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
-    seen = _looked(target, access, api_key_file, talk)
-    files = _files(seen, ci)
-    if not folder.exists():
-        files |= _ignored()
+    root = _root(folder)
+    job = {} if ci is None else _job(ci, folder, root)
+    if job and not force and os.path.lexists(folder / SUITE):
+        seen, files = None, job
+    else:
+        seen = _looked(target, access, api_key_file, talk)
+        files = _files(seen) | job
+        if not folder.exists():
+            files |= _ignored()
     _refuse_present(folder, files, force=force)
     _write(folder, files)
     for path in files:
-        typer.echo(str(folder / path))
-    _next(folder, ci, seen, talk, is_ignored=not _ignored().keys() - files.keys())
+        typer.echo(os.path.relpath(folder / path) if Path(path).is_absolute() else str(folder / path))
+    if files != job:
+        _next(folder, seen, talk, is_ignored=not _ignored().keys() - files.keys())
+    if job and root is None:
+        say(talk, f"{', '.join(job)} belongs at the root of the repository")
 
 
 def _looked(target: str | None, access: "Access", key_file: Path | None, talk: "Console") -> "Seen | None":
@@ -91,10 +104,26 @@ def _looked(target: str | None, access: "Access", key_file: Path | None, talk: "
         return None
 
 
-def _files(seen: "Seen | None", ci: str | None) -> dict[str, str]:
+def _root(folder: Path) -> Path | None:
+    """The root of the repository that *folder* is in, if it is in one."""
+    here = folder.resolve()
+    return next((each for each in (here, *here.parents) if (each / ".git").exists()), None)
+
+
+def _job(ci: str, folder: Path, root: Path | None) -> dict[str, str]:
+    """The nightly job, by its path: where it is looked for, and for the suite where that is."""
+    from harness.suite.first import JOBS, job_text
+
+    inside = "" if root is None else folder.resolve().relative_to(root).as_posix()
+    if root is None or inside == ".":
+        return {JOBS[ci]: job_text(ci)}
+    return {str(root / JOBS[ci]): job_text(ci, inside)}
+
+
+def _files(seen: "Seen | None") -> dict[str, str]:
     """What is to be written, by path."""
     from harness.report.checked import advised
-    from harness.suite.first import JOBS, SECRETS, SUITE, Names, job_text, secrets_text, suite_text
+    from harness.suite.first import SECRETS, SUITE, Names, secrets_text, suite_text
     from harness.suite.schema import SCHEMA_FILE, schema_text
 
     target: dict[str, Any] | str = {"base_url": "", "api_key": "${SIGMA_API_KEY}", "dialect": "auto"}
@@ -107,7 +136,7 @@ def _files(seen: "Seen | None", ci: str | None) -> dict[str, str]:
     files = {SUITE: suite, SCHEMA_FILE: schema_text()}
     if isinstance(target, dict):
         files[SECRETS] = secrets_text(url)
-    return files | ({} if ci is None else {JOBS[ci]: job_text(ci)})
+    return files
 
 
 def _ignored() -> dict[str, str]:
@@ -160,9 +189,9 @@ def _write(folder: Path, files: dict[str, str]) -> None:
             raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _next(folder: Path, ci: str | None, seen: "Seen | None", talk: "Console", *, is_ignored: bool) -> None:
+def _next(folder: Path, seen: "Seen | None", talk: "Console", *, is_ignored: bool) -> None:
     """What to do now, in the order in which to do it."""
-    from harness.suite.first import JOBS, SECRETS, SUITE
+    from harness.suite.first import SECRETS, SUITE
 
     suite = folder / SUITE
     own = seen is None or seen.suite.target.base_url is not None
@@ -172,11 +201,6 @@ def _next(folder: Path, ci: str | None, seen: "Seen | None", talk: "Console", *,
         'harness check "$SIGMA_URL"' if own else "harness check standin",
         f"harness plan {suite}",
         f"harness run {suite}",
-        *(
-            [f"{JOBS[ci]} belongs at the root of the repository"]
-            if ci and not (folder / ".git").exists()
-            else []
-        ),
     ]
     talk.print("\nnext:", highlight=False)
     for step in steps:

@@ -26,8 +26,9 @@ ASIDE = ".pruned"
 class Rules:
     """Which runs are old: those beyond the newest *keep* of their suite, and that began *before*.
 
-    Of two rules both have to say so. Only runs that ended count as kept: one that was killed is no reason to
-    delete one that was not. Nor is one whose folder was given a name of its own, which no rule is about.
+    Of two rules both have to say so. Only runs of the suite that ended count as kept: one that was killed, or
+    asked again what had failed in another, is no reason to delete a whole one. Nor is one whose folder was
+    given a name of its own, which no rule is about.
     """
 
     keep: int | None = None
@@ -63,7 +64,7 @@ def _beyond(found: Iterable[Place], rules: Rules) -> Iterator[Place]:
         young = rules.before is not None and (place.began is None or place.began >= rules.before)
         if not (kept or young):
             yield place
-        ended[place.suite] += rules.keep is not None and _is_kept(place)
+        ended[place.suite] += rules.keep is not None and _counts(place)
 
 
 def _why(place: Place, named: Mapping[str, Sequence[str]], latest: str | None) -> str:
@@ -98,6 +99,12 @@ def _is_kept(place: Place) -> bool:
     """Whether it may be one of the newest: it has ended, and its name says when it began."""
     told = head(place.folder)
     return place.began is not None and not isinstance(told, str) and told.exit_code is not None
+
+
+def _counts(place: Place) -> bool:
+    """Whether it is one of those that `keep` counts: it may be one of the newest, and is no selection."""
+    told = head(place.folder)
+    return _is_kept(place) and not isinstance(told, str) and not told.is_selection
 
 
 def delete(place: Place) -> str:

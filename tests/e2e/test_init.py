@@ -81,7 +81,7 @@ def commands(job: dict[str, Any]) -> list[str]:
 
 def test_what_is_there_is_not_overwritten_and_nothing_is_written_beside_it() -> None:
     Path("suite.yaml").write_text("mine")
-    error = harness_here("init", "--ci", "gitlab").exception
+    error = harness_here("init").exception
     assert isinstance(error, UsageError)
     assert str(error).startswith("suite.yaml: it is there already; --force overwrites")
     assert [path.name for path in Path().iterdir()] == ["suite.yaml"]
@@ -91,6 +91,40 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_written_beside_it() -> 
         JOBS["gitlab"],
     }
     assert "suite: first" in Path("suite.yaml").read_text()
+
+
+def test_a_suite_that_is_there_gets_a_nightly_job_and_stays_as_it_is() -> None:
+    Path("suite.yaml").write_text("mine")
+    done = harness_here("init", "--ci", "gitlab")
+    assert (done.exit_code, done.stdout) == (Exit.OK, f"{JOBS['gitlab']}\n")
+    assert done.stderr == f"{JOBS['gitlab']} belongs at the root of the repository\n"
+    assert {path.name for path in Path().iterdir()} == {"suite.yaml", JOBS["gitlab"]}
+    assert Path("suite.yaml").read_text() == "mine"
+    assert isinstance(harness_here("init", "--ci", "gitlab").exception, UsageError)
+
+
+@pytest.mark.parametrize("folder", ["evals", "some evals/it's"])
+def test_the_job_of_a_suite_within_a_repository_is_at_its_root_and_works_in_the_suites_folder(
+    folder: str,
+) -> None:
+    Path(".git").mkdir()
+    assert harness_here("init", folder, "--ci", "github").exit_code == Exit.OK
+    done = harness_here("init", folder, "--ci", "gitlab")
+    assert (done.exit_code, done.stdout, done.stderr) == (Exit.OK, f"{JOBS['gitlab']}\n", "")
+    job = yaml.safe_load(Path(JOBS["github"]).read_text())["jobs"]["evaluate"]
+    assert job["defaults"] == {"run": {"working-directory": folder}}
+    assert job["steps"][-1]["with"]["path"] == f"{folder}/junit.xml\n{folder}/results/\n"
+    job = yaml.safe_load(Path(JOBS["gitlab"]).read_text())["nightly"]
+    for script in ("script", "after_script"):
+        moved = subprocess.check_output(["bash", "-c", f"{job[script][0]} && pwd"], text=True)
+        assert moved.strip() == str(Path(folder).resolve())
+    assert job["artifacts"]["paths"] == [f"{folder}/night/"]
+    assert job["artifacts"]["reports"]["junit"] == f"{folder}/junit.xml"
+    assert job["cache"][1]["paths"] == [f"{folder}/results/"]
+
+
+def test_without_a_gate_an_error_of_sigma_fails_the_nightly_job() -> None:
+    assert "allow_failure" not in yaml.safe_load(job_text("gitlab"))["nightly"]
 
 
 def test_a_sigma_that_is_away_is_an_error_where_it_is_named_and_else_leaves_the_names_out(

@@ -233,6 +233,17 @@ def test_a_run_that_was_killed_is_no_reason_to_delete_one_that_was_not(results: 
     assert there(results) == [1]
 
 
+def test_what_asked_again_what_had_failed_is_no_reason_to_delete_the_run_that_it_came_from(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 4)
+    run(tmp_path, 3)
+    run(tmp_path, 2, options={"confirm": True})
+    run(tmp_path, 1, rerun=Rerun(run_id(3), ("failed",)))
+    pruned(tmp_path, "s", "--keep", "1")
+    assert there(tmp_path) == [1, 2, 3]
+
+
 def test_a_folder_with_a_name_of_its_own_is_not_among_the_newest_that_stay(results: Path) -> None:
     (results / "s" / run_id(6)).rename(results / "s" / "golden")
     pruned(results, "s", "--keep", "2")
