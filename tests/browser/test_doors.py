@@ -17,7 +17,7 @@ from tests.program import HARNESS
 from tests.view.test_guard import Guarded, guarded
 from tests.view.viewing import results_to_show
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
 
 REBOUND = "rebound.example"
 TRIES = """

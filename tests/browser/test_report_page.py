@@ -14,7 +14,7 @@ from harness.report.story import story
 from tests.browser.looking import DESK, PHONE, Look, looking
 from tests.report.made import Came, made
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
 SUITE = """
 suite: looked-at

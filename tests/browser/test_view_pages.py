@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.looking import DESK, PHONE, looking
 from tests.view.viewing import SLOW, begun, results_to_show, until, viewing
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_nobody_waits_for_the_end_of_a_reply_whose_first_word_is_too_late_by_now
 @SLOW
 def test_the_budget_of_the_suite_is_for_the_whole_search(sigma: Standin, tmp_path: Path) -> None:
     written = suite(tmp_path, sigma.url, "sim:ttft=50ms,gap=0,tokens=9", "budget: {tokens: 400}")
-    options = ("--concurrency", "--for", "1s", "--cool-down", "0s", "--results", tmp_path / "results")
+    options = ("--concurrency", "--for", "2s", "--cool-down", "0s", "--results", tmp_path / "results")
     ran = harness("limit", written, "--slo", "ttft.p50<20s", *options, "--json", "--quiet")
     told = found(ran)
     assert (ran.exit_code, told["ended"]) == (3, "stopped")
