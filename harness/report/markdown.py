@@ -93,7 +93,8 @@ def _failures(told: Outcome) -> Iterator[str]:
     bad = told.of_state(State.FAILED, State.ERROR, State.INVALID)
     if not bad:
         return
-    yield f"<details><summary>{len(bad)} prompts did not pass</summary>"
+    prompts = "1 prompt" if len(bad) == 1 else f"{len(bad):,} prompts"
+    yield f"<details><summary>{prompts} did not pass</summary>"
     yield ""
     for each in islice(bad, LISTED):
         yield f"- {_named(each)}: {escaped(shortened(each.reason, 240))} ({each.repeats})"
