@@ -37,26 +37,29 @@ async def accounts(run: Conduct) -> AsyncIterator[None]:
                 beside.start_soon(_listen, run, client, before)
             yield
             beside.cancel_scope.cancel()
-        await _count(run)
+        while run.to_count:
+            await _count(run)
         await _hear(run, client, before)
 
 
 async def _keep_books(run: Conduct, client: Client, before: Usage | None) -> None:
-    """Count what each trial cost while the run goes on; of the first, ask what the server counts of it."""
+    """Count what each trial cost while the run goes on; after the first, ask what the server counts of it."""
+    is_first = True
     while True:
-        if run.to_count and not run.reins.purse.counted:
-            await _hear(run, client, before)
-        await _count(run)
+        while run.to_count:
+            await _count(run)
+            if is_first:
+                await _hear(run, client, before)
+            is_first = False
+            run.reins.booked()
         await anyio.sleep(_BOOKS_EVERY_S)
 
 
 async def _count(run: Conduct) -> None:
-    """Count, off the loop, what the trials cost that have ended."""
-    while run.to_count:
-        cost = await anyio.to_thread.run_sync(run.cost, run.to_count[0])
-        run.to_count.popleft()  # not before: who is cut off here has counted nothing
-        run.reins.purse.book(*cost)
-        run.reins.booked()
+    """Count, off the loop, what a trial cost that has ended."""
+    cost = await anyio.to_thread.run_sync(run.cost, run.to_count[0])
+    run.to_count.popleft()  # not before: who is cut off here has counted nothing
+    run.reins.purse.book(*cost)
 
 
 def _refuse_unpriced(plan: Plan) -> None:
@@ -81,5 +84,5 @@ async def _hear(run: Conduct, client: Client, before: Usage | None) -> None:
     """Ask the server what it has counted, if it counts at all."""
     if before is not None and (after := await usage(client)) is not None:
         run.used = after.since(before)
-        run.reins.purse.heard(run.used.tokens, run.used.usd)
+        run.reins.purse.heard(run.used.tokens, run.used.usd, run.reins.uncounted)
         run.reins.booked()

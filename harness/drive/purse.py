@@ -39,15 +39,42 @@ class Purse:
         self.spent_usd += usd
         self.counted += 1
 
-    def heard(self, tokens: int, usd: float) -> None:
-        """The server has counted so much since the run began."""
+    def heard(self, tokens: int, usd: float, uncounted: int = 0) -> None:
+        """The server has counted so much since the run began, while *uncounted* trials were under way."""
         self.server_tokens, self.server_usd = tokens, usd
-        self.times_tokens = max(1.0, tokens / self.spent_tokens) if self.spent_tokens else 1.0
-        self.times_usd = max(1.0, usd / self.spent_usd) if self.spent_usd else 1.0
+        self.times_tokens = self._times(self.times_tokens, tokens, self.spent_tokens, uncounted)
+        self.times_usd = self._times(self.times_usd, usd, self.spent_usd, uncounted)
+
+    def _times(self, before: float, told: float, spent: float, uncounted: int) -> float:
+        """How many times our estimate the server counts: as *before*, if that can be.
+
+        Nobody knows how much of what is under way it has counted already: between nothing and all.
+        """
+        if not spent:
+            return before
+        most = told / spent
+        return max(1.0, min(most, max(before, most * self.counted / (self.counted + uncounted))))
 
     def has_room(self, uncounted: int) -> bool:
         """Whether one trial more fits in, beside *uncounted* ones that are under way or not counted yet."""
-        return all(spent + (uncounted + 1) * self._each(spent) <= limit for _, spent, limit in self.sides())
+        sides = (
+            (self.spent_tokens * self.times_tokens, self.server_tokens, self.tokens),
+            (self.spent_usd * self.times_usd, self.server_usd, self.usd),
+        )
+        return all(
+            limit is None or self._with_one_more(ours, theirs, uncounted) <= limit
+            for ours, theirs, limit in sides
+        )
+
+    def _with_one_more(self, ours: float, theirs: float, uncounted: int) -> float:
+        """What all will have cost: *ours* is of what was counted, *theirs* of some of what is under way, too.
+
+        Before the first was counted nothing is known. What only the server has a price for costs by its word.
+        """
+        if not self.counted:
+            return theirs
+        each = ours / self.counted if ours else theirs / (self.counted + uncounted)
+        return max(ours + uncounted * each, theirs) + each
 
     @property
     def is_overdrawn(self) -> bool:
@@ -76,7 +103,3 @@ class Purse:
         """What is limited, how much of it is spent, and what may be."""
         sides = [("tokens", self._tokens, self.tokens), ("usd", self._usd, self.usd)]
         return [(what, float(spent), float(limit)) for what, spent, limit in sides if limit is not None]
-
-    def _each(self, spent: float) -> float:
-        """What a trial costs, by those that have been counted; before the first nothing is known."""
-        return spent / self.counted if self.counted else 0.0

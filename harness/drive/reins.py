@@ -110,7 +110,7 @@ class Reins:
 
     async def first_is_counted(self) -> None:
         """With a budget, the first trial goes alone: the others wait until it is known what one costs."""
-        if self.purse.is_limited and not self.purse.counted and self.uncounted and self.stopped is None:
+        if self.purse.is_limited and self.began and self.stopped is None:
             await self._is_counted.wait()
 
     @property
@@ -119,9 +119,8 @@ class Reins:
         return self.began + self.before - self.purse.counted
 
     def booked(self) -> None:
-        """Cut the run where more is spent than there was."""
-        if self.purse.counted:
-            self._is_counted.set()
+        """Cut the run where more is spent than there was, now that more is known of that."""
+        self._is_counted.set()
         if self.purse.is_overdrawn:
             self.said = self.said or f"the budget is used up: {self.purse.told} spent"
             self.cut(Skip.BUDGET)

@@ -4,7 +4,7 @@ Everything is known when it ends, however it ends: a Ctrl-C, a server that is go
 leave the loads that were asked by then, and what is known of the limit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,15 +126,20 @@ def _with_what_is_left(asked: Asked, done: Run) -> Asked:
     budget, spent = asked.suite.budget, done.manifest.spent
     left: dict[str, float] = {}
     if budget.tokens is not None:
-        left["tokens"] = max(1, budget.tokens - int(spent.get("estimated_tokens", 0)))
+        left["tokens"] = max(1, budget.tokens - int(_more_of(spent, "tokens")))
     if budget.usd is not None:
-        left["usd"] = max(1e-9, budget.usd - spent.get("estimated_usd", 0.0))
+        left["usd"] = max(1e-9, budget.usd - _more_of(spent, "usd"))
     if budget.minutes is not None:
         ran_s = ((done.manifest.ended_ns or 0) - done.manifest.started_ns) / SECOND
         left["minutes"] = max(1e-3, budget.minutes - ran_s / 60)
     if not left:
         return asked
     return replace(asked, suite=asked.suite.model_copy(update={"budget": budget.model_copy(update=left)}))
+
+
+def _more_of(spent: Mapping[str, float], what: str) -> float:
+    """What a run spent, as we estimate it or as the server counted, whichever is more."""
+    return max(spent.get(f"estimated_{what}", 0), spent.get(f"server_{what}", 0))
 
 
 def limit(asked: Asked, span: Span, *, cool_down_s: float = 5.0, say: Say = lambda _: None) -> Found:

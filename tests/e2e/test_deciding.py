@@ -196,24 +196,25 @@ def spent(at: Path) -> int:
     return told
 
 
-@pytest.mark.parametrize(("budget", "most"), [(400, 4), (40, 1)])
-def test_however_many_workers_are_free_no_more_is_sent_than_a_budget_holds(
-    at: Path, budget: int, most: int
-) -> None:
+@pytest.mark.parametrize("budget", [8_000, 40])
+def test_however_many_workers_are_free_no_more_is_sent_than_a_budget_holds(at: Path, budget: int) -> None:
     """Nobody knows what a trial costs before one has ended, and that one may be more than there is."""
     (at / "s.yaml").write_text(f"""
 suite: s
 target: standin
 budget: {{tokens: {budget}}}
 defaults:
-  repeat: 40
-  llm_override: {{model_provider: Simulated, model_version: "sim:ttft=50ms,gap=1ms,tokens=60"}}
+  repeat: 60
+  llm_override: {{model_provider: Simulated, model_version: "sim:ttft=50ms,gap=2ms,tokens=60"}}
 prompts: [{{id: p, message: hello there}}]
-load: {{workers: 20}}
+load: {{workers: 12}}
 """)
     assert harness_here("run", "s.yaml", "-q").exit_code == 3
-    assert 1 <= len(pl.read_parquet(at / "results/s/latest/exchanges.parquet")) <= most
-    assert spent(at) <= budget or most == 1
+    assert spent(at) > 0
+    if budget == 40:
+        assert len(pl.read_parquet(at / "results/s/latest/exchanges.parquet")) == 1
+    else:
+        assert 0.9 * budget < manifest(at)["spent"]["server_tokens"] < 1.02 * budget
 
 
 def test_a_plan_says_what_it_takes_and_what_its_gate_can_see(at: Path) -> None:

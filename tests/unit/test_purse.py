@@ -49,3 +49,21 @@ def test_what_only_the_server_knows_the_price_of_counts_by_its_word() -> None:
     assert purse.has_room(0) is False
     purse.heard(500, 1.1)
     assert purse.is_overdrawn
+
+
+def test_what_the_server_has_counted_of_trials_under_way_makes_no_trial_dearer() -> None:
+    purse = Purse(tokens=20_000)
+    purse.book(270, 0.0)
+    purse.heard(600, 0.0)
+    purse.heard(3_150, 0.0, uncounted=8)  # the questions of eight more
+    assert purse.has_room(32 - 1)
+    assert not purse.has_room(33 - 1)
+
+
+def test_without_a_quiet_moment_a_server_is_taken_to_have_counted_all_that_is_under_way() -> None:
+    purse = Purse(tokens=1_000)
+    purse.book(100, 0.0)
+    purse.heard(400, 0.0, uncounted=1)
+    assert purse.told == "400 of 1,000 tokens"
+    assert purse.has_room(3)  # five trials of 200
+    assert not purse.has_room(4)
