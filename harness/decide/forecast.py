@@ -41,9 +41,10 @@ _MOST_REPEATS = 200
 class Sight(Struct, frozen=True):
     """What one rule of one variant will be able to see.
 
-    *sees* is the smallest drop (of 1), or ratio, that is found or ruled out with a chance of 80 %; of a limit
-    without a baseline, None. *enough* says whether that is within the rule's margin, or whether a run that
-    goes well could prove it; None where nothing is known. *mend* says what would help.
+    *sees* is the smallest drop (of 1), or ratio, that is found or ruled out with a chance of 80 %; where the
+    rule allows for no ratio at all, the gain that passes; of a limit without a baseline, None. *enough* says
+    whether that is within the rule's margin, or whether a run that goes well could prove it; None where
+    nothing is known. *mend* says what would help.
     """
 
     rule: str
@@ -352,8 +353,10 @@ def _ratio(plan: Plan, held: Held, repeats: Counter[str], *, before: Path | None
     error = found.error * (asked / repeats.total()) ** 0.5
     seen = exp(reach(gates.alpha if gates else 0.05, POWER) * error)
     seen = 1 / seen if rule.key == "min_ratio" else seen
+    if rule.limit == 1:  # nothing is allowed for: what passes is a gain that can be seen
+        seen = 1 / seen
     told = f"{repeats.total()} trials see a ratio of {seen:.2f}"
-    if abs(log(seen)) <= abs(log(rule.limit)):
+    if rule.limit == 1 or abs(log(seen)) <= abs(log(rule.limit)):
         return _sight(held, told, sees=seen, enough=True)
     k = round(repeats.total() / len(repeats))
     more = repeats_for(abs(log(rule.limit)), abs(log(seen)), k)

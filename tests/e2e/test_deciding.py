@@ -233,6 +233,15 @@ def test_a_plan_says_what_it_takes_and_what_its_gate_can_see(at: Path) -> None:
     assert second["sights"][0]["sees"] < drop["sees"]
 
 
+def test_a_ratio_that_allows_for_nothing_is_seen_as_the_gain_that_passes(at: Path) -> None:
+    path = suite(at, rules="{metric: total.p50, max_ratio: 1}", repeat=2)
+    harness_here("run", path, "-q")
+    told = json.loads(harness_here("plan", path, "--offline", "--forecast", "--json").stdout)
+    (sight,) = told["sights"]
+    assert sight["enough"] is True
+    assert 0 < sight["sees"] < 1
+
+
 def test_what_failed_is_confirmed_or_found_flaky(at: Path) -> None:
     path = suite(at, right="30%", rules="", repeat=1)
     assert harness_here("run", path, "-q").exit_code == 1
