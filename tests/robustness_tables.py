@@ -129,7 +129,7 @@ def fuzzed(name: str, examples: int) -> tuple[int, str]:
     """How many inputs the reader called *name* was given, and what it raised that is no error of its own."""
     tried = 0
 
-    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(bytes_of(seeds(name)) | st.binary(max_size=200))
     def reads(data: bytes) -> None:
         nonlocal tried

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import typer
 
+from harness.suite import ENDINGS
+
 Offer = Callable[[typer.Context, str], Iterable[str]]
-_SUITES = (".yaml", ".yml")
 
 
 def _quietly(offer: Offer) -> Offer:
@@ -29,7 +30,7 @@ def _quietly(offer: Offer) -> Offer:
             return [each for each in found if each.isprintable()]
         except OSError:  # what is being written is not there, or not to be read
             return []
-        except Exception:
+        except Exception:  # a line that is being written is no place for a traceback
             if "HARNESS_DEBUG" in os.environ:
                 raise
             return []
@@ -45,7 +46,7 @@ def suites(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     hidden = begun.startswith(".")
     found = sorted(each for each in Path(there or ".").iterdir() if hidden or not each.name.startswith("."))
     seen = [each for each in found if each.name.startswith(begun)]
-    files = [each.name for each in seen if each.suffix in _SUITES and each.is_file()]
+    files = [each.name for each in seen if each.suffix in ENDINGS and each.is_file()]
     folders = [each.name for each in seen if each.is_dir()]
     if len(folders) == 1 and not files:
         yield from suites(ctx, f"{there}{folders[0]}/") or (f"{there}{folders[0]}/",)

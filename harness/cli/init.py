@@ -58,7 +58,7 @@ def init(
     access = Access(ca_file, client_cert, client_key, proxy, insecure=insecure)
     root = _root(folder)
     job = {} if ci is None else _job(ci, folder, root)
-    if job and not force and os.path.lexists(folder / SUITE):
+    if job and target is None and not force and os.path.lexists(folder / SUITE):
         seen, files = None, job
     else:
         seen = _looked(target, access, api_key_file, talk)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli import complete
+from harness.suite import ENDINGS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,7 +99,7 @@ def _folder_name(suite: str, results: Path) -> str:
     known = {place.suite for place in places(results)}
     if filename(suite) in known:
         return filename(suite)
-    if Path(suite).suffix in {".yaml", ".yml"}:
+    if Path(suite).suffix in ENDINGS:
         return meant(suite, results).suite
     listed = f"; there are {', '.join(sorted(known))}" if known else "; there are none at all"
     fix = "; to delete old runs: harness runs --prune --keep 10" if suite == "prune" else ""

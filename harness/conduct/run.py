@@ -89,10 +89,10 @@ async def _drive(run: Conduct, name: str, load: Phase, *, book: journal.Journal,
         tally.note(moment)
 
     async with _sender(run, load, sink, keep, elapsed_ns=elapsed_ns) as send:
-        if run.at_round_end is None or load.is_open or load.is_timed:
-            await send(name, run.left.phase(name))
-        else:
+        if run.at_round_end is not None and load.asks_each_once:
             await in_rounds(run, name, book, send, sink=sink)
+        else:
+            await send(name, run.left.phase(name))
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from msgspec import Struct
 from harness.errors import RunDirectoryError, UsageError, did_you_mean
 from harness.journal import UNREADABLE
 from harness.record.histograms import filename
+from harness.record.places import Head
 from harness.record.store import MANIFEST, SUMMARY, Manifest, read_manifest, write_json
 
 FILE = "baselines.json"
@@ -165,7 +166,7 @@ def why_not_whole(manifest: Manifest) -> list[str]:
     return told
 
 
-def selected(manifest: Manifest) -> str:
+def selected(manifest: Manifest | Head) -> str:
     """Why a run is a selection, by how its trials came out before; empty where it is none."""
     if manifest.rerun is not None:
         states = ", ".join(manifest.rerun.states)

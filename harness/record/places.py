@@ -76,11 +76,6 @@ class Head(Struct, frozen=True, kw_only=True):
     verdict: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
 
-    @property
-    def is_selection(self) -> bool:
-        """Whether it asked again what had failed in another run, and says nothing of the suite."""
-        return self.rerun is not None or bool(self.options.get("confirm"))
-
 
 _head = msgspec.json.Decoder(Head).decode
 

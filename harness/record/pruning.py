@@ -16,7 +16,7 @@ from shutil import rmtree
 
 from harness.errors import RunDirectoryError
 from harness.record import store
-from harness.record.baselines import names_of
+from harness.record.baselines import names_of, selected
 from harness.record.places import Place, head, places, standing
 
 ASIDE = ".pruned"
@@ -104,7 +104,7 @@ def _is_kept(place: Place) -> bool:
 def _counts(place: Place) -> bool:
     """Whether it is one of those that `keep` counts: it may be one of the newest, and is no selection."""
     told = head(place.folder)
-    return _is_kept(place) and not isinstance(told, str) and not told.is_selection
+    return _is_kept(place) and not isinstance(told, str) and not selected(told)
 
 
 def delete(place: Place) -> str:

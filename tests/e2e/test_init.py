@@ -101,6 +101,8 @@ def test_a_suite_that_is_there_gets_a_nightly_job_and_stays_as_it_is() -> None:
     assert {path.name for path in Path().iterdir()} == {"suite.yaml", JOBS["gitlab"]}
     assert Path("suite.yaml").read_text() == "mine"
     assert isinstance(harness_here("init", "--ci", "gitlab").exception, UsageError)
+    for_names = harness_here("init", "--ci", "github", "--target", "standin").exception
+    assert str(for_names).startswith("suite.yaml: it is there already")
 
 
 @pytest.mark.parametrize("folder", ["evals", "some evals/it's"])
