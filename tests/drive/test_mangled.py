@@ -88,7 +88,7 @@ async def test_a_mangled_reply_is_read_or_is_a_fault_and_never_a_bug(seed: int) 
                 assert not (refuses_the_key(exchange.failure) and refused_until(exchange.failure))
 
     async def others(client: Client) -> None:
-        while ends.total() < MANY:
+        while ends.total() < MANY or not answered:  # by chance none of the first may be; the test has an end
             with suppress(httpx.TransportError):
                 assert isinstance((await client.get("/me")).text, str)
                 answered.append("/me")
@@ -102,4 +102,3 @@ async def test_a_mangled_reply_is_read_or_is_a_fault_and_never_a_bug(seed: int) 
                 tasks.start_soon(others, client)
             assert [one for one in transport._connections if not one.reusable] == []
     assert {"whole", str(Fault.PROTOCOL), str(Fault.HTTP), str(Fault.DISCONNECTED)} <= set(ends)
-    assert answered
